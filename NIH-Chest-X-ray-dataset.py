@@ -1,0 +1,578 @@
+"""NIH ChestX-ray14: 112,120 frontal chest X-rays of 30,805 patients, 14 findings, the official split.
+
+Reads the raw release in any layout it is handed out in (loose PNGs, tar.gz or zip, read in place) and needs
+nothing but `datasets`. Source: https://nihcc.app.box.com/v/ChestXray-NIHCC and Wang et al., CVPR 2017.
+
+    datasets < 4    load_dataset("NIH-Chest-X-ray-dataset.py", "full", data_dir=DIR, trust_remote_code=True)
+    any release     builder = NIHChestXray("full", data_dir=DIR)
+                    builder.download_and_prepare(num_proc=8)
+                    dataset = builder.as_dataset()
+
+Configs: `image-classification` (default), `full`, `object-detection`, `metadata`. Without `data_dir` the
+archives are downloaded, from the Hub or, with `source="nih"`, from NIH's own links.
+"""
+
+import csv
+import hashlib
+import os
+import re
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+
+import datasets
+
+logger = datasets.logging.get_logger(__name__)
+
+LABELS = [
+    "No Finding",
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Pleural_Thickening",
+    "Hernia",
+]
+SEXES = ["F", "M"]
+VIEW_POSITIONS = ["PA", "AP"]
+BOX_NAMES = {"Infiltrate": "Infiltration"}  # BBox_List_2017.csv spells one finding its own way
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+BOX_FRAME = 1024  # pixels; every published image and box is in this frame
+
+METADATA_FILES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")  # the corrected release comes first
+BOX_FILE = "BBox_List_2017.csv"
+LIST_FILES = {datasets.Split.TRAIN: "train_val_list.txt", datasets.Split.TEST: "test_list.txt"}
+SYNTHETIC_MARK = "SYNTHETIC.txt"  # lies in archives made by chestxray.phantom
+SHARD_LENGTH = 100  # loose images or metadata rows in one of the shards that `num_proc` divides
+
+HOMEPAGE = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
+HUB_REPOSITORY = "alkzar90/NIH-Chest-X-ray-dataset"
+DESCRIPTION = (
+    "NIH ChestX-ray14: 112,120 frontal-view chest X-rays of 30,805 patients, labelled with 14 findings mined "
+    "from the radiology reports, and the official split by patient."
+)
+LICENSE = (
+    "No restrictions on use. Link to the NIH download site, cite Wang et al. (CVPR 2017) and acknowledge the "
+    "NIH Clinical Center as the data provider."
+)
+CITATION = """\
+@inproceedings{Wang_2017,
+  title     = {{ChestX-ray8}: Hospital-Scale Chest X-Ray Database and Benchmarks on Weakly-Supervised
+               Classification and Localization of Common Thorax Diseases},
+  author    = {Wang, Xiaosong and Peng, Yifan and Lu, Le and Lu, Zhiyong and Bagheri, Mohammadhadi and
+               Summers, Ronald M.},
+  booktitle = {2017 IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2017},
+  doi       = {10.1109/CVPR.2017.369}
+}
+"""
+
+
+@dataclass
+class NIHChestXrayConfig(datasets.BuilderConfig):
+    """What to expose, and where from.
+
+    allow_missing: accept an archive that holds fewer images than the official lists name.
+    source: "hub" or "nih", the place to download from when there is no `data_dir`.
+    """
+
+    allow_missing: bool = False
+    source: str = "hub"
+
+    def create_config_id(self, config_kwargs, *args, **kwargs):
+        # `datasets` keys its cache by the folder's path; an archive that has grown since must not be served stale.
+        if self.data_dir:
+            config_kwargs = {**config_kwargs, "contents": fingerprint(self.data_dir)}
+        return super().create_config_id(config_kwargs, *args, **kwargs)
+
+
+class NIHChestXray(datasets.GeneratorBasedBuilder):
+    """The builder; `NIHChestXray("full", data_dir=DIR, allow_missing=True)` takes a partial archive.
+
+    Raises:
+        FileNotFoundError: the metadata or a list is not in `data_dir`.
+        ValueError: images that the lists name are missing; a table, an archive or a PNG is damaged or disagrees
+            with another. The message names the file and the row or member.
+    """
+
+    VERSION = datasets.Version("1.0.0")
+    BUILDER_CONFIG_CLASS = NIHChestXrayConfig
+    BUILDER_CONFIGS = [
+        NIHChestXrayConfig("image-classification", VERSION, description="Image, its path and its labels."),
+        NIHChestXrayConfig("full", VERSION, description="The same with patient, view, geometry and boxes."),
+        NIHChestXrayConfig("object-detection", VERSION, description="The 880 images that have boxes."),
+        NIHChestXrayConfig("metadata", VERSION, description="The full table without the images."),
+    ]
+    DEFAULT_CONFIG_NAME = "image-classification"
+    DEFAULT_WRITER_BATCH_SIZE = 100  # about 40 MB of PNG in memory at a time
+
+    def __init__(self, config_name=None, **kwargs):
+        with open(__file__, "rb") as source:  # a changed builder must not be served from its predecessor's cache
+            kwargs["hash"] = kwargs.get("hash") or hashlib.sha256(source.read()).hexdigest()
+        super().__init__(config_name=config_name, **kwargs)
+
+    def _info(self):
+        label = datasets.ClassLabel(names=LABELS)
+        path = {"image_file_path": datasets.Value("string")}
+        image = {"image": datasets.Image()}
+        labels = {"labels": datasets.Sequence(label)}
+        bbox = datasets.Sequence(datasets.Sequence(datasets.Value("float32"), length=4))
+        record = {
+            "patient_id": datasets.Value("int32"),
+            "follow_up": datasets.Value("int32"),
+            "patient_age": datasets.Value("int32"),  # years
+            "patient_sex": datasets.ClassLabel(names=SEXES),
+            "view_position": datasets.ClassLabel(names=VIEW_POSITIONS),
+            "original_width": datasets.Value("int32"),  # pixels before NIH scaled to 1024
+            "original_height": datasets.Value("int32"),
+            "original_pixel_spacing": datasets.Sequence(datasets.Value("float32"), length=2),  # mm, x and y
+            "objects": {"bbox": bbox, "category": datasets.Sequence(label)},
+        }
+        detection = {
+            "image_id": datasets.Value("int64"),
+            "width": datasets.Value("int32"),
+            "height": datasets.Value("int32"),
+            "objects": {
+                "id": datasets.Sequence(datasets.Value("int64")),
+                "area": datasets.Sequence(datasets.Value("float32")),
+                "bbox": bbox,
+                "category": datasets.Sequence(label),
+            },
+        }
+        features = {
+            "image-classification": {**path, **image, **labels},
+            "full": {**path, **image, **labels, **record},
+            "object-detection": {**path, **image, **detection},
+            "metadata": {**path, **labels, **record},
+        }[self.config.name]
+        description = DESCRIPTION
+        if self._is_synthetic():
+            description = "Synthetic archive in NIH ChestX-ray14's layout; says nothing of radiographs."
+        return datasets.DatasetInfo(
+            description=description,
+            features=datasets.Features(features),
+            homepage=HOMEPAGE,
+            license=LICENSE,
+            citation=CITATION,
+        )
+
+    def _split_generators(self, dl_manager):
+        tables, images = self._local(dl_manager) if self.config.data_dir else self._remote(dl_manager)
+        if not self._is_synthetic() and not dl_manager.is_streaming:
+            for name, path in tables.items():
+                warn_unless_published(name, path)
+        rows = read_metadata(*find_one(tables, METADATA_FILES))
+        boxes = read_boxes(tables[BOX_FILE], rows) if BOX_FILE in tables else {}
+        if not boxes and self.config.name == "object-detection":
+            raise FileNotFoundError(f"object-detection needs {BOX_FILE}, which is not in {self.config.data_dir}.")
+
+        splits = read_lists({split: find_one(tables, (name,))[1] for split, name in LIST_FILES.items()}, rows)
+        generators = []
+        for split, names in splits.items():
+            if self.config.name == "object-detection":
+                names = [name for name in names if name in boxes]
+            if not names:  # NIH drew every box on a test image
+                continue
+            shards = self._shards(images, names, split, listable=not dl_manager.is_streaming)
+            records = {name: (rows[name], boxes.get(name, ())) for name in names}
+            generators.append(datasets.SplitGenerator(split, {"shards": shards, "records": records}))
+        return generators
+
+    def _generate_examples(self, shards, records):
+        seen = set()
+        for read, source in shards:
+            for path, data in read(source, records):
+                name = os.path.basename(path)
+                if name in seen:
+                    raise ValueError(f"{name} comes twice, the second time as {path}. Keep one of them.")
+                seen.add(name)
+                size = None if data is None else png_size(data, path)
+                yield name, self._example(name, data, size, *records[name])
+
+    def _example(self, name, data, size, row, boxes):
+        """One row of the config's table. data: PNG bytes; row: see `read_metadata`; boxes: see `read_boxes`."""
+        path = f"images/{name}"
+        example = {"image_file_path": path, "labels": row["labels"]}
+        if data is not None:
+            example["image"] = {"path": path, "bytes": data}
+        if self.config.name == "object-detection":
+            width, height = size
+            scale = (width / BOX_FRAME, height / BOX_FRAME) * 2  # 1.0 in NIH's own images
+            scaled = [tuple(side * factor for side, factor in zip(box, scale, strict=True)) for _, box, _ in boxes]
+            del example["labels"]
+            example |= {
+                "image_id": int(name[:8]) * 1000 + int(name[9:12]),
+                "width": width,
+                "height": height,
+                "objects": {
+                    "id": [number for number, _, _ in boxes],
+                    "area": [w * h for _, _, w, h in scaled],
+                    "bbox": scaled,
+                    "category": [label for _, _, label in boxes],
+                },
+            }
+        elif self.config.name != "image-classification":
+            objects = {"bbox": [box for _, box, _ in boxes], "category": [label for _, _, label in boxes]}
+            example |= {**row, "objects": objects}
+        return example
+
+    def _local(self, dl_manager):
+        """`data_dir` as (tables {name: path}, images: {name: path} of loose PNGs or [(name, archive)])."""
+        tables, loose, archives = {}, {}, []
+        for path in files_below(self.config.data_dir):
+            name = os.path.basename(path)
+            if name in (*METADATA_FILES, BOX_FILE, *LIST_FILES.values()):
+                tables.setdefault(name, path)
+            elif name.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
+                archives.append((path, dl_manager.iter_archive(path)))
+            elif name.endswith(".png") and loose.setdefault(name, path) != path:
+                raise ValueError(f"{name} lies twice in the archive: {loose[name]} and {path}. Remove one of them.")
+        return tables, loose or archives
+
+    def _remote(self, dl_manager):
+        """The download as (tables, images), like `_local`."""
+        if self.config.source not in ("hub", "nih"):
+            raise ValueError(f'source is "hub" or "nih", not {self.config.source!r}')
+        hub = f"{datasets.config.HF_ENDPOINT}/datasets/{HUB_REPOSITORY}/resolve/main/data"
+        names = (METADATA_FILES[0], BOX_FILE, *LIST_FILES.values())
+        tables = dl_manager.download({name: f"{hub}/{name}" for name in names})
+        if self.config.name == "metadata":
+            return tables, []
+        if self.config.source == "hub":
+            urls = {name: f"{hub}/images/{name}.zip" for name in NIH_ARCHIVES}
+        else:
+            urls = {name: NIH_LINK.format(link) for name, (link, _) in NIH_ARCHIVES.items()}
+        paths = dl_manager.download(urls)
+        if self.config.source == "nih" and not dl_manager.is_streaming:
+            for name, path in paths.items():
+                if (found := digest(path, "md5")) != NIH_ARCHIVES[name][1]:
+                    raise ValueError(
+                        f"{urls[name]} came damaged: MD5 {found}, published {NIH_ARCHIVES[name][1]}. Delete {path} "
+                        "and download again."
+                    )
+        return tables, [(path, dl_manager.iter_archive(path)) for path in paths.values()]
+
+    def _shards(self, images, names, split, listable):
+        """What `num_proc` divides, the images of `names` in it: [(reader, what it reads)]."""
+        if self.config.name == "metadata":
+            return [(read_nothing, names[i : i + SHARD_LENGTH]) for i in range(0, len(names), SHARD_LENGTH)]
+        if isinstance(images, dict):
+            self._require(names, images, split, "loose PNG files; where there are any, archives stay closed")
+            paths = [images[name] for name in names if name in images]
+            return [(read_files, paths[i : i + SHARD_LENGTH]) for i in range(0, len(paths), SHARD_LENGTH)]
+        if listable and all(zipfile.is_zipfile(path) for path, _ in images):
+            self._require(names, list_images(images), split, f"{len(images)} zip archives")
+        return [(read_archive, archive) for archive in images]
+
+    def _require(self, names, present, split, where):
+        missing = [name for name in names if name not in present]
+        if missing and not self.config.allow_missing or len(missing) == len(names):
+            raise ValueError(
+                f"{len(missing):,} of the {len(names):,} images that {LIST_FILES[split]} names are missing from "
+                f"{self.config.data_dir or self.config.source} ({where}): {', '.join(missing[:3])} … To use a "
+                f'partial archive: NIHChestXray("{self.config.name}", data_dir=…, allow_missing=True).'
+            )
+
+    def _prepare_split(self, split_generator, *args, **kwargs):
+        super()._prepare_split(split_generator, *args, **kwargs)
+        # A compressed tar cannot be listed without reading all of it, so tars are checked once they are read.
+        names, shards = (split_generator.gen_kwargs[key] for key in ("records", "shards"))
+        written = split_generator.split_info.num_examples
+        if written != len(names) and not (self.config.allow_missing and 0 < written < len(names)):
+            present = list_images(archive for _, archive in shards)
+            if twice := [name for name in names if present[name] > 1]:
+                raise ValueError(f"{len(twice):,} images come in two archives: {', '.join(twice[:3])} …")
+            self._require(names, present, split_generator.name, f"{len(shards)} archives")
+
+    def _prepare_split_single(self, *args, **kwargs):
+        try:
+            yield from super()._prepare_split_single(*args, **kwargs)
+        except datasets.builder.DatasetGenerationError as error:
+            # `datasets` says "An error occurred while generating the dataset"; its cause says what and where.
+            raise error.__cause__ or error  # noqa: B904
+
+    def _is_synthetic(self):
+        return bool(self.config.data_dir) and os.path.isfile(os.path.join(self.config.data_dir, SYNTHETIC_MARK))
+
+
+# Reading the folder
+
+
+def files_below(folder):
+    """Every file below `folder` that is not hidden, shallow ones first, in the same order on every machine."""
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"data_dir is not a folder: {folder}")
+    found = []
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        found += (os.path.join(root, name) for name in names if not name.startswith("."))
+    return sorted(found, key=lambda path: (path.count(os.sep), path))
+
+
+def fingerprint(folder):
+    """SHA-256 over every file's name, and over size and time of all but the images."""
+    state = hashlib.sha256()
+    for path in files_below(folder):
+        stat = None if path.endswith(".png") else os.stat(path)
+        state.update(repr((path, stat and (stat.st_size, stat.st_mtime_ns))).encode())
+    return state.hexdigest()
+
+
+def find_one(tables, names):
+    """The first of `names` among `tables`, as (name, path)."""
+    for name in names:
+        if name in tables:
+            return name, tables[name]
+    raise FileNotFoundError(f"No {' or '.join(names)} in data_dir. It is part of NIH's release: {HOMEPAGE}")
+
+
+def digest(path, algorithm):
+    state = hashlib.new(algorithm)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
+
+
+def warn_unless_published(name, path):
+    if name in PUBLISHED and (found := digest(path, "sha256")) not in PUBLISHED[name]:
+        known = " or ".join(PUBLISHED[name].values())
+        logger.warning(f"{path} is not {known}: its SHA-256 is {found}. Labels or splits may differ from published.")
+
+
+# Reading the tables
+
+
+def read_table(path):
+    """CSV rows as (line number, cells), the header first, blank lines left out."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        for cells in reader:
+            if any(cells):
+                yield reader.line_num, cells
+
+
+def read_metadata(name, path):
+    """{image name: row}, a row being the config `full`'s columns that come from this table.
+
+    Takes the 2017 and the v2020 release: `Patient Gender` or `Patient Sex`, a trailing comma or none, header
+    cells with commas inside, quoted or not.
+    """
+    table = read_table(path)
+    _, header = next(table, (0, []))
+    header = ",".join(header).split(",")
+    where = {}
+    for column, spellings in METADATA_COLUMNS.items():
+        where[column] = next((header.index(spelling) for spelling in spellings if spelling in header), None)
+        if where[column] is None:
+            raise ValueError(f"{name} has no column {' or '.join(spellings)!r}; it has {', '.join(header)}")
+    rows = {}
+    for line, cells in table:
+        try:
+            cell = {column: cells[index].strip() for column, index in where.items()}
+        except IndexError:
+            raise ValueError(f"{name}, line {line}: {len(cells)} cells, the header has {len(header)}") from None
+        if cell["image"] in rows:
+            raise ValueError(f"{name}, line {line}: {cell['image']} comes a second time")
+        if not re.fullmatch(r"\d{8}_\d{3}\.png", cell["image"]):
+            raise ValueError(f"{name}, line {line}: image name {cell['image']!r}, expected like 00000798_022.png")
+        try:
+            rows[cell["image"]] = parse_row(cell)
+        except ValueError as error:
+            raise ValueError(f"{name}, line {line} ({cell['image']}): {error}") from None
+    return rows
+
+
+def parse_row(cell):
+    """Typed values of one metadata row; ValueError names the value that is none."""
+    return {
+        "labels": [index(LABELS, label, "finding") for label in cell["labels"].split("|")],
+        "patient_id": int(cell["patient_id"]),
+        "follow_up": int(cell["follow_up"]),
+        "patient_age": int(cell["patient_age"].removesuffix("Y")),  # "060Y" in Kaggle's copies
+        "patient_sex": index(SEXES, cell["patient_sex"], "sex"),
+        "view_position": index(VIEW_POSITIONS, cell["view_position"], "view position"),
+        "original_width": int(cell["original_width"]),
+        "original_height": int(cell["original_height"]),
+        "original_pixel_spacing": (float(cell["spacing_x"]), float(cell["spacing_y"])),
+    }
+
+
+def index(names, value, what):
+    if value not in names:
+        raise ValueError(f"unknown {what} {value!r}; known are {', '.join(names)}")
+    return names.index(value)
+
+
+def read_boxes(path, rows):
+    """{image name: [(number, (x, y, width, height), label)]}, pixels in the 1024 frame, numbered by table row.
+
+    The header comes with and without trailing commas and its cell `Bbox [x,y,w,h]` holds some itself; only the
+    first six cells of a row mean anything.
+    """
+    table = read_table(path)
+    next(table, None)
+    boxes = {}
+    for number, (line, cells) in enumerate(table):
+        try:
+            name, finding, *sides = (cell.strip() for cell in cells[:6])
+            x, y, width, height = map(float, sides)
+            label = index(LABELS, BOX_NAMES.get(finding, finding), "finding")
+        except ValueError as error:
+            raise ValueError(f"{BOX_FILE}, line {line}: {error}") from None
+        if name not in rows:
+            raise ValueError(f"{BOX_FILE}, line {line}: {name} has no row in the metadata")
+        boxes.setdefault(name, []).append((number, (x, y, width, height), label))
+    return boxes
+
+
+def read_lists(paths, rows):
+    """{split: image names in the list's order}; every name once, with a row in the metadata."""
+    splits, seen = {}, {}
+    for split, path in paths.items():
+        with open(path, encoding="utf-8-sig") as file:
+            splits[split] = file.read().split()
+        for name in splits[split]:
+            if name in seen:
+                raise ValueError(f"{name} comes twice in the lists: {seen[name]} and {LIST_FILES[split]}")
+            if name not in rows:
+                raise ValueError(f"{name}, named by {LIST_FILES[split]}, has no row in the metadata")
+            seen[name] = LIST_FILES[split]
+    if len(rows) > len(seen):
+        logger.warning(f"{len(rows) - len(seen):,} rows of the metadata are in no list and so in no split.")
+    return splits
+
+
+# Reading the images
+
+
+def list_images(archives):
+    """How often each file name comes in (path, _) archives; reads a compressed tar to its end."""
+    names = Counter()
+    for path, _ in archives:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                members = archive.namelist()
+        else:
+            with tarfile.open(path) as archive:
+                members = archive.getnames()
+        names.update(os.path.basename(member) for member in members)
+    return names
+
+
+def read_nothing(names, wanted):
+    """(name, None) for each name: the table alone."""
+    for name in names:
+        yield name, None
+
+
+def read_files(paths, wanted):
+    """(path, PNG bytes) for each path."""
+    for path in paths:
+        with open(path, "rb") as file:
+            yield path, file.read()
+
+
+def read_archive(archive, wanted):
+    """(archive/member, PNG bytes) for each member of (archive, members) whose file name is in `wanted`."""
+    source, members = archive
+    last = "the beginning"
+    try:
+        for path, file in members:
+            if path.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", path) or re.match("[A-Za-z]:", path):
+                raise ValueError(f"{source} holds a member outside its own folder, {path!r}; refused.")
+            last = path
+            if os.path.basename(path) in wanted:
+                yield f"{source}/{path}", file.read()
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise ValueError(f"{source} is damaged at or after {last}: {error}. Download it again.") from error
+
+
+def png_size(data, path):
+    """(width, height) in pixels from a PNG's header; ValueError where any chunk is cut short or fails its CRC."""
+    at, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at) if at + 12 <= len(data) else (len(data), b"end of file")
+        body = memoryview(data)[at + 4 : at + 8 + length]  # the type is part of what the CRC covers
+        if data[:8] != PNG_SIGNATURE or data[at + 8 + length : at + 12 + length] != struct.pack(">I", zlib.crc32(body)):
+            raise ValueError(f"{path} is damaged at its {kind.decode('latin1')}, byte {at:,}. Fetch it again.")
+        at += 12 + length
+    return struct.unpack(">II", data[16:24])
+
+
+# Tables
+
+METADATA_COLUMNS = {
+    "image": ("Image Index",),
+    "labels": ("Finding Labels",),
+    "follow_up": ("Follow-up #",),
+    "patient_id": ("Patient ID",),
+    "patient_age": ("Patient Age",),
+    "patient_sex": ("Patient Sex", "Patient Gender"),
+    "view_position": ("View Position",),
+    "original_width": ("OriginalImage[Width",),
+    "original_height": ("Height]",),
+    "spacing_x": ("OriginalImagePixelSpacing[x",),
+    "spacing_y": ("y]",),
+}
+
+# SHA-256 of every copy of the tables that is known by checksum. The lists and the first of the others are the
+# copies in lulucikyo/CheXNet and mlmed/torchxrayvision; Kaggle's is from an LFS pointer of its mirror.
+PUBLISHED = {
+    "Data_Entry_2017_v2020.csv": {
+        "dc1d2df67fdc1c5a7601d48699cda2b13dc2c4841488b4183dcf04884dbaca11": "NIH's v2020 metadata",
+    },
+    "Data_Entry_2017.csv": {
+        "88f75094e25ccc0c6f1f9cdfd4b2f94f9379a0ae07d5ff4dcf94242707b07462": "Kaggle's copy of the 2017 metadata",
+    },
+    "BBox_List_2017.csv": {
+        "0bbfea9d4c4e9771481b3023b1bc9f0df9dea924453b12986beb29b0c4d0c95b": "NIH's box list",
+        "14d73ee437f54c1618e89355134f2eb8ba34067f53f5a6d34f0dd4f579fc9199": "NIH's box list without trailing commas",
+    },
+    "train_val_list.txt": {
+        "61fbe896321c1c1c8b75f3e4f3a08e4fef6486d95ef8a667c31d4d60dca6cb81": "NIH's train_val list",
+    },
+    "test_list.txt": {
+        "38ca5ef7f756092946f57c1a59faca882ed589a1ab1f72590b45dc06c6d5e1cc": "NIH's test list",
+    },
+}
+
+NIH_LINK = "https://nihcc.box.com/shared/static/{}.gz"
+# Link and MD5 as in sunlabuiuc/PyHealth, pyhealth/datasets/chestxray14.py, commit 0a75f99.
+NIH_ARCHIVES = {
+    "images_001": ("vfk49d74nhbxq3nqjg0900w5nvkorp5c", "fe8ed0a6961412fddcbb3603c11b3698"),
+    "images_002": ("i28rlmbvmfjbl8p2n3ril0pptcmcu9d1", "ab07a2d7cbe6f65ddd97b4ed7bde10bf"),
+    "images_003": ("f1t00wrtdk94satdfb9olcolqx20z2jp", "2301d03bde4c246388bad3876965d574"),
+    "images_004": ("0aowwzs5lhjrceb3qp67ahp0rd1l1etg", "9f1b7f5aae01b13f4bc8e2c44a4b8ef6"),
+    "images_005": ("v5e3goj22zr6h8tzualxfsqlqaygfbsn", "1861f3cd0ef7734df8104f2b0309023b"),
+    "images_006": ("asi7ikud9jwnkrnkj99jnpfkjdes7l6l", "456b53a8b351afd92a35bc41444c58c8"),
+    "images_007": ("jn1b4mw4n6lnh74ovmcjb8y48h8xj07n", "1075121ea20a137b87f290d6a4a5965e"),
+    "images_008": ("tvpxmn7qyrgl0w8wfh9kqfjskv6nmm1j", "b61f34cec3aa69f295fbb593cbd9d443"),
+    "images_009": ("upyy3ml7qdumlgk2rfcvlb9k6gvqq2pj", "442a3caa61ae9b64e61c561294d1e183"),
+    "images_010": ("l6nilvfa9cg3s28tqv1qc1olm3gnz54p", "09ec81c4c31e32858ad8cf965c494b74"),
+    "images_011": ("hhq8fkdgvcari67vfhs7ppg2w6ni4jze", "499aefc67207a5a97692424cf5dbeed5"),
+    "images_012": ("ioqwiy20ihqwyr8pf4c24eazhh281pbu", "dc9fda1757c2de0032b63347a7d2895c"),
+}
+
+
+if __name__ == "__main__":
+    raise SystemExit(
+        f"This file is a dataset builder, and datasets {datasets.__version__} is installed. "
+        + (
+            'Use load_dataset("NIH-Chest-X-ray-dataset.py", data_dir=…, trust_remote_code=True).'
+            if int(datasets.__version__.split(".")[0]) < 4
+            else "Releases from 4 on run no loading scripts: use NIHChestXray(data_dir=…) from `chestxray`, then "
+            ".download_and_prepare() and .as_dataset()."
+        )
+    )

@@ -1,0 +1,174 @@
+"""A miniature NIH release, with the real headers and the odd rows, in every layout it is handed out in."""
+
+import importlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+NIH = ROOT.parent / "shared" / "nih"
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # whatever a test loads, it has made itself
+
+HEADERS = {
+    "2017": "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],",
+    "v2020": "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]",
+    "sex": "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Sex,View Position,"
+    "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y],",
+    "quoted": "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
+    '"OriginalImage[Width,Height]","OriginalImagePixelSpacing[x,y]"',
+}
+ROWS = [  # v2020 numbers follow-ups anew and reorders rows; labels are not always in alphabetical order
+    "00000003_001.png,Hernia,0,3,74,F,PA,2500,2048,0.168,0.168",
+    "00000003_000.png,Hernia,1,3,81,F,PA,2582,2991,0.14300000000000002,0.14300000000000002",
+    "00000013_000.png,No Finding,0,13,0,M,AP,3056,2544,0.139,0.139",
+    "00000798_022.png,Consolidation|Effusion,22,798,57,M,AP,2500,2048,0.168,0.168",
+    "00010007_000.png,Mass|Infiltration|Pneumonia,0,10007,95,F,PA,2992,2991,0.143,0.143",
+    "00013118_008.png,Atelectasis|Pleural_Thickening,8,13118,69,M,PA,2992,2991,0.143,0.143",
+    "00013118_009.png,Infiltration,9,13118,69,M,AP,2500,2048,0.168,0.168",
+    "00029817_009.png,Edema|Emphysema|Fibrosis|Nodule|Pneumothorax|Cardiomegaly,9,29817,62,M,AP,2500,2048,0.168,0.168",
+]
+TEST_PATIENTS = ("00013118", "00029817")
+NAMES = [row.split(",")[0] for row in ROWS]
+BOXES = {  # the forms in which the box list circulates
+    "commas": "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
+    "00013118_008.png,Atelectasis,225.084745762712,547.019216763771,86.7796610169491,79.1864406779661\n"
+    "00013118_009.png,Infiltrate,10,20,30,40,,,\n",
+    "plain": "Image Index,Finding Label,Bbox [x,y,w,h]\n"
+    "00013118_008.png,Atelectasis,225.084745762712,547.019216763771,86.7796610169491,79.1864406779661\n"
+    "00013118_009.png,Infiltrate,10,20,30,40\n",
+    "rounded": "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
+    "00013118_008.png,Atelectasis,225.085,547.019,86.780,79.186\n00013118_009.png,Infiltrate,10,20,30,40\n",
+    "quoted": '"Image Index","Finding Label","Bbox [x,y,w,h]"\n'
+    '"00013118_008.png","Atelectasis",225.084745762712,547.019216763771,86.7796610169491,79.1864406779661\n'
+    '"00013118_009.png","Infiltrate",10,20,30,40\n',
+}
+
+
+@pytest.fixture(scope="session")
+def builder():
+    """The dataset's class, as recipes reach it."""
+    return importlib.import_module("NIH-Chest-X-ray-dataset").NIHChestXray
+
+
+@pytest.fixture
+def release(tmp_path):
+    """`release(layout="flat", header="v2020", box_form="commas")` writes a release and returns its folder."""
+
+    def write(layout="flat", header="v2020", box_form="commas", rows=ROWS, name="nih"):
+        folder = tmp_path / name
+        folder.mkdir()
+        tables = folder / "data" if layout == "hub" else folder
+        tables.mkdir(exist_ok=True)
+        year = "Data_Entry_2017.csv" if header == "2017" else "Data_Entry_2017_v2020.csv"
+        (tables / year).write_text("\r\n".join([HEADERS[header], *rows]) + "\r\n")
+        (tables / "BBox_List_2017.csv").write_text(BOXES[box_form])
+        names = [row.split(",")[0] for row in rows]
+        test = [name for name in names if name.startswith(TEST_PATIENTS)]
+        (tables / "train_val_list.txt").write_text("\n".join(name for name in names if name not in test))
+        (tables / "test_list.txt").write_text("\n".join(test))
+        images = tmp_path / f"{name}-pngs"
+        images.mkdir()
+        for number, png in enumerate(names):
+            pixels = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
+            mode = "RGBA" if number == 2 else "L"  # NIH stores a few hundred radiographs in colour
+            Image.fromarray(pixels).convert(mode).save(images / png)
+        LAYOUTS[layout](folder, sorted(images.iterdir()))
+        return folder
+
+    return write
+
+
+def flat(folder, images):
+    place(folder / "images", images)
+
+
+def kaggle(folder, images):
+    place(folder / "images_001" / "images", images[:4])
+    place(folder / "images_002" / "images", images[4:])
+
+
+def nested(folder, images):
+    for image in images:
+        place(folder / "images" / image.name[:5], [image])
+
+
+def box(folder, images, suffix=".tar.gz"):
+    for number, part in enumerate((images[:4], images[4:]), start=1):
+        with tarfile.open(folder / f"images_{number:03}{suffix}", "w:gz" if suffix == ".tar.gz" else "w") as archive:
+            for image in part:
+                archive.add(image, f"images/{image.name}")
+
+
+def tar(folder, images):
+    box(folder, images, suffix=".tar")
+
+
+def hub(folder, images):
+    (folder / "data" / "images").mkdir()
+    for number, part in enumerate((images[:4], images[4:]), start=1):
+        with zipfile.ZipFile(folder / "data" / "images" / f"images_{number:03}.zip", "w") as archive:
+            archive.mkdir("images") if hasattr(archive, "mkdir") else archive.writestr("images/", "")
+            for image in part:
+                archive.write(image, f"images/{image.name}")
+            archive.writestr(f"__MACOSX/images/._{part[0].name}", b"resource fork, no image")
+
+
+def place(folder, images):
+    folder.mkdir(parents=True, exist_ok=True)
+    for image in images:
+        (folder / image.name).write_bytes(image.read_bytes())
+
+
+LAYOUTS = {"flat": flat, "kaggle": kaggle, "nested": nested, "box": box, "tar": tar, "hub": hub}
+
+
+@pytest.fixture
+def hub_of(tmp_path):
+    """`hub_of({"someone/name": folder})` serves folders as dataset repositories; returns the endpoint's address."""
+    servers = []
+
+    def start(folders):
+        for repository, folder in folders.items():
+            served = tmp_path / "mirrors" / "datasets" / repository
+            shutil.copytree(folder, served)
+            for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "published"]):
+                identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+                subprocess.run(["git", "-C", served, *identity, *command], check=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        config = tmp_path / "olah.toml"
+        config.write_text(
+            f'[basic]\nhost = "127.0.0.1"\nport = {port}\nrepos-path = "{tmp_path}/olah"\n'
+            f'mirrors-path = ["{tmp_path}/mirrors"]\n[accessibility]\noffline = true\n'
+        )
+        command = [Path(sys.executable).with_name("olah-cli"), "--config", config, "--log-path", tmp_path / "log"]
+        with open(tmp_path / "olah.log", "w") as log:
+            servers.append(subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path))
+        address = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{address}/api/datasets/{next(iter(folders))}/revision/main").read()
+                return address
+            except OSError:
+                time.sleep(0.1)
+        raise RuntimeError(f"the Hub server did not start: {(tmp_path / 'olah.log').read_text()}")
+
+    yield start
+    for server in servers:
+        server.terminate()
+        server.wait()

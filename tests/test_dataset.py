@@ -1,0 +1,404 @@
+"""What `NIH-Chest-X-ray-dataset.py` promises about the archive it reads."""
+
+import hashlib
+import http.server
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+from functools import partial
+
+import datasets
+import pytest
+from conftest import BOXES, HEADERS, LAYOUTS, NAMES, NIH, ROOT, TEST_PATIENTS
+
+LABELS = (
+    "No Finding,Atelectasis,Cardiomegaly,Effusion,Infiltration,Mass,Nodule,Pneumonia,Pneumothorax,Consolidation,"
+    "Edema,Emphysema,Fibrosis,Pleural_Thickening,Hernia"
+).split(",")
+needs_nih = pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
+
+
+@pytest.fixture
+def build(builder, tmp_path):
+    """`build(config, folder, num_proc=…, **options)` prepares the dataset in a cache of its own."""
+
+    def run(config, folder, num_proc=None, **options):
+        made = builder(config, data_dir=str(folder), cache_dir=str(tmp_path / "cache"), **options)
+        made.download_and_prepare(num_proc=num_proc)
+        return made.as_dataset()
+
+    return run
+
+
+def raw(split):
+    return {
+        row["image_file_path"]: row["image"]["bytes"]
+        for row in split.cast_column("image", datasets.Image(decode=False))
+    }
+
+
+# What each config holds
+
+
+def test_the_default_config_is_path_image_and_labels_in_the_published_order(builder, release):
+    made = builder(data_dir=str(release()))
+    assert made.config.name == "image-classification"
+    assert list(made.info.features) == ["image_file_path", "image", "labels"]
+    assert made.info.features["labels"].feature.names == LABELS
+
+
+def test_labels_keep_the_order_of_their_cell(build, release):
+    train = build("image-classification", release())["train"]
+    labels = {row["image_file_path"]: row["labels"] for row in train.remove_columns("image")}
+    assert labels["images/00000798_022.png"] == [9, 3]
+    assert labels["images/00010007_000.png"] == [5, 4, 7]
+    assert labels["images/00000013_000.png"] == [0]
+
+
+def test_full_gives_every_column_of_the_metadata(build, release):
+    dataset = build("full", release())
+    row = dataset["train"].remove_columns("image")[0]
+    assert row == {
+        "image_file_path": "images/00000003_001.png",
+        "labels": [14],
+        "patient_id": 3,
+        "follow_up": 0,
+        "patient_age": 74,
+        "patient_sex": 0,
+        "view_position": 0,
+        "original_width": 2500,
+        "original_height": 2048,
+        "original_pixel_spacing": pytest.approx([0.168, 0.168]),
+        "objects": {"bbox": [], "category": []},
+    }
+    assert dataset["train"].features["patient_sex"].names == ["F", "M"]
+    assert dataset["train"].features["view_position"].names == ["PA", "AP"]
+    boxed = dataset["test"][0]
+    assert boxed["objects"]["bbox"] == [pytest.approx([225.0847, 547.0192, 86.7797, 79.1864], abs=1e-3)]
+    assert dataset["test"][1]["objects"]["category"] == [LABELS.index("Infiltration")]  # written Infiltrate
+
+
+def test_metadata_needs_no_image_and_matches_full(build, release):
+    folder = release()
+    full = build("full", folder)
+    shutil.rmtree(folder / "images")
+    metadata = build("metadata", folder)
+    for split in full:
+        assert metadata[split].to_list() == full[split].remove_columns("image").to_list()
+
+
+def test_object_detection_has_the_form_hugging_face_code_expects(build, release):
+    dataset = build("object-detection", release())
+    assert list(dataset) == ["test"]
+    row = dataset["test"][0]
+    assert (row["image_id"], row["width"], row["height"]) == (13118008, 32, 32)
+    assert row["image"].size == (32, 32)
+    x, y, width, height = row["objects"]["bbox"][0]  # boxes are drawn at 1024 pixels, this image has 32
+    assert (x * 32, y * 32) == pytest.approx((225.0847, 547.0192), abs=1e-2)
+    assert row["objects"]["area"] == [pytest.approx(width * height)]
+    assert [row["objects"]["id"] for row in dataset["test"]] == [[0], [1]]
+
+
+# Where it reads from
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_every_layout_gives_the_same_rows_and_the_files_own_bytes(build, release, tmp_path, layout, num_proc):
+    dataset = build("image-classification", release(layout), num_proc)
+    files = {f"images/{name}": (tmp_path / "nih-pngs" / name).read_bytes() for name in NAMES}
+    assert {**raw(dataset["train"]), **raw(dataset["test"])} == files
+    assert {path[7:15] for path in raw(dataset["test"])} == set(TEST_PATIENTS)
+
+
+@pytest.mark.parametrize("layout", ["flat", "box", "hub"])
+def test_streaming_gives_the_same_rows(builder, build, release, layout):
+    folder = release(layout)
+    streamed = builder("full", data_dir=str(folder)).as_streaming_dataset()
+    for split, prepared in build("full", folder).items():
+        exact = ["image_file_path", "labels", "patient_id", "patient_age", "patient_sex", "view_position"]
+        assert list(streamed[split].select_columns(exact)) == prepared.select_columns(exact).to_list()
+        assert [row["image"].tobytes() for row in streamed[split]] == [image.tobytes() for image in prepared["image"]]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("box_form", BOXES)
+def test_every_form_of_the_tables_reads_the_same(build, release, header, box_form):
+    dataset = build("metadata", release(header=header, box_form=box_form))
+    assert {split: len(rows) for split, rows in dataset.items()} == {"train": 5, "test": 3}
+    assert dataset["test"][0]["objects"]["bbox"][0] == pytest.approx([225.085, 547.019, 86.780, 79.186], abs=1e-2)
+    assert dataset["train"]["original_height"][:2] == [2048, 2991]
+
+
+def test_an_archive_that_grew_is_not_served_from_the_old_cache(build, release):
+    folder = release()
+    hidden = folder / "images" / NAMES[0]
+    hidden.rename(folder.parent / NAMES[0])
+    assert len(build("full", folder, allow_missing=True)["train"]) == 4
+    (folder.parent / NAMES[0]).rename(hidden)
+    assert len(build("full", folder, allow_missing=True)["train"]) == 5
+
+
+DOWNLOAD = """
+import importlib, json, sys
+module = importlib.import_module("NIH-Chest-X-ray-dataset")
+module.NIH_LINK, module.NIH_ARCHIVES = json.loads(sys.argv[2])
+dataset = module.NIHChestXray(source=sys.argv[1])
+dataset.download_and_prepare()
+print(dataset.as_dataset().num_rows)
+"""
+
+
+def download(source, link, archives, endpoint, tmp_path):
+    """Let a fresh process, in a fresh cache, download from servers on loopback."""
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-c", DOWNLOAD, source, json.dumps([link, archives])]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def test_without_a_folder_it_downloads_from_the_hub(builder, release, hub_of, tmp_path):
+    module = sys.modules[builder.__module__]
+    endpoint = hub_of({module.HUB_REPOSITORY: release("hub")})
+    done = download("hub", "", {"images_001": ["", ""], "images_002": ["", ""]}, endpoint, tmp_path)
+    assert "{'train': 5, 'test': 3}" in done.stdout, done.stderr
+
+
+def test_nih_links_are_checked_against_their_published_md5(builder, release, hub_of, tmp_path):
+    module = sys.modules[builder.__module__]
+    endpoint = hub_of({module.HUB_REPOSITORY: release("hub")})
+    folder = release("box", name="box")
+    archives = {}
+    for archive in sorted(folder.glob("*.tar.gz")):
+        name = archive.name.removesuffix(".tar.gz")
+        archives[name] = [name, hashlib.md5(archive.read_bytes()).hexdigest()]
+        archive.rename(folder / f"{name}.gz")
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as box:
+        threading.Thread(target=box.serve_forever, daemon=True).start()
+        link = f"http://127.0.0.1:{box.server_port}/{{}}.gz"
+        done = download("nih", link, archives, endpoint, tmp_path)
+        assert "{'train': 5, 'test': 3}" in done.stdout, done.stderr
+        archives["images_002"][1] = "0" * 32
+        done = download("nih", link, archives, endpoint, tmp_path / "again")
+        assert re.search(r"ValueError: .*images_002.gz came damaged: MD5 .*, published 0000", done.stderr)
+        box.shutdown()
+
+
+def test_nih_archive_table_is_complete(builder):
+    table = sys.modules[builder.__module__].NIH_ARCHIVES
+    assert list(table) == [f"images_{number:03}" for number in range(1, 13)]
+    assert len({md5 for _, md5 in table.values()}) == len({link for link, _ in table.values()}) == 12
+
+
+@pytest.mark.parametrize("options, message", [({"source": "mirror"}, '"hub" or "nih"'), ({"sauce": "nih"}, "sauce")])
+def test_unknown_options_are_refused(builder, options, message, tmp_path):
+    with pytest.raises((TypeError, ValueError), match=message):
+        builder(cache_dir=str(tmp_path), **options).download_and_prepare()
+
+
+# What is wrong gets one clear error
+
+
+def edit(folder, file, old, new):
+    path = folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    "file, old, new, message",
+    [
+        ("Data_Entry_2017_v2020.csv", "Hernia", "Hernias", r"line 2 \(00000003_001.png\): unknown finding 'Hernias'"),
+        ("Data_Entry_2017_v2020.csv", ",F,", ",X,", r"line 2 .*unknown sex 'X'; known are F, M"),
+        ("Data_Entry_2017_v2020.csv", ",PA,", ",LL,", r"unknown view position 'LL'"),
+        ("Data_Entry_2017_v2020.csv", ",74,", ",old,", r"line 2 .*'old'"),
+        ("Data_Entry_2017_v2020.csv", ",PA,2500,2048,0.168,0.168", "", r"line 2: 6 cells, the header has 11"),
+        ("Data_Entry_2017_v2020.csv", "00000003_000", "00000003_001", r"line 3: 00000003_001.png comes a second time"),
+        ("Data_Entry_2017_v2020.csv", "00000003_001.png", "3_1.png", r"line 2: image name '3_1.png'"),
+        ("Data_Entry_2017_v2020.csv", "View Position", "Position", r"no column 'View Position'"),
+        ("train_val_list.txt", "00000003_000", "00000003_001", r"00000003_001.png comes twice in the lists"),
+        ("test_list.txt", "00013118_008", "00000798_022", r"00000798_022.png comes twice .*train_val.* and test_list"),
+        ("test_list.txt", "00013118_008", "00013118_007", r"00013118_007.png, named by test_list.txt, has no row"),
+        ("BBox_List_2017.csv", "Infiltrate", "Infiltrated", r"BBox_List_2017.csv, line 3: unknown finding"),
+        ("BBox_List_2017.csv", "10,20,30,40", "10,20,30,wide", r"BBox_List_2017.csv, line 3: .*'wide'"),
+        ("BBox_List_2017.csv", "00013118_009", "00013118_001", r"line 3: 00013118_001.png has no row"),
+    ],
+)
+def test_a_wrong_table_is_named_with_its_row_and_value(build, release, file, old, new, message):
+    folder = release()
+    edit(folder, file, old, new)
+    with pytest.raises(ValueError, match=message):
+        build("full", folder)
+
+
+@pytest.mark.parametrize(
+    "gone, message",
+    [
+        ("Data_Entry_2017_v2020.csv", "No Data_Entry_2017_v2020.csv or Data_Entry_2017.csv"),
+        ("test_list.txt", "No test_list.txt"),
+        ("BBox_List_2017.csv", "object-detection needs BBox_List_2017.csv"),
+    ],
+)
+def test_a_missing_table_is_named(build, release, gone, message):
+    folder = release()
+    (folder / gone).unlink()
+    with pytest.raises(FileNotFoundError, match=message):
+        build("object-detection", folder)
+
+
+def test_a_folder_that_does_not_exist_is_named(builder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="data_dir is not a folder: .*nowhere"):
+        builder(data_dir=str(tmp_path / "nowhere"))
+
+
+def drop(folder, layout, name):
+    """Take one image out of a release, whatever its layout."""
+    if layout == "flat":
+        (folder / "images" / name).unlink()
+        return
+    for archive in folder.rglob("images_00*"):
+        if archive.suffix == ".zip":
+            with zipfile.ZipFile(archive) as old:
+                kept = [(member, old.read(member)) for member in old.namelist() if not member.endswith(f"/{name}")]
+            with zipfile.ZipFile(archive, "w") as new:
+                for member, data in kept:
+                    new.writestr(member, data)
+        else:
+            with tarfile.open(archive) as old:
+                kept = [(member, old.extractfile(member).read()) for member in old if not member.name.endswith(name)]
+            with tarfile.open(archive, "w:gz") as new:
+                for member, data in kept:
+                    new.addfile(member, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("layout", ["flat", "box", "hub"])
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_a_partial_archive_is_an_error_unless_asked_for(build, release, layout, num_proc):
+    folder = release(layout)
+    drop(folder, layout, "00000013_000.png")
+    message = r"1 of the 5 images that train_val_list.txt names are missing .*00000013_000.png.*allow_missing=True"
+    with pytest.raises(ValueError, match=message):
+        build("image-classification", folder, num_proc)
+    dataset = build("image-classification", folder, num_proc, allow_missing=True)
+    assert dataset.num_rows == {"train": 4, "test": 3}
+
+
+def test_an_archive_with_no_image_at_all_is_an_error_even_then(build, release):
+    folder = release()
+    shutil.rmtree(folder / "images")
+    with pytest.raises(ValueError, match="5 of the 5 images"):
+        build("full", folder, allow_missing=True)
+
+
+def test_an_image_that_lies_twice_is_named(build, release):
+    folder = release("kaggle")
+    shutil.copy(folder / "images_001" / "images" / NAMES[0], folder / "images_002" / "images" / NAMES[0])
+    with pytest.raises(ValueError, match=f"{NAMES[0]} lies twice in the archive"):
+        build("full", folder)
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_an_image_in_two_archives_is_named(build, release, num_proc):
+    folder = release("box")
+    shutil.copy(folder / "images_001.tar.gz", folder / "images_003.tar.gz")
+    with pytest.raises(ValueError, match="twice|two archives"):
+        build("full", folder, num_proc)
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+@pytest.mark.parametrize(
+    "damage, where",
+    [
+        (lambda png: b"GIF89a" + png[6:], "IHDR, byte 8"),
+        (lambda png: png[:16] + b"\xff" + png[17:], "IHDR, byte 8"),
+        (lambda png: png[:200] + b"\x00\x00\x00" + png[203:], "IDAT"),
+        (lambda png: png[:200], "IDAT"),
+        (lambda png: png[:-12], "end of file"),
+        (lambda png: b"", "end of file"),
+    ],
+)
+def test_a_damaged_png_is_named(build, release, num_proc, damage, where):
+    folder = release()
+    png = folder / "images" / "00000798_022.png"
+    png.write_bytes(damage(png.read_bytes()))
+    with pytest.raises(ValueError, match=f"00000798_022.png is damaged at its {where}"):
+        build("full", folder, num_proc)
+
+
+@pytest.mark.parametrize("layout, archive", [("box", "images_001.tar.gz"), ("hub", "data/images/images_001.zip")])
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_a_damaged_archive_is_named(build, release, layout, archive, num_proc):
+    path = release(layout) / archive
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 64] = bytes(64)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=f"{path.name}.* is damaged at"):
+        build("full", path.parents[2] if layout == "hub" else path.parent, num_proc)
+
+
+@pytest.mark.parametrize("member", ["../00000003_000.png", "/images/00000003_000.png", "images/../../00000003_000.png"])
+def test_archive_members_outside_the_archive_are_refused(build, release, member):
+    folder = release("box")
+    with tarfile.open(folder / "images_000.tar.gz", "w:gz") as archive:
+        info = tarfile.TarInfo(member)
+        info.size = 3
+        archive.addfile(info, io.BytesIO(b"abc"))
+    with pytest.raises(ValueError, match=re.escape(repr(member))):
+        build("full", folder)
+
+
+def test_a_table_that_is_no_published_release_is_called_so(build, release, caplog):
+    datasets.logging.enable_propagation()
+    build("metadata", release())
+    assert "is not NIH's v2020 metadata" in caplog.text
+    assert "is not NIH's test list" in caplog.text
+
+
+def test_run_by_hand_it_says_in_one_line_what_to_do():
+    done = subprocess.run([sys.executable, ROOT / "NIH-Chest-X-ray-dataset.py"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "from `chestxray`" in done.stderr
+
+
+# NIH's own files
+
+
+@needs_nih
+def test_label_counts_equal_the_published_card(build):
+    dataset = build("metadata", NIH)
+    assert dataset.num_rows == {"train": 86524, "test": 25596}
+    counts = {
+        split: {label: sum(position in row for row in rows["labels"]) for position, label in enumerate(LABELS)}
+        for split, rows in dataset.items()
+    }
+    assert counts == json.loads((ROOT / "tests" / "published_counts.json").read_text())
+    assert not set(dataset["train"]["patient_id"]) & set(dataset["test"]["patient_id"])
+
+
+@needs_nih
+def test_published_tables_raise_no_warning(build, caplog):
+    datasets.logging.enable_propagation()
+    build("metadata", NIH)
+    assert "is not" not in caplog.text
+
+
+@needs_nih
+@pytest.mark.parametrize("layout", ["flat", "kaggle", "box", "hub"])
+def test_the_real_images_come_through_untouched(build, tmp_path, layout):
+    folder = tmp_path / "nih"
+    (folder / "data" if layout == "hub" else folder).mkdir(parents=True)
+    for table in (*NIH.glob("*.csv"), *NIH.glob("*.txt")):
+        (folder / "data" if layout == "hub" else folder).joinpath(table.name).write_bytes(table.read_bytes())
+    LAYOUTS[layout](folder, sorted((NIH / "images").iterdir()))
+    dataset = build("image-classification", folder, allow_missing=True)
+    assert dataset.num_rows == {"train": 163, "test": 37}
+    for split in dataset.values():
+        assert all(data == (NIH / path).read_bytes() for path, data in raw(split).items())
