@@ -1,0 +1,71 @@
+"""Results as JSON to compute with, a table to read and a picture to look at."""
+
+import json
+import math
+
+SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
+SPLITS = ("validation", "test")
+
+
+def write(results, path):
+    """Flat JSON; what is undefined is null, for NaN is not JSON."""
+    undefined = {name: None for name, value in results.items() if isinstance(value, float) and math.isnan(value)}
+    path.write_text(json.dumps(results | undefined, indent=2) + "\n")
+
+
+def is_defined(value):
+    """Whether a figure exists; it is NaN in memory and null in the file where it does not."""
+    return value is not None and not math.isnan(value)
+
+
+def findings(results):
+    return [name.partition("/")[2] for name in results if name.startswith("test_auroc/")]
+
+
+def table(results):
+    """AUROC per finding with its 95% interval over patients, and positives, on validation and on test."""
+    rows = [("", *(text for split in SPLITS for text in (f"{split} AUROC", "95% interval", "positives")))]
+    for finding in (*findings(results), None):
+        suffix = f"/{finding}" if finding else ""
+        row = [finding or "mean"]
+        for split in SPLITS:
+            auroc, low, high = (results[f"{split}_{name}{suffix}"] for name in ("auroc", "auroc_low", "auroc_high"))
+            row.append(f"{auroc:.3f}" if is_defined(auroc) else "undefined")
+            row.append(f"{low:.3f} to {high:.3f}" if is_defined(low) else "")
+            row.append(f"{results[f'{split}_positives{suffix}']:,}" if finding else "")
+        rows.append(row)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(f"{cell:{'<' if not column else '>'}{widths[column]}}" for column, cell in enumerate(row))
+        for row in rows
+    ]
+    rule = "-" * len(lines[0])
+    notes = [
+        f"The mean on {split} is over {results[f'{split}_n_findings']} of {len(findings(results))} findings; "
+        f"with one class only: {', '.join(results[f'{split}_undefined'])}."
+        for split in SPLITS
+        if results[f"{split}_undefined"]
+    ]
+    notes += [SYNTHETIC] * results["synthetic"]
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *notes])
+
+
+def plot(results, path):
+    """AUROC per finding on test with its interval, as a picture."""
+    from matplotlib.figure import Figure
+
+    names = [name for name in findings(results) if is_defined(results[f"test_auroc_low/{name}"])]
+    names.sort(key=lambda name: results[f"test_auroc/{name}"])
+    middle, low, high = (
+        [results[f"test_{key}/{name}"] for name in names] for key in ("auroc", "auroc_low", "auroc_high")
+    )
+    figure = Figure(figsize=(7, 1.2 + 0.3 * len(names)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.hlines(names, low, high, color="tab:blue", alpha=0.4, linewidth=4)
+    axes.plot(middle, names, "o", color="tab:blue")
+    axes.axvline(0.5, color="grey", linestyle=":")
+    axes.axvline(results["test_auroc"], color="tab:orange")
+    axes.set_xlabel(f"test AUROC with 95% interval over patients; mean {results['test_auroc']:.3f}")
+    axes.set_xlim(min(0.45, *low) if low else 0, 1.005)
+    axes.set_title(SYNTHETIC if results["synthetic"] else "", fontsize=9)
+    figure.savefig(path, dpi=150)

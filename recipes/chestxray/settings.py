@@ -1,0 +1,80 @@
+"""Every setting of a fine-tune, and how a preset and the command line fill it."""
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import yaml
+from transformers import HfArgumentParser
+
+REPOSITORY = Path(__file__).parents[2]
+PRESETS = REPOSITORY / "recipes" / "configs"
+
+
+def setting(default, help):
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class Settings:
+    """One pass over this class is the recipe: data, model, augmentation, optimisation."""
+
+    model: str = setting(
+        "sample",
+        "a preset in recipes/configs, a Hub repository (transformers or timm), a checkpoint's folder, a timm name, or "
+        "a transformers config as .json: an architecture without weights",
+    )
+    dataset: str = setting(
+        str(REPOSITORY / "data" / "sample"),
+        "a folder with NIH's archive in any layout, a folder of Parquet, or a Hub id",
+    )
+    output_dir: str = setting("runs/sample", "where checkpoint, results and picture go")
+    allow_missing: bool = setting(False, "accept an archive that holds fewer images than the official lists name")
+
+    pretrained: bool = setting(True, "start from the model's weights; without, from random ones")
+    image_size: int | None = setting(None, "side in pixels the model sees; the model's own by default")
+
+    flip: float = setting(0.5, "augmentation: probability of a mirror image")
+    rotate: float = setting(7.0, "augmentation: degrees at most, either way")
+    scale: float = setting(0.1, "augmentation: share by which images grow or shrink at most")
+    shift: float = setting(0.05, "augmentation: share of the side by which images move at most")
+    contrast: float = setting(0.1, "augmentation: share by which contrast, and half by which brightness, changes")
+
+    epochs: int = setting(10, "passes over the training images; the best one on validation is kept")
+    batch_size: int = setting(64, "images per step, all processes together")
+    learning_rate: float = setting(1e-4, "of AdamW, at its peak")
+    weight_decay: float = setting(0.05, "of AdamW; none on norms and biases")
+    warmup: float = setting(0.1, "share of the steps over which the rate rises, before it falls along a cosine")
+    seed: int = setting(0, "of the new head, the order of the images and the augmentation")
+    num_proc: int | None = setting(None, "processes that decode images; one per core by default")
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "image_size", "num_proc"):
+            value = getattr(self, name)
+            if value is not None and value < (name != "epochs"):
+                raise ValueError(f"{name} is {value}; it counts and cannot be less than {int(name != 'epochs')}")
+
+
+def parse_settings(argv=None):
+    """Settings from the command line: a preset named by `--model`, then the flags on top of it.
+
+    Raises ValueError for a preset with a key that is no setting; argparse ends the program for a wrong flag.
+    """
+    parser = HfArgumentParser(Settings, description="Fine-tune an image classifier on chest X-rays.")
+    (asked,) = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+    preset = PRESETS / f"{asked.model}.yaml"
+    if not preset.is_file():
+        return asked
+    values = yaml.safe_load(preset.read_text())
+    if unknown := set(values) - {field.name for field in fields(Settings)}:
+        raise ValueError(f"{preset} has keys that are no settings: {', '.join(sorted(unknown))}")
+    if values["model"].endswith(".json"):
+        values["model"] = str(preset.with_name(values["model"]))
+    named = values.pop("model")
+    parser.set_defaults(**values)
+    (settings,) = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
+    settings.model = named
+    return settings
+
+
+def write_settings(settings, path):
+    path.write_text(yaml.safe_dump(asdict(settings), sort_keys=False))
