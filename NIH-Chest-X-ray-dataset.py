@@ -52,6 +52,7 @@ BOX_FRAME = 1024  # pixels; every published image and box is in this frame
 
 METADATA_FILES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")  # the corrected release comes first
 BOX_FILE = "BBox_List_2017.csv"
+IMAGE_NAME = r"\d{8}_\d{3}\.png"  # patient and number; other PNGs may lie beside the archives
 LIST_FILES = {datasets.Split.TRAIN: "train_val_list.txt", datasets.Split.TEST: "test_list.txt"}
 SYNTHETIC_MARK = "SYNTHETIC.txt"  # lies in archives made by chestxray.phantom
 SHARD_LENGTH = 100  # loose images or metadata rows in one of the shards that `num_proc` divides
@@ -172,12 +173,12 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
         if not self._is_synthetic() and not dl_manager.is_streaming:
             for name, path in tables.items():
                 warn_unless_published(name, path)
-        rows = read_metadata(*find_one(tables, METADATA_FILES))
+        rows = read_metadata(*self._table(tables, METADATA_FILES))
         boxes = read_boxes(tables[BOX_FILE], rows) if BOX_FILE in tables else {}
         if not boxes and self.config.name == "object-detection":
             raise FileNotFoundError(f"object-detection needs {BOX_FILE}, which is not in {self.config.data_dir}.")
 
-        splits = read_lists({split: find_one(tables, (name,))[1] for split, name in LIST_FILES.items()}, rows)
+        splits = read_lists({split: self._table(tables, (name,))[1] for split, name in LIST_FILES.items()}, rows)
         generators = []
         for split, names in splits.items():
             if self.config.name == "object-detection":
@@ -236,9 +237,18 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
                 tables.setdefault(name, path)
             elif name.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
                 archives.append((path, dl_manager.iter_archive(path)))
-            elif name.endswith(".png") and loose.setdefault(name, path) != path:
+            elif re.fullmatch(IMAGE_NAME, name) and loose.setdefault(name, path) != path:
                 raise ValueError(f"{name} lies twice in the archive: {loose[name]} and {path}. Remove one of them.")
         return tables, loose or archives
+
+    def _table(self, tables, names):
+        """The first of `names` among `tables`, as (name, path)."""
+        for name in names:
+            if name in tables:
+                return name, tables[name]
+        raise FileNotFoundError(
+            f"No {' or '.join(names)} in {self.config.data_dir}. It is part of NIH's release: {HOMEPAGE}"
+        )
 
     def _remote(self, dl_manager):
         """The download as (tables, images), like `_local`."""
@@ -329,14 +339,6 @@ def fingerprint(folder):
     return state.hexdigest()
 
 
-def find_one(tables, names):
-    """The first of `names` among `tables`, as (name, path)."""
-    for name in names:
-        if name in tables:
-            return name, tables[name]
-    raise FileNotFoundError(f"No {' or '.join(names)} in data_dir. It is part of NIH's release: {HOMEPAGE}")
-
-
 def digest(path, algorithm):
     state = hashlib.new(algorithm)
     with open(path, "rb") as file:
@@ -385,7 +387,7 @@ def read_metadata(name, path):
             raise ValueError(f"{name}, line {line}: {len(cells)} cells, the header has {len(header)}") from None
         if cell["image"] in rows:
             raise ValueError(f"{name}, line {line}: {cell['image']} comes a second time")
-        if not re.fullmatch(r"\d{8}_\d{3}\.png", cell["image"]):
+        if not re.fullmatch(IMAGE_NAME, cell["image"]):
             raise ValueError(f"{name}, line {line}: image name {cell['image']!r}, expected like 00000798_022.png")
         try:
             rows[cell["image"]] = parse_row(cell)

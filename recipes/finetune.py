@@ -12,12 +12,13 @@ holds a Transformers checkpoint, `all_results.json`, `settings.yaml` and `result
 import json
 import math
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator, DataLoaderConfiguration
-from accelerate.utils import set_seed
+from accelerate.utils import InitProcessGroupKwargs, set_seed
 from chestxray import augment, models, pixels, report, sources
 from chestxray.settings import parse_settings, write_settings
 from multilabel_auroc.multilabel_auroc import auroc_report
@@ -28,8 +29,12 @@ from transformers import get_cosine_schedule_with_warmup
 def main(argv=None):
     settings = parse_settings(argv)
     output = Path(settings.output_dir)
-    # split_batches: batch_size is the whole job's, however many processes share it
-    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))
+    accelerator = Accelerator(
+        # batch_size is the whole job's, however many processes share it
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        # the other processes wait while the first one decodes the archive, which can take hours
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],
+    )
     if (output / "all_results.json").exists():
         accelerator.print(report.table(json.loads((output / "all_results.json").read_text())))
         accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
@@ -127,7 +132,7 @@ def evaluate(model, loader, rows, findings, processor, accelerator):
     index, logits, targets = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
     if sorted(index) != list(range(len(rows))):
         raise RuntimeError(f"{len(rows)} images went in and {len(set(index))} different ones came out of {len(index)}")
-    patients = [sources.patient(rows["image_file_path"][i]) for i in index]
+    patients = [sources.patient(path) for path in rows[index]["image_file_path"]]
     return auroc_report(logits, targets, patients, label_names=findings)
 
 

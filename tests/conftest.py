@@ -119,6 +119,7 @@ def tar(folder, images):
 
 def hub(folder, images):
     (folder / "data" / "images").mkdir()
+    Image.new("L", (4, 4)).save(folder / "data" / "portrait.png")  # the Hub's copy has such a picture
     for number, part in enumerate((images[:4], images[4:]), start=1):
         with zipfile.ZipFile(folder / "data" / "images" / f"images_{number:03}.zip", "w") as archive:
             archive.mkdir("images") if hasattr(archive, "mkdir") else archive.writestr("images/", "")

@@ -39,6 +39,8 @@ def build_model(name, findings, image_size=None, pretrained=True):
     else:
         name = timm_repository(name) if is_timm_name(name) else name
         config = AutoConfig.from_pretrained(name, **labels)
+        if getattr(config, "model_args", None):  # recent timm writes the old head's width here as well
+            config.model_args.pop("num_classes", None)
     if pretrained:
         model = AutoModelForImageClassification.from_pretrained(name, config=config, ignore_mismatched_sizes=True)
         return model, processor_for(model, AutoImageProcessor.from_pretrained(name), image_size)

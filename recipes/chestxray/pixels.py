@@ -70,13 +70,12 @@ class Batches(torch.utils.data.Dataset):
 
 
 def loader(shrunk, size, batch_size, shuffle=False, seed=0):
-    """A DataLoader of `Batches`; the shuffled one drops its last, uneven batch."""
-    batches = Batches(shrunk, size)
+    """A DataLoader of `Batches`; the shuffled one drops its last, uneven batch unless that is all there is."""
     return torch.utils.data.DataLoader(
-        batches,
-        batch_size=min(batch_size, len(batches)),
+        Batches(shrunk, size),
+        batch_size=batch_size,
         shuffle=shuffle,
-        drop_last=shuffle,
+        drop_last=shuffle and len(shrunk) >= batch_size,
         generator=torch.Generator().manual_seed(seed),
         collate_fn=lambda batch: batch,
     )

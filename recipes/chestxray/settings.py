@@ -1,6 +1,6 @@
 """Every setting of a fine-tune, and how a preset and the command line fill it."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import yaml
@@ -27,7 +27,7 @@ class Settings:
         str(REPOSITORY / "data" / "sample"),
         "a folder with NIH's archive in any layout, a folder of Parquet, or a Hub id",
     )
-    output_dir: str = setting("runs/sample", "where checkpoint, results and picture go")
+    output_dir: str | None = setting(None, "where checkpoint, results and picture go; runs/MODEL by default")
     allow_missing: bool = setting(False, "accept an archive that holds fewer images than the official lists name")
 
     pretrained: bool = setting(True, "start from the model's weights; without, from random ones")
@@ -48,6 +48,7 @@ class Settings:
     num_proc: int | None = setting(None, "processes that decode images; one per core by default")
 
     def __post_init__(self):
+        self.output_dir = self.output_dir or f"runs/{Path(self.model).stem}"
         for name in ("epochs", "batch_size", "image_size", "num_proc"):
             value = getattr(self, name)
             if value is not None and value < (name != "epochs"):
@@ -69,11 +70,9 @@ def parse_settings(argv=None):
         raise ValueError(f"{preset} has keys that are no settings: {', '.join(sorted(unknown))}")
     if values["model"].endswith(".json"):
         values["model"] = str(preset.with_name(values["model"]))
-    named = values.pop("model")
     parser.set_defaults(**values)
     (settings,) = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
-    settings.model = named
-    return settings
+    return replace(settings, model=values["model"])
 
 
 def write_settings(settings, path):

@@ -1,0 +1,265 @@
+"""What `recipes/finetune.py` promises, asked of the command itself."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from transformers import AutoModelForImageClassification, pipeline
+
+import finetune
+from chestxray import settings, sources
+from conftest import NIH, ROOT
+
+BIN = Path(sys.executable).parent
+FINDINGS = (
+    "Atelectasis Cardiomegaly Effusion Infiltration Mass Nodule Pneumonia Pneumothorax Consolidation Edema Emphysema "
+    "Fibrosis Pleural_Thickening Hernia"
+).split()
+TINY = {  # a configuration of each family, small enough for a test
+    "convnext": {"model_type": "convnextv2", "depths": [1, 1], "hidden_sizes": [8, 16], "num_stages": 2},
+    "vit": {
+        "model_type": "vit",
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "patch_size": 8,
+    },
+    "timm": {"model_type": "timm_wrapper", "architecture": "test_convnext"},
+}
+
+
+def launch(*flags, processes=1):
+    """Run the command as a user does; its standard output."""
+    command = [BIN / "accelerate", "launch", "--cpu", f"--num_processes={processes}", ROOT / "recipes" / "finetune.py"]
+    done = subprocess.run([*command, *map(str, flags)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run(*flags):
+    """The same in this process, which has imported all it needs."""
+    finetune.main([str(flag) for flag in flags])
+
+
+def results_of(output):
+    return json.loads((output / "all_results.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory):
+    """A synthetic archive that trains in seconds."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    command = [sys.executable, "-m", "chestxray.phantom", folder, "--patients", "60", "--size", "32"]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """`tiny(family)` writes a small configuration and returns its path."""
+
+    def write(family):
+        path = tmp_path_factory.mktemp(family) / "tiny.json"
+        path.write_text(json.dumps({**TINY[family], "image_size": 32}))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def sample_run(tmp_path_factory):
+    """The command without arguments but for where it writes: (standard output, output folder)."""
+    output = tmp_path_factory.mktemp("runs") / "sample"
+    return launch("--output-dir", output), output
+
+
+# The first run
+
+
+def test_the_signs_of_the_sample_are_learnt(sample_run):
+    assert results_of(sample_run[1])["test_auroc"] >= 0.85
+
+
+def test_results_are_flat_and_name_every_finding_on_both_splits(sample_run):
+    results = results_of(sample_run[1])
+    for split in ("validation", "test"):
+        aurocs = [results[f"{split}_auroc/{finding}"] for finding in FINDINGS]
+        assert results[f"{split}_auroc"] == pytest.approx(sum(aurocs) / 14)
+        assert results[f"{split}_auroc_low"] < results[f"{split}_auroc"] < results[f"{split}_auroc_high"]
+    assert not any(isinstance(value, dict) for value in results.values())
+
+
+def test_the_last_screen_shows_every_finding_the_mean_and_that_images_are_synthetic(sample_run):
+    screen, output = sample_run
+    rows = {line.split()[0]: line for line in screen.splitlines() if line.strip()}
+    assert all(f"{results_of(output)[f'test_auroc/{finding}']:.3f}" in rows[finding] for finding in FINDINGS)
+    assert f"{results_of(output)['test_auroc']:.3f}" in rows["mean"]
+    assert "Synthetic images" in screen
+    assert (output / "results.png").stat().st_size > 10_000
+
+
+def test_the_checkpoint_serves_a_pipeline_that_scores_as_the_recipe_did(sample_run):
+    _, output = sample_run
+    config = json.loads((output / "config.json").read_text())
+    assert config["problem_type"] == "multi_label_classification"
+    assert [config["id2label"][str(number)] for number in range(14)] == FINDINGS
+    assert (output / "model.safetensors").exists()
+
+    classify = pipeline("image-classification", model=str(output), function_to_apply="sigmoid", top_k=14)
+    test = sources.load(str(ROOT / "data" / "sample"))["test"]
+    scores = {row["label"]: row["score"] for row in classify(test[0]["image"])}
+    assert set(scores) == set(FINDINGS)
+    hernia = test.features["labels"].feature.str2int("Hernia")
+    ranked = [
+        ({row["label"]: row["score"] for row in prediction}["Hernia"], hernia in labels)
+        for prediction, labels in zip(classify(list(test["image"])), test["labels"], strict=True)
+    ]
+    pairs = [(p > n) + (p == n) / 2 for p, sick in ranked if sick for n, ill in ranked if not ill]
+    assert sum(pairs) / len(pairs) == pytest.approx(results_of(output)["test_auroc/Hernia"], abs=0.01)
+
+
+def test_a_finished_run_is_shown_again_and_not_repeated(sample_run, capsys):
+    screen, output = sample_run
+    before = (output / "model.safetensors").stat().st_mtime_ns
+    run("--output-dir", output)
+    again = capsys.readouterr().out
+    assert screen.split("Checkpoint")[0] in again
+    assert "finished run" in again
+    assert (output / "model.safetensors").stat().st_mtime_ns == before
+
+
+# Models
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_vit_convnext_and_timm_train_from_a_configuration(archive, tiny, tmp_path, family):
+    run("--dataset", archive, "--model", tiny(family), "--epochs", 1, "--output-dir", tmp_path / "run")
+    model = AutoModelForImageClassification.from_pretrained(tmp_path / "run")
+    assert model.config.id2label == dict(enumerate(FINDINGS))
+
+
+@pytest.mark.parametrize("family", ["vit", "convnext"])
+def test_a_pretrained_checkpoint_keeps_its_body_and_gets_a_new_head(archive, tiny, tmp_path, family):
+    from transformers import AutoConfig, ViTImageProcessor
+
+    body = AutoModelForImageClassification.from_config(AutoConfig.from_pretrained(tiny(family), num_labels=1000))
+    body.save_pretrained(tmp_path / "pretrained")
+    own = ViTImageProcessor(size={"height": 32, "width": 32}, image_mean=[0.4] * 3, image_std=[0.2] * 3)
+    own.save_pretrained(tmp_path / "pretrained")
+    run(
+        *("--dataset", archive, "--model", tmp_path / "pretrained"),
+        *("--epochs", 0, "--output-dir", tmp_path / "run"),
+    )
+    tuned = AutoModelForImageClassification.from_pretrained(tmp_path / "run").state_dict()
+    for name, weight in body.state_dict().items():
+        if "classifier" in name:
+            assert tuned[name].shape[0] == 14
+        else:
+            assert torch.equal(tuned[name], weight), name
+    assert json.loads((tmp_path / "run" / "preprocessor_config.json").read_text())["image_mean"] == [0.4] * 3
+
+
+def test_a_timm_repository_loads_through_the_timm_wrapper(archive, tmp_path):
+    import timm
+    from timm.models._hub import save_for_hf
+
+    body = timm.create_model("test_convnext", num_classes=1000)
+    save_for_hf(body, tmp_path / "pretrained", safe_serialization=True)
+    run(
+        *("--dataset", archive, "--model", tmp_path / "pretrained", "--image-size", 32),
+        *("--epochs", 0, "--output-dir", tmp_path / "run"),
+    )
+    tuned = AutoModelForImageClassification.from_pretrained(tmp_path / "run").timm_model.state_dict()
+    assert torch.equal(tuned["stem.0.weight"], body.state_dict()["stem.0.weight"])
+    assert tuned["head.fc.weight"].shape[0] == 14
+
+
+# Processes
+
+
+def test_two_processes_count_every_image_once_and_score_as_one(archive, tiny, tmp_path):
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--batch-size", 16, "--seed", 3]
+    for epochs in (0, 2):
+        outputs = [tmp_path / f"{epochs}-{processes}" for processes in (1, 2)]
+        for processes, output in enumerate(outputs, start=1):
+            launch(*flags, "--epochs", epochs, "--output-dir", output, processes=processes)
+        one, two = map(results_of, outputs)
+        for name in ("validation_n_images", "test_n_images", "test_positives/Mass"):
+            assert one[name] == two[name]
+        assert one["test_n_images"] % 16, "the last batch is uneven"
+        for finding in FINDINGS:
+            assert one[f"test_auroc/{finding}"] == pytest.approx(
+                two[f"test_auroc/{finding}"], abs=0.01 if epochs else 1e-6
+            )
+
+
+# Data
+
+
+def test_it_takes_a_folder_of_parquet(archive, tiny, tmp_path):
+    dataset = sources.load(str(archive))
+    for split, rows in dataset.items():
+        (tmp_path / "parquet" / "data").mkdir(parents=True, exist_ok=True)
+        rows.to_parquet(tmp_path / "parquet" / "data" / f"{split}-00000-of-00001.parquet")
+    flags = ["--model", tiny("vit"), "--epochs", 0]
+    run("--dataset", tmp_path / "parquet", *flags, "--output-dir", tmp_path / "a")
+    run("--dataset", archive, *flags, "--output-dir", tmp_path / "b")
+    assert results_of(tmp_path / "a")["test_auroc"] == results_of(tmp_path / "b")["test_auroc"]
+
+
+def test_a_partial_archive_is_refused_with_the_flag_that_takes_it(archive, tiny, tmp_path):
+    shutil.copytree(archive, tmp_path / "partial")
+    next((tmp_path / "partial" / "images").iterdir()).unlink()
+    flags = ["--dataset", tmp_path / "partial", "--model", tiny("vit"), "--epochs", 0, "--output-dir", tmp_path / "run"]
+    with pytest.raises(ValueError, match="allow_missing=True"):
+        run(*flags)
+    run(*flags, "--allow-missing")
+
+
+@pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
+@pytest.mark.parametrize("family", ["vit", "convnext"])
+def test_it_runs_on_real_radiographs_to_the_end(tiny, tmp_path, family, capsys):
+    flags = ["--model", tiny(family), "--epochs", 1, "--output-dir", tmp_path]
+    run("--dataset", NIH, "--allow-missing", *flags)
+    screen = capsys.readouterr().out
+    assert results_of(tmp_path)["test_undefined"] == ["Hernia"]  # none of the 37 test images there has one
+    assert "with one class only: Hernia" in screen
+    assert "Synthetic" not in screen
+    assert not any(isinstance(value, float) and math.isnan(value) for value in results_of(tmp_path).values())
+
+
+# Settings
+
+
+def test_flags_stand_above_the_preset_and_both_are_saved(sample_run, archive, tiny, tmp_path):
+    run("--dataset", archive, "--epochs", 0, "--seed", 7, "--output-dir", tmp_path)
+    saved = yaml.safe_load((tmp_path / "settings.yaml").read_text())
+    preset = yaml.safe_load((ROOT / "recipes" / "configs" / "sample.yaml").read_text())
+    assert (saved["seed"], saved["epochs"]) == (7, 0)
+    assert saved["learning_rate"] == preset["learning_rate"]
+
+
+def test_an_unknown_flag_or_value_is_refused():
+    with pytest.raises(ValueError, match="--learning-rte"):
+        run("--learning-rte", 1)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        run("--batch-size", 0)
+
+
+def test_an_unknown_key_in_a_preset_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "odd.yaml").write_text("model: tiny.json\nlearning_rte: 1\n")
+    monkeypatch.setattr(settings, "PRESETS", tmp_path)
+    with pytest.raises(ValueError, match="odd.yaml has keys that are no settings: learning_rte"):
+        run("--model", "odd")
+
+
+@pytest.mark.parametrize("preset", sorted((ROOT / "recipes" / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_preset_holds_known_settings_only(preset):
+    assert settings.parse_settings(["--model", preset.stem]).output_dir == f"runs/{preset.stem}"
