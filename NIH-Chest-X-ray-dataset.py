@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import datasets
 
 logger = datasets.logging.get_logger(__name__)
+DATASETS_RELEASE = int(datasets.__version__.split(".")[0])
 
 LABELS = [
     "No Finding",
@@ -119,9 +120,9 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
     DEFAULT_WRITER_BATCH_SIZE = 100  # about 40 MB of PNG in memory at a time
 
     def __init__(self, config_name=None, **kwargs):
-        with open(__file__, "rb") as source:  # a changed builder must not be served from its predecessor's cache
-            kwargs["hash"] = kwargs.get("hash") or hashlib.sha256(source.read()).hexdigest()
-        super().__init__(config_name=config_name, **kwargs)
+        # Neither a changed builder nor an older `datasets` may be served a cache that it cannot read.
+        kwargs["hash"] = kwargs.get("hash") or f"{digest(__file__, 'sha256')}-{DATASETS_RELEASE}"
+        super().__init__(config_name=config_name or self.DEFAULT_CONFIG_NAME, **kwargs)
 
     def _info(self):
         label = datasets.ClassLabel(names=LABELS)
@@ -573,7 +574,7 @@ if __name__ == "__main__":
         f"This file is a dataset builder, and datasets {datasets.__version__} is installed. "
         + (
             'Use load_dataset("NIH-Chest-X-ray-dataset.py", data_dir=…, trust_remote_code=True).'
-            if int(datasets.__version__.split(".")[0]) < 4
+            if DATASETS_RELEASE < 4
             else "Releases from 4 on run no loading scripts: use NIHChestXray(data_dir=…) from `chestxray`, then "
             ".download_and_prepare() and .as_dataset()."
         )

@@ -161,7 +161,7 @@ def test_every_place_of_the_card_is_one_that_is_filled(small):
     data = description.read(builder.as_dataset())
     known = set(description.blocks(builder.as_dataset(), archive))
     known |= set(describe.description_figures.blocks(data, describe.FIGURES))
-    assert set(places(README)) - known == {"sample-run"}  # that one shows what finetune.py printed
+    assert set(places(README)) == known
 
 
 def test_label_counts_and_shares_are_the_published_cards():
