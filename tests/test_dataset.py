@@ -1,6 +1,7 @@
 """What `NIH-Chest-X-ray-dataset.py` promises about the archive it reads."""
 
 import hashlib
+import importlib.util
 import http.server
 import io
 import json
@@ -22,6 +23,7 @@ LABELS = (
     "No Finding,Atelectasis,Cardiomegaly,Effusion,Infiltration,Mass,Nodule,Pneumonia,Pneumothorax,Consolidation,"
     "Edema,Emphysema,Fibrosis,Pleural_Thickening,Hernia"
 ).split(",")
+needs_hub = pytest.mark.skipif(importlib.util.find_spec("olah") is None, reason="the Hub server, olah, is not installed")
 needs_nih = pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
 
 
@@ -128,6 +130,17 @@ def test_streaming_gives_the_same_rows(builder, build, release, layout):
         assert [row["image"].tobytes() for row in streamed[split]] == [image.tobytes() for image in prepared["image"]]
 
 
+@pytest.mark.skipif(datasets.__version__ >= "4", reason="datasets runs loading scripts before its release 4 only")
+@pytest.mark.parametrize("config", [None, "full"])
+@pytest.mark.parametrize("streaming", [False, True])
+def test_before_datasets_4_the_file_is_a_loading_script(release, tmp_path, config, streaming):
+    trust = {} if datasets.__version__ < "2.16" else {"trust_remote_code": True}
+    place = {"data_dir": str(release("hub")), "cache_dir": str(tmp_path / "cache")}
+    script = str(ROOT / "NIH-Chest-X-ray-dataset.py")
+    dataset = datasets.load_dataset(script, config, streaming=streaming, **place, **trust)
+    assert {split: len(list(rows)) for split, rows in dataset.items()} == {"train": 5, "test": 3}
+
+
 @pytest.mark.parametrize("header", HEADERS)
 @pytest.mark.parametrize("box_form", BOXES)
 def test_every_form_of_the_tables_reads_the_same(build, release, header, box_form):
@@ -163,6 +176,7 @@ def download(source, link, archives, endpoint, tmp_path):
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
+@needs_hub
 def test_without_a_folder_it_downloads_from_the_hub(builder, release, hub_of, tmp_path):
     module = sys.modules[builder.__module__]
     endpoint = hub_of({module.HUB_REPOSITORY: release("hub")})
@@ -170,6 +184,7 @@ def test_without_a_folder_it_downloads_from_the_hub(builder, release, hub_of, tm
     assert "{'train': 5, 'test': 3}" in done.stdout, done.stderr
 
 
+@needs_hub
 def test_nih_links_are_checked_against_their_published_md5(builder, release, hub_of, tmp_path):
     module = sys.modules[builder.__module__]
     endpoint = hub_of({module.HUB_REPOSITORY: release("hub")})

@@ -4,6 +4,7 @@ import json
 import math
 
 SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
+NEXT = "For scores that do, give the folder of NIH's archive: --dataset FOLDER --model convnext-tiny"
 SPLITS = ("validation", "test")
 
 
@@ -46,7 +47,7 @@ def table(results):
         for split in SPLITS
         if results[f"{split}_undefined"]
     ]
-    notes += [SYNTHETIC] * results["synthetic"]
+    notes += [SYNTHETIC, NEXT] * results["synthetic"]
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *notes])
 
 

@@ -20,7 +20,7 @@ class Settings:
 
     model: str = setting(
         "sample",
-        "a preset in recipes/configs, a Hub repository (transformers or timm), a checkpoint's folder, a timm name, or "
+        "a preset in recipes/configs or your own as .yaml, a Hub repository (transformers or timm), a checkpoint's folder, a timm name, or "
         "a transformers config as .json: an architecture without weights",
     )
     dataset: str = setting(
@@ -58,21 +58,29 @@ class Settings:
 def parse_settings(argv=None):
     """Settings from the command line: a preset named by `--model`, then the flags on top of it.
 
-    Raises ValueError for a preset with a key that is no setting; argparse ends the program for a wrong flag.
+    Raises ValueError for a wrong flag and for a preset with a key that is no setting.
     """
     parser = HfArgumentParser(Settings, description="Fine-tune an image classifier on chest X-rays.")
     (asked,) = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
-    preset = PRESETS / f"{asked.model}.yaml"
-    if not preset.is_file():
+    preset = Path(asked.model) if asked.model.endswith((".yaml", ".yml")) else PRESETS / f"{asked.model}.yaml"
+    if preset.parent == PRESETS and not preset.is_file():
         return asked
-    values = yaml.safe_load(preset.read_text())
-    if unknown := set(values) - {field.name for field in fields(Settings)}:
-        raise ValueError(f"{preset} has keys that are no settings: {', '.join(sorted(unknown))}")
-    if values["model"].endswith(".json"):
-        values["model"] = str(preset.with_name(values["model"]))
+    values = read_preset(preset)
     parser.set_defaults(**values)
     (settings,) = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
     return replace(settings, model=values["model"])
+
+
+def read_preset(path):
+    """A preset's settings; the .json of its model is looked for beside it."""
+    values = yaml.safe_load(path.read_text())
+    if unknown := set(values) - {field.name for field in fields(Settings)}:
+        raise ValueError(f"{path} has keys that are no settings: {', '.join(sorted(unknown))}")
+    if "model" not in values:
+        raise ValueError(f"{path} names no model")
+    if values["model"].endswith(".json"):
+        values["model"] = str(path.with_name(values["model"]))
+    return values
 
 
 def write_settings(settings, path):

@@ -253,11 +253,10 @@ def test_an_unknown_flag_or_value_is_refused():
         run("--batch-size", 0)
 
 
-def test_an_unknown_key_in_a_preset_is_refused(monkeypatch, tmp_path):
+def test_an_unknown_key_in_a_preset_is_refused(tmp_path):
     (tmp_path / "odd.yaml").write_text("model: tiny.json\nlearning_rte: 1\n")
-    monkeypatch.setattr(settings, "PRESETS", tmp_path)
     with pytest.raises(ValueError, match="odd.yaml has keys that are no settings: learning_rte"):
-        run("--model", "odd")
+        run("--model", tmp_path / "odd.yaml")
 
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "recipes" / "configs").glob("*.yaml")), ids=lambda path: path.stem)
