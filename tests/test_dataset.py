@@ -23,7 +23,9 @@ LABELS = (
     "No Finding,Atelectasis,Cardiomegaly,Effusion,Infiltration,Mass,Nodule,Pneumonia,Pneumothorax,Consolidation,"
     "Edema,Emphysema,Fibrosis,Pleural_Thickening,Hernia"
 ).split(",")
-needs_hub = pytest.mark.skipif(importlib.util.find_spec("olah") is None, reason="the Hub server, olah, is not installed")
+needs_hub = pytest.mark.skipif(
+    importlib.util.find_spec("olah") is None, reason="the Hub server, olah, is not installed"
+)
 needs_nih = pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
 
 
