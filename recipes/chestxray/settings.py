@@ -62,8 +62,9 @@ def parse_settings(argv=None):
     """
     parser = HfArgumentParser(Settings, description="Fine-tune an image classifier on chest X-rays.")
     (asked,) = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
-    preset = Path(asked.model) if asked.model.endswith((".yaml", ".yml")) else PRESETS / f"{asked.model}.yaml"
-    if preset.parent == PRESETS and not preset.is_file():
+    own = asked.model.endswith((".yaml", ".yml"))
+    preset = Path(asked.model) if own else PRESETS / f"{asked.model}.yaml"
+    if not own and not preset.is_file():
         return asked
     values = read_preset(preset)
     parser.set_defaults(**values)
