@@ -1,0 +1,78 @@
+"""Probabilities that can be taken at their word: Platt scaling, and how far off they are before and after.
+
+Throughout, logits and targets are (n, k), targets 0, 1 or NaN for unknown, and results have one entry per finding, NaN
+where it is undefined.
+"""
+
+import numpy as np
+
+from chestxray import logistic
+
+BINS = 15  # of equal width, as in Guo et al. 2017, section 5
+
+
+def fit(logits, targets):
+    """Slope and intercept per finding, by Platt scaling (Platt 1999, section 2.2) on the logits.
+
+    With N+ positives and N- negatives the targets are (N+ + 1) / (N+ + 2) and 1 / (N- + 2) rather than 1 and 0, as
+    Platt has it: with few images, or classes that do not overlap, the fit stays finite.
+
+    Returns:
+        (k, 2) float64; NaN for a finding with one class only: no probability is guessed.
+    """
+    return np.stack([_fit_one(*column) for column in zip(logits.T, targets.T, strict=True)])
+
+
+def _fit_one(logits, targets):
+    known = ~np.isnan(targets)
+    logits, positive = logits[known], targets[known] == 1
+    m, n = positive.sum(), (~positive).sum()
+    if not m or not n:
+        return np.full(2, np.nan)
+    return logistic.fit(logits[:, None], np.where(positive, (m + 1) / (m + 2), 1 / (n + 2)))
+
+
+def apply(logits, parameters):
+    """Calibrated probabilities, (n, k); NaN for findings without parameters."""
+    return logistic.sigmoid(logits * parameters[:, 0] + parameters[:, 1])
+
+
+def brier(probabilities, targets):
+    """The mean squared distance between probability and target (Brier 1950), (k,)."""
+    squares, known = (probabilities - targets) ** 2, ~np.isnan(targets)
+    return _ratio(np.where(known, squares, 0).sum(axis=0), known.sum(axis=0))
+
+
+def calibration_error(probabilities, targets):
+    """The expected calibration error, (k,): see `reliability` for the bins.
+
+    The mean over images of |share of positives - mean probability| of the image's bin (Guo et al. 2017, equation 3),
+    taken on the probability of the finding, not on the confidence in the likelier answer (Naeini et al. 2015).
+    """
+    bins = [reliability(*column) for column in zip(probabilities.T, targets.T, strict=True)]
+    return np.array(
+        [(count * np.abs(share - mean)).sum() / count.sum() if len(count) else np.nan for mean, share, count in bins]
+    )
+
+
+def reliability(probabilities, targets):
+    """One finding's images in bins of equal width of its probability; empty bins are left out.
+
+    Args:
+        probabilities, targets: (n,).
+
+    Returns:
+        Mean probability, share of positives and number of images of each bin, three arrays; empty where nothing is
+        known.
+    """
+    known = ~np.isnan(targets) & ~np.isnan(probabilities)
+    probabilities, targets = probabilities[known], targets[known]
+    place = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    count = np.bincount(place, minlength=BINS)
+    filled = count > 0
+    mean, share = (np.bincount(place, values, BINS)[filled] / count[filled] for values in (probabilities, targets))
+    return mean, share, count[filled]
+
+
+def _ratio(part, whole):
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=np.asarray(whole) > 0)

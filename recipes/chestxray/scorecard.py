@@ -1,0 +1,198 @@
+"""All that can be said of predictions: how well they rank, call, and tell probabilities, and whom they serve worse."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from chestxray import anchors, calibration, predictions, shortcuts, subgroups, thresholds
+from multilabel_auroc.multilabel_auroc import auroc_report, compare
+
+SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
+VALIDATION = "validation"
+
+
+@dataclass
+class Scorecard:
+    """Numbers of one model, or one ensemble, on one split. DataFrames have a row per finding unless said otherwise.
+
+    Attributes:
+        about: of the predictions, and `split`, `level`, `rule`, `sensitivity`, `official`, `n_images`, `n_units`
+            (images, studies or patients), `n_patients`.
+        findings: `positives`, `negatives`, `auroc`, `auroc_low`, `auroc_high`, `average_precision`; `sensitivity`,
+            `specificity`, `ppv`, `npv` at the threshold; the last row is "mean", over the findings that have both
+            classes, with the interval of the mean AUROC.
+        rules: index (rule, finding): the threshold as a logit and as a probability, and what it does.
+        calibration: `slope`, `intercept`, `brier_before`, `brier_after`, `ece_before`, `ece_after`; last row "mean".
+        subgroups, gaps, shortcuts: see the modules of these names; the last row of shortcuts is "mean".
+        comparison: what `compare` returns, None without a rival.
+        scored: the predictions that were judged, at their level; probabilities: (n, k), calibrated.
+        notes: what a reader must know besides, one sentence each.
+    """
+
+    about: dict
+    findings: pd.DataFrame
+    rules: pd.DataFrame
+    calibration: pd.DataFrame
+    subgroups: pd.DataFrame
+    gaps: pd.DataFrame
+    shortcuts: pd.DataFrame
+    comparison: dict | None
+    scored: predictions.Predictions
+    probabilities: np.ndarray
+    notes: list
+
+
+def make(table, split="test", level="image", rule="youden", sensitivity=0.9, rival=None):
+    """A scorecard of `Predictions`; thresholds and calibration come from their validation rows alone.
+
+    Args:
+        table: predictions of `split` and of validation.
+        level: one of `predictions.LEVELS`.
+        rule: one of `thresholds.RULES`, the threshold of the tables.
+        sensitivity: what the rule of that name is to reach.
+        rival: predictions of another model on the same images, for the paired test.
+
+    Raises:
+        ValueError: a split without rows; `split` is validation, or shares a patient with it; `rival` has other
+            images, findings or targets.
+    """
+    if split == VALIDATION:
+        raise ValueError("thresholds and calibration are fitted on validation: judge them on another split")
+    counts = table.rows.groupby(["split", "patient"])["patient"].transform("size")
+    table = predictions.Predictions(
+        table.rows.assign(images=counts), table.logits, table.targets, table.findings, table.about
+    )
+    fitting, images = table.of(VALIDATION), table.of(split)
+    refuse_shared_patients(fitting, images, split)
+    fitting, scored = (predictions.aggregate(part, level) for part in (fitting, images))
+
+    limits = thresholds.fit(fitting.logits, fitting.targets, sensitivity)
+    platt = calibration.fit(fitting.logits, fitting.targets)
+    probabilities = calibration.apply(scored.logits, platt)
+    parts = subgroups.score(scored, limits[rule])
+    card = Scorecard(
+        about={
+            **table.about,
+            "split": split,
+            "level": level,
+            "rule": rule,
+            "sensitivity": sensitivity,
+            "official": split == "test" and anchors.is_official(images.rows["image_file_path"]),
+            "n_images": len(images.rows),
+            "n_units": len(scored.rows),
+            "n_patients": int(images.rows["patient"].nunique()),
+        },
+        findings=rank_and_call(scored, limits[rule]),
+        rules=calls(scored, limits),
+        calibration=calibrate(scored, platt, probabilities),
+        subgroups=parts,
+        gaps=subgroups.gaps(parts),
+        shortcuts=with_mean(shortcuts.audit(fitting, scored)),
+        comparison=against(rival, table, split, level) if rival else None,
+        scored=scored,
+        probabilities=probabilities,
+        notes=[],
+    )
+    card.notes = notes(card, fitting)
+    return card
+
+
+def refuse_shared_patients(fitting, images, split):
+    shared = images.rows["patient"].isin(fitting.rows["patient"])
+    if shared.any():
+        raise ValueError(
+            f"patient {images.rows['patient'][shared].iloc[0]} is in validation and in {split}: thresholds fitted on a "
+            "patient cannot be judged on the same one"
+        )
+
+
+def rank_and_call(scored, threshold):
+    report = auroc_report(scored.logits, scored.targets, scored.rows["patient"], label_names=scored.findings)
+    quantities = ("positives", "negatives", "auroc", "auroc_low", "auroc_high", "average_precision")
+    table = pd.DataFrame(
+        {key: [report[f"{key}/{name}"] for name in scored.findings] for key in quantities}, index=scored.findings
+    )
+    called = thresholds.judge(scored.logits, scored.targets, threshold)
+    table = with_mean(table.join(called.set_index(table.index)))
+    table.loc["mean", list(quantities)] = [report[key] for key in quantities]
+    return table
+
+
+def calls(scored, limits):
+    """What each rule's thresholds do; index (rule, finding), with "mean" after each rule's findings."""
+    tables = {}
+    for rule, threshold in limits.items():
+        table = thresholds.judge(scored.logits, scored.targets, threshold).set_index(pd.Index(scored.findings))
+        table.insert(0, "logit", threshold)
+        table.insert(1, "probability", 1 / (1 + np.exp(-threshold)))
+        tables[rule] = with_mean(table)
+    return pd.concat(tables, names=["rule", "finding"])
+
+
+def calibrate(scored, platt, probabilities):
+    before = 1 / (1 + np.exp(-scored.logits))
+    table = pd.DataFrame(platt, columns=["slope", "intercept"], index=scored.findings)
+    fitted = ~np.isnan(platt[:, :1]).T  # both columns of a pair are over the same findings
+    for name, measure in (("brier", calibration.brier), ("ece", calibration.calibration_error)):
+        for when, values in (("before", np.where(fitted, before, np.nan)), ("after", probabilities)):
+            table[f"{name}_{when}"] = measure(values, scored.targets)
+    return with_mean(table)
+
+
+def against(rival, table, split, level):
+    """The paired test, A being the model of the scorecard; see `multilabel_auroc.compare`."""
+    ours = predictions.aggregate(table.of(split), level)
+    theirs = predictions.matched(rival.of(split), table.of(split), "the predictions to compare with", "ours")
+    theirs = predictions.aggregate(theirs, level)
+    result = compare(ours.logits, theirs.logits, ours.targets, ours.rows["patient"], label_names=ours.findings)
+    return {**result, "models": rival.about.get("models", [])}
+
+
+def with_mean(table):
+    """The table with a last row "mean", of what is defined in each column."""
+    return pd.concat([table, pd.DataFrame([table.mean()], index=["mean"])])
+
+
+# Words
+
+
+def notes(card, fitting):
+    undefined = card.findings.index[card.findings["auroc"].isna()].tolist()
+    unfitted = [name for name in fitting.findings if math.isnan(card.calibration.loc[name, "slope"])]
+    found = [SYNTHETIC] * bool(card.about.get("synthetic"))
+    if undefined:
+        found.append(f"Undefined, as {card.about['split']} has one class only, and in no mean: {', '.join(undefined)}.")
+    if unfitted:
+        found.append(
+            f"No threshold and no calibration, as validation has one class only: {', '.join(unfitted)}. Nothing is "
+            "guessed in their place."
+        )
+    return found
+
+
+def as_json(card):
+    """A dict of plain Python values; what is undefined is None, for NaN is not JSON."""
+    return plain(
+        {
+            "about": card.about,
+            "findings": card.findings.to_dict("index"),
+            "thresholds": {rule: part.droplevel(0).to_dict("index") for rule, part in card.rules.groupby(level=0)},
+            "calibration": card.calibration.to_dict("index"),
+            "subgroups": card.subgroups.to_dict("records"),
+            "gaps": card.gaps.to_dict("records"),
+            "shortcuts": card.shortcuts.to_dict("index"),
+            "comparison": card.comparison,
+            "notes": card.notes,
+        }
+    )
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and math.isnan(value) else value

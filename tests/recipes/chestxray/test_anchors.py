@@ -1,0 +1,14 @@
+"""Published results stand only beside the split they were reached on."""
+
+import pytest
+
+from chestxray import anchors
+from conftest import NIH
+
+
+@pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
+def test_the_official_split_is_known_by_its_names_and_by_all_of_them():
+    names = (NIH / "test_list.txt").read_text().split()
+    assert anchors.is_official([f"images/{name}" for name in reversed(names)])
+    assert not anchors.is_official(names[1:])
+    assert not anchors.is_official([*names[1:], "00000001_000.png"])

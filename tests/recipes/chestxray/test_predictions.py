@@ -1,0 +1,135 @@
+"""What a predictions file promises: whole, self-contained, and strict about what it takes."""
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from chestxray import predictions
+
+FINDINGS = ["Mass", "Hernia"]
+
+
+def make(paths=("a", "b", "c", "d"), seed=0, **columns):
+    """Two images in validation, two in test, each of its own patient unless `columns` say otherwise."""
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame(
+        {
+            "image_file_path": paths,
+            "split": ["validation"] * 2 + ["test"] * 2,
+            "patient": ["1", "2", "3", "4"],
+            **columns,
+        }
+    )
+    targets = np.array([[0, 1], [1, 0], [0, 1], [1, 0.0]])
+    about = {"dataset": "made up", "source": "nowhere", "synthetic": True, "models": [{"checkpoint": f"m{seed}"}]}
+    return predictions.Predictions(
+        rows, rng.normal(size=(4, 2)).astype(np.float32).astype(float), targets, FINDINGS, about
+    )
+
+
+@pytest.fixture
+def file(tmp_path):
+    """`file(change)` writes predictions whose table `change` has altered, and returns the path."""
+
+    def write(change):
+        predictions.write(make(), tmp_path / "p.parquet")
+        table = pq.read_table(tmp_path / "p.parquet").to_pandas()
+        change(table).to_parquet(tmp_path / "odd.parquet")
+        return tmp_path / "odd.parquet"
+
+    return write
+
+
+def test_what_is_written_is_read_back_with_its_metadata(tmp_path):
+    table = make(sex=["F", "M", "F", None], age=[3, 50, 80, 41])
+    predictions.write(table, tmp_path / "new" / "p.parquet")
+    again = predictions.read(tmp_path / "new" / "p.parquet")
+    pd.testing.assert_frame_equal(again.rows, table.rows, check_dtype=False)
+    np.testing.assert_array_equal(again.logits, table.logits)
+    np.testing.assert_array_equal(again.targets, table.targets)
+    assert (again.findings, again.about) == (table.findings, table.about)
+    assert predictions.read_about(tmp_path / "new" / "p.parquet")["official_test_split"] is False
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["p.parquet"], "nothing is left beside it"
+
+
+def test_pandas_users_find_one_column_per_finding(tmp_path):
+    predictions.write(make(), tmp_path / "p.parquet")
+    table = pd.read_parquet(tmp_path / "p.parquet")
+    assert list(table)[3:] == ["logit/Mass", "target/Mass", "logit/Hernia", "target/Hernia"]
+    assert (str(table["logit/Mass"].dtype), str(table["target/Mass"].dtype)) == ("float32", "int8")
+
+
+def test_an_unknown_target_stays_unknown(tmp_path):
+    table = make()
+    table.targets[0, 1] = np.nan
+    predictions.write(table, tmp_path / "p.parquet")
+    assert np.isnan(predictions.read(tmp_path / "p.parquet").targets).tolist() == [[False, True]] + [[False] * 2] * 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="patient"), "no column patient; it has image_file_path"),
+        (lambda t: t.drop(columns="target/Hernia"), "no column target/Hernia"),
+        (lambda t: t[["image_file_path", "split", "patient"]], "no column"),
+        (lambda t: t.assign(**{"logit/Hernia": [1, 2, np.nan, 3]}), "no finite number in row 2, column logit/Hernia"),
+        (lambda t: t.assign(**{"target/Mass": [1, 2, 0, 0]}), "neither 0, 1 nor empty in row 1, column target/Mass"),
+        (lambda t: t.assign(image_file_path=["a", "b", "a", "c"]), "a twice, in row 2"),
+    ],
+)
+def test_a_damaged_file_is_refused_naming_column_and_row(file, change, message):
+    with pytest.raises(ValueError, match=message):
+        predictions.read(file(change))
+
+
+def test_what_is_no_predictions_file_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="p.parquet does not exist"):
+        predictions.read(tmp_path / "p.parquet")
+    (tmp_path / "p.parquet").write_text("image,score\n")
+    with pytest.raises(ValueError, match="p.parquet is no Parquet file"):
+        predictions.read(tmp_path / "p.parquet")
+
+
+def test_an_ensemble_is_the_mean_probability_whatever_the_order_of_rows():
+    one, other = make(seed=0), make(seed=1)
+    both = predictions.ensemble([one, other.where([3, 1, 0, 2])])
+    probability = [1 / (1 + np.exp(-table.logits)) for table in (one, other)]
+    np.testing.assert_allclose(1 / (1 + np.exp(-both.logits)), np.mean(probability, axis=0))
+    assert both.about["models"] == [{"checkpoint": "m0"}, {"checkpoint": "m1"}]
+
+
+def test_the_mean_probability_of_sure_models_keeps_their_ranks():
+    logits = np.array([[200.0, 300.0], [300.0, 400.0]])  # all these probabilities are 1.0 in float64
+    assert np.diff(predictions.mean_logit(logits, axis=1)) > 50
+
+
+def test_members_that_do_not_match_are_refused_naming_the_image():
+    one = make()
+    with pytest.raises(ValueError, match="x is in B but not in A"):
+        predictions.ensemble([one, make(("a", "b", "c", "x")).where([0, 1, 2, 3])][::-1], ["B", "A"])
+    with pytest.raises(ValueError, match="d is in A but not in B .1 such images"):
+        predictions.ensemble([one, make().where([0, 1, 2])], ["A", "B"])
+    odd = make()
+    odd.targets[2, 1] = 0
+    with pytest.raises(ValueError, match="c has another target for Hernia in B than in A"):
+        predictions.ensemble([one, odd], ["A", "B"])
+    with pytest.raises(ValueError, match="b is in another split in B"):
+        predictions.ensemble([one, make(split=["validation", "test", "test", "test"])], ["A", "B"])
+
+
+def test_patients_and_studies_take_their_highest_image():
+    table = make(patient=["1", "1", "2", "2"], study=["s1", "s2", "s1", "s1"], sex=list("FFMM"), view=["PA", "AP"] * 2)
+    patients = predictions.aggregate(table, "patient")
+    np.testing.assert_array_equal(patients.logits, [table.logits[:2].max(axis=0), table.logits[2:].max(axis=0)])
+    np.testing.assert_array_equal(patients.targets, [[1, 1], [1, 1]])
+    assert patients.rows["sex"].tolist() == ["F", "M"]
+    assert patients.rows["view"].isna().all(), "the images do not agree"
+    studies = predictions.aggregate(table, "study")
+    assert studies.rows[["patient", "study"]].to_numpy().tolist() == [["1", "s1"], ["1", "s2"], ["2", "s1"]]
+    assert predictions.aggregate(table, "image") is table
+
+
+def test_studies_need_a_column():
+    with pytest.raises(ValueError, match="level study needs a column study"):
+        predictions.aggregate(make(), "study")

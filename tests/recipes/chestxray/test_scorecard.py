@@ -1,0 +1,126 @@
+"""The numbers of a scorecard: what they rest on, what they leave undefined, and what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chestxray import anchors, predictions, scorecard, scorecard_report
+from multilabel_auroc.multilabel_auroc import auroc_report, compare
+
+FINDINGS = ["Mass", "Nodule", "Hernia"]
+
+
+def make(seed=0, n=400, **about):
+    """Half the images in validation, two of each patient; targets are the same for every seed, logits good."""
+    rng = np.random.default_rng(0)
+    patient = np.arange(n) // 2
+    rows = pd.DataFrame(
+        {
+            "image_file_path": [f"images/{number:08d}_000.png" for number in range(n)],
+            "split": np.repeat(["validation", "test"], n // 2),
+            "patient": [f"{number:08d}" for number in patient],
+            "sex": np.array(["F", "M"])[patient % 2],
+            "age": 20 + patient % 60,
+            "view": rng.choice(["PA", "AP"], n),
+        }
+    )
+    targets = (rng.random((n, 3)) < 0.3).astype(float)
+    logits = np.random.default_rng(seed).normal(size=targets.shape) + 1.5 * targets
+    return predictions.Predictions(rows, logits, targets, FINDINGS, about)
+
+
+def test_thresholds_and_calibration_know_nothing_of_test():
+    table = make()
+    test = (table.rows["split"] == "test").to_numpy()
+    spoilt = replace(table, logits=table.logits.copy(), targets=table.targets.copy())
+    spoilt.logits[test], spoilt.targets[test] = -3 * table.logits[test], 1 - table.targets[test]
+    ours, theirs = scorecard.make(table), scorecard.make(spoilt)
+    pd.testing.assert_series_equal(ours.rules["logit"], theirs.rules["logit"])
+    fitted = ["slope", "intercept"]
+    pd.testing.assert_frame_equal(ours.calibration[fitted], theirs.calibration[fitted])
+    assert ours.findings.loc["mean", "specificity"] != theirs.findings.loc["mean", "specificity"]
+
+
+def test_a_finding_with_one_class_is_undefined_and_named():
+    table = make()
+    table.targets[table.rows["split"] == "validation", 0] = 0
+    table.targets[table.rows["split"] == "test", 1] = 0
+    card = scorecard.make(table)
+    assert any(note.startswith("Undefined, as test has one class only, and in no mean: Nodule.") for note in card.notes)
+    assert any("as validation has one class only: Mass." in note for note in card.notes)
+    called = ["sensitivity", "specificity", "ppv", "npv"]
+    assert card.findings.loc["Mass", called].isna().all() and card.findings.loc["Mass", "auroc"] > 0.5
+    assert card.calibration.loc["Mass"].isna().all()
+    assert card.findings.loc["Nodule", ["auroc", *called]].isna().all()
+    assert card.findings.loc["mean", "auroc"] == pytest.approx(card.findings.loc[["Mass", "Hernia"], "auroc"].mean())
+    assert "over 2 of 3 findings" in scorecard_report.summary(card)
+    assert scorecard.as_json(card)["findings"]["Nodule"]["auroc"] is None
+
+
+def test_the_interval_takes_the_patient_as_the_unit():
+    table = make()
+    test, row = table.of("test"), scorecard.make(table).findings.loc["Mass"]
+    report = auroc_report(test.logits, test.targets, test.rows["patient"], label_names=FINDINGS)
+    assert (row["auroc_low"], row["auroc_high"]) == (report["auroc_low/Mass"], report["auroc_high/Mass"])
+
+
+def test_calibration_is_better_after_where_it_was_bad_before():
+    mean = scorecard.make(make()).calibration.loc["mean"]
+    assert mean["ece_after"] < 0.6 * mean["ece_before"] and mean["brier_after"] < mean["brier_before"]
+
+
+def test_patients_are_scored_by_their_highest_image():
+    table = make()
+    card = scorecard.make(table, level="patient")
+    test = table.of("test")
+    highest = [part.reshape(100, 2, 3).max(axis=1) for part in (test.logits, test.targets)]
+    expected = auroc_report(*highest, label_names=FINDINGS)
+    assert card.findings.loc["Hernia", "auroc"] == pytest.approx(expected["auroc/Hernia"])
+    assert "on 100 patients (200 images" in scorecard_report.summary(card)
+
+
+def test_two_models_are_compared_by_the_paired_test_whatever_the_order_of_rows():
+    table, rival = make(), make(seed=1).where(np.random.default_rng(2).permutation(400))
+    test, other = table.of("test"), make(seed=1).of("test")
+    expected = compare(test.logits, other.logits, test.targets, test.rows["patient"], label_names=FINDINGS)
+    found = scorecard.make(table, rival=rival).comparison
+    figures = {name: value for name, value in expected.items() if name != "undefined"}
+    assert {name: found[name] for name in figures} == pytest.approx(figures)
+    assert found["n_groups"] == 100
+
+
+def test_the_official_split_is_all_of_it_and_nothing_else(monkeypatch):
+    table = make()
+    names = sorted(path.rpartition("/")[2] for path in table.of("test").rows["image_file_path"])
+    assert not scorecard.make(table).about["official"]
+    monkeypatch.setattr(anchors, "TEST_NAMES", anchors.digest(names))  # this list in NIH's place
+    monkeypatch.setattr(anchors, "TEST_IMAGES", len(names))
+    assert scorecard.make(table).about["official"]
+    assert not scorecard.make(table.where(np.arange(399))).about["official"]
+
+
+def test_synthetic_data_are_called_so():
+    assert scorecard.SYNTHETIC in scorecard.make(make(synthetic=True)).notes
+    assert scorecard.SYNTHETIC not in scorecard.make(make(synthetic=False)).notes
+
+
+def test_without_validation_nothing_is_scored():
+    table = make()
+    with pytest.raises(ValueError, match="no rows of validation; they have test"):
+        scorecard.make(table.of("test"))
+
+
+def test_a_patient_on_both_sides_is_refused():
+    table = make()
+    table.rows.loc[399, "patient"] = "00000007"
+    with pytest.raises(ValueError, match="patient 00000007 is in validation and in test"):
+        scorecard.make(table)
+
+
+def test_a_split_that_is_not_there_or_is_validation_is_refused():
+    with pytest.raises(ValueError, match="no rows of tset"):
+        scorecard.make(make(), split="tset")
+    with pytest.raises(ValueError, match="fitted on validation"):
+        scorecard.make(make(), split="validation")

@@ -1,0 +1,298 @@
+"""What `recipes/score.py` promises, asked of the command itself."""
+
+import doctest
+import html
+import importlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from huggingface_hub import ModelCard
+
+import finetune
+import score
+from chestxray import anchors, predicting, predictions
+from conftest import NIH, ROOT
+from multilabel_auroc.multilabel_auroc import compare
+
+BIN = Path(sys.executable).parent
+SCRIPT = ROOT / "recipes" / "score.py"
+TINY = {
+    "vit": {
+        "model_type": "vit",
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "patch_size": 8,
+    },
+    "timm": {"model_type": "timm_wrapper", "architecture": "test_convnext"},
+}
+
+
+def run(*flags):
+    score.main([str(flag) for flag in flags])
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("synthetic")
+    command = [sys.executable, "-m", "chestxray.phantom", folder, "--patients", "200", "--size", "32"]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(archive, tmp_path_factory):
+    """`checkpoint(family, seed)` is a folder that finetune.py made."""
+    made = {}
+
+    def make(family="vit", seed=0):
+        if (family, seed) not in made:
+            folder = tmp_path_factory.mktemp("checkpoints") / f"{family}-{seed}"
+            preset = folder.with_name("tiny.yaml")
+            preset.write_text("model: tiny.json\n")
+            preset.with_name("tiny.json").write_text(json.dumps({**TINY[family], "image_size": 32}))
+            flags = ["--dataset", archive, "--model", preset, "--epochs", 1, "--seed", seed, "--output-dir", folder]
+            finetune.main([str(flag) for flag in flags])
+            made[family, seed] = folder
+        return made[family, seed]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def scored(checkpoint, tmp_path_factory):
+    """The command as a user runs it: (standard output, output folder)."""
+    output = tmp_path_factory.mktemp("scores") / "vit"
+    command = [sys.executable, SCRIPT, checkpoint(), "--output-dir", output]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, output
+
+
+def card_of(output):
+    return json.loads((output / "scorecard.json").read_text())
+
+
+# From a checkpoint
+
+
+def test_test_is_scored_as_finetune_scored_it(checkpoint, scored):
+    ours, theirs = card_of(scored[1])["findings"], json.loads((checkpoint() / "all_results.json").read_text())
+    assert len(ours) == 15
+    for finding, row in ours.items():
+        suffix = "" if finding == "mean" else f"/{finding}"
+        for quantity in ("auroc", "auroc_low", "auroc_high", "average_precision", "positives"):
+            assert row[quantity] == pytest.approx(theirs[f"test_{quantity}{suffix}"], abs=1e-6), (finding, quantity)
+
+
+def test_the_table_is_the_last_thing_on_the_screen_and_says_synthetic(scored):
+    screen, output = scored
+    rows = {line.split()[0]: line for line in screen.splitlines() if line.strip()}
+    for finding, row in card_of(output)["findings"].items():
+        assert f"{row['auroc']:.3f}" in rows[finding]
+    assert "Synthetic images: these scores say nothing of radiographs." in screen
+
+
+def test_predictions_name_every_image_of_both_splits_once_with_its_patient(archive, scored):
+    table = pd.read_parquet(scored[1] / "predictions.parquet")
+    names = (archive / "test_list.txt").read_text().split()
+    assert sorted(table["image_file_path"][table["split"] == "test"]) == sorted(f"images/{name}" for name in names)
+    assert table["image_file_path"].is_unique
+    assert (table["patient"] == table["image_file_path"].str[7:15]).all()
+    assert set(table["sex"]) == {"F", "M"} and set(table["view"]) == {"PA", "AP"}
+    entries = pd.read_csv(archive / "Data_Entry_2017_v2020.csv").set_index("Image Index")
+    entry = entries.loc[table["image_file_path"].str[7:]]
+    for column, theirs in (("sex", "Patient Gender"), ("age", "Patient Age"), ("view", "View Position")):
+        assert table[column].tolist() == entry[theirs].tolist()
+    assert table["target/Mass"].tolist() == entry["Finding Labels"].str.contains("Mass").astype(int).tolist()
+    about = predictions.read_about(scored[1] / "predictions.parquet")
+    assert about["synthetic"] is True and "Synthetic" in about["dataset"]
+
+
+def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch):
+    monkeypatch.setattr(predicting, "load", lambda _: pytest.fail("the model was loaded again"))
+    before = (scored[1] / "predictions.parquet").stat().st_mtime_ns
+    run(checkpoint(), "--output-dir", scored[1])
+    assert (scored[1] / "predictions.parquet").stat().st_mtime_ns == before
+
+
+def test_other_predictions_are_not_taken_for_these(checkpoint, scored):
+    with pytest.raises(ValueError, match="holds others, with sha256"):
+        run(checkpoint(seed=1), "--output-dir", scored[1])
+    with pytest.raises(ValueError, match="with tta none, not flip; give another --output-dir"):
+        run(checkpoint(), "--tta", "flip", "--output-dir", scored[1])
+
+
+def test_two_processes_predict_each_image_once_and_as_one_does(checkpoint, scored, tmp_path):
+    launch = [BIN / "accelerate", "launch", "--cpu", "--num_processes=2", SCRIPT, checkpoint(), "--batch-size", "8"]
+    done = subprocess.run([*launch, "--output-dir", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall("Mean AUROC", done.stdout)) == 1, "one process reports"
+    assert len(re.findall("Predicting: +0%", done.stderr)) == 1, "one process shows its progress"
+    one, two = (pd.read_parquet(folder / "predictions.parquet") for folder in (scored[1], tmp_path))
+    assert len(one) % 8, "the last batch is uneven"
+    pd.testing.assert_frame_equal(one, two, atol=1e-5)
+
+
+def test_views_are_averaged_and_named(checkpoint, archive, scored, tmp_path, capsys):
+    run(checkpoint(), "--tta", "ten-crop", "--output-dir", tmp_path)
+    assert "averaged over views of each image (ten-crop)" in capsys.readouterr().out
+    predicting.predict(checkpoint(), str(archive), "test", tmp_path / "flip.parquet", tta="flip")
+    plain = predictions.read(scored[1] / "predictions.parquet").logits
+    for name in ("flip", "predictions"):
+        shown = predictions.read(tmp_path / f"{name}.parquet").logits
+        assert not np.allclose(plain, shown)
+        assert np.corrcoef(plain.ravel(), shown.ravel())[0, 1] > 0.5
+
+
+def test_a_timm_checkpoint_is_scored_too(checkpoint, tmp_path):
+    run(checkpoint("timm"), "--output-dir", tmp_path)
+    theirs = json.loads((checkpoint("timm") / "all_results.json").read_text())
+    assert card_of(tmp_path)["findings"]["mean"]["auroc"] == pytest.approx(theirs["test_auroc"], abs=1e-6)
+
+
+# From predictions alone
+
+
+def test_everything_is_made_again_from_the_predictions_alone(scored, tmp_path, monkeypatch):
+    monkeypatch.setattr(predicting, "load", lambda _: pytest.fail("a model was loaded"))
+    moved = tmp_path / "elsewhere" / "predictions.parquet"
+    moved.parent.mkdir()
+    shutil.copy(scored[1] / "predictions.parquet", moved)
+    run(moved, "--output-dir", tmp_path / "out")
+    assert card_of(tmp_path / "out") == card_of(scored[1])
+    for name in ("report.md", "report.html", "figures/roc.svg"):
+        assert (tmp_path / "out" / name).read_bytes() == (scored[1] / name).read_bytes(), name
+
+
+def test_an_ensemble_is_the_mean_probability_and_is_compared_with_a_rival(checkpoint, scored, tmp_path, capsys):
+    first, second = scored[1] / "predictions.parquet", checkpoint(seed=1)
+    run(first, second, "--against", second, "--output-dir", tmp_path)
+    members = [first, tmp_path / "predictions-2.parquet"]
+    one, two, both = (predictions.read(path) for path in (*members, tmp_path / "predictions.parquet"))
+    mean = np.mean([1 / (1 + np.exp(-member.logits)) for member in (one, two)], axis=0)
+    np.testing.assert_allclose(1 / (1 + np.exp(-both.logits)), mean, rtol=1e-5)
+    assert [Path(model["checkpoint"]).name for model in both.about["models"]] == ["vit-0", "vit-1"]
+    report = (tmp_path / "report.md").read_text()
+    assert "mean probability of 2 models" in report and "| finding | AUROC A | AUROC B | A - B |" in report
+    a, b = (table.of("test") for table in (both, predictions.read(tmp_path / "against.parquet")))
+    expected = compare(a.logits, b.logits, a.targets, a.rows["patient"], label_names=a.findings)
+    assert card_of(tmp_path)["comparison"]["difference/Mass"] == pytest.approx(expected["difference/Mass"], abs=1e-6)
+    assert "AUROC A" in capsys.readouterr().out
+
+
+def test_an_ensemble_never_overwrites_a_member(scored, capsys):
+    file = scored[1] / "predictions.parquet"
+    for flags in ([], ["--output-dir", scored[1]]):
+        with pytest.raises(SystemExit):
+            run(file, file, *flags)
+    screen = capsys.readouterr().err
+    assert "several models need --output-dir" in screen and "would overwrite" in screen
+
+
+def test_members_with_other_images_are_refused_by_name(scored, tmp_path):
+    whole = predictions.read(scored[1] / "predictions.parquet")
+    predictions.write(whole.where(np.arange(1, len(whole.rows))), tmp_path / "less.parquet")
+    lost = whole.rows["image_file_path"][0]
+    with pytest.raises(ValueError, match=f"{lost} is in .*predictions.parquet but not in .*less.parquet"):
+        run(scored[1] / "predictions.parquet", tmp_path / "less.parquet", "--output-dir", tmp_path)
+
+
+# Pages
+
+
+def test_the_report_is_one_file_that_fetches_nothing(scored):
+    page = (scored[1] / "report.html").read_text()
+    links = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(links) == 6 and all(link.startswith("data:image/svg+xml;base64,") for link in links)
+    assert "@import" not in page and "url(" not in page and "<script" not in page
+    assert "prefers-color-scheme: dark" in page
+    assert all(re.findall(r'<img [^>]*alt="([^"]+)"', page))
+
+
+def test_markdown_holds_the_tables_of_the_html_and_its_pictures_exist(scored):
+    page, text = ((scored[1] / f"report.{kind}").read_text() for kind in ("html", "md"))
+    cells = re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", page)
+    assert len(cells) > 500 and all(html.unescape(cell) in text for cell in cells)
+    pictures = re.findall(r"\]\((figures/[^)]*)\)", text)
+    assert len(pictures) == 6 and all((scored[1] / picture).stat().st_size > 5_000 for picture in pictures)
+    assert "Synthetic images" in text and "Synthetic images" in page
+
+
+def test_the_checkpoint_gets_a_model_card_that_the_hub_understands(checkpoint, scored):
+    card = ModelCard.load(checkpoint() / "README.md", ignore_metadata_errors=False)
+    result = {(r.metric_type, r.metric_name): r for r in card.data.eval_results}
+    mean = result["roc_auc", "AUROC, mean over findings"]
+    assert mean.metric_value == pytest.approx(card_of(scored[1])["findings"]["mean"]["auroc"], abs=1e-4)
+    assert mean.dataset_split == "test" and "Synthetic" in mean.dataset_name
+    assert card.data.pipeline_tag == "image-classification" and "synthetic-data" in card.data.tags
+    for promised in ("Synthetic images", "## Intended use", "## Limits", "no diagnosis", "## Training"):
+        assert promised in card.text
+    assert str(checkpoint().parent) not in card.content, "where files lay is no one's business"
+    assert (scored[1] / "README.md").read_text() == (checkpoint() / "README.md").read_text()
+
+
+def test_a_card_written_by_hand_stays(checkpoint, archive, tmp_path):
+    shutil.copytree(checkpoint(), tmp_path / "mine")
+    (tmp_path / "mine" / "README.md").write_text("by hand")
+    run(tmp_path / "mine", "--dataset", archive, "--output-dir", tmp_path / "out")
+    assert (tmp_path / "mine" / "README.md").read_text() == "by hand"
+    assert "model-index" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_published_results_are_shown_on_the_official_split_only(scored, tmp_path, monkeypatch):
+    assert "EVA-X" not in (scored[1] / "report.md").read_text()
+    test = predictions.read(scored[1] / "predictions.parquet").of("test")
+    names = sorted(path.rpartition("/")[2] for path in test.rows["image_file_path"])
+    monkeypatch.setattr(anchors, "TEST_NAMES", anchors.digest(names))  # this archive's list in NIH's place
+    monkeypatch.setattr(anchors, "TEST_IMAGES", len(names))
+    run(scored[1] / "predictions.parquet", "--output-dir", tmp_path)
+    for published in ("0.745", "0.807", "0.822", "0.825", "0.830", "0.835", "checkpoint on the test set"):
+        assert published in (tmp_path / "report.md").read_text()
+
+
+# Errors
+
+
+def test_what_is_no_model_is_refused(checkpoint, tmp_path):
+    with pytest.raises(FileNotFoundError, match="neither a checkpoint's folder"):
+        run(tmp_path)
+    shutil.copytree(checkpoint(), tmp_path / "copy")
+    (tmp_path / "copy" / "settings.yaml").unlink()
+    with pytest.raises(ValueError, match="give --dataset"):
+        run(tmp_path / "copy")
+
+
+def test_a_finding_that_the_dataset_does_not_know_is_refused_by_name(checkpoint, tmp_path):
+    shutil.copytree(checkpoint(), tmp_path / "odd")
+    config = (tmp_path / "odd" / "config.json").read_text()
+    (tmp_path / "odd" / "config.json").write_text(config.replace("Hernia", "Fracture"))
+    with pytest.raises(ValueError, match="has findings that .* has not: Fracture"):
+        run(tmp_path / "odd")
+
+
+@pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
+def test_real_radiographs_are_not_called_synthetic(checkpoint, tmp_path, capsys):
+    run(checkpoint(), "--dataset", NIH, "--allow-missing", "--output-dir", tmp_path)
+    assert "Hernia" in capsys.readouterr().out
+    pages = [(tmp_path / name).read_text() for name in ("report.md", "README.md")]
+    assert not any("Synthetic" in page for page in pages)
+    assert all("NIH ChestX-ray14" in page for page in pages)
+    assert "EVA-X" not in pages[0], "37 images are not the official split"
+
+
+# Documentation
+
+
+@pytest.mark.parametrize("module", ["predictions", "logistic", "subgroups", "tables"])
+def test_the_docstrings_examples_run(module):
+    result = doctest.testmod(importlib.import_module(f"chestxray.{module}"))
+    assert result.attempted and not result.failed
