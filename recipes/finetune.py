@@ -19,11 +19,12 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.utils import InitProcessGroupKwargs, set_seed
-from chestxray import augment, models, pixels, report, sources
-from chestxray.settings import parse_settings, write_settings
-from multilabel_auroc.multilabel_auroc import auroc_report
 from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
+
+from chestxray import augment, batches, models, pixels, report, sources
+from chestxray.settings import parse_settings, write_settings
+from multilabel_auroc.multilabel_auroc import auroc_report
 
 
 def main(argv=None):
@@ -56,7 +57,7 @@ def main(argv=None):
             for split in ("train", "validation", "test")
         }
     loaders = {
-        split: pixels.loader(rows, side, settings.batch_size, shuffle=split == "train", seed=settings.seed)
+        split: batches.loader(rows, side, settings.batch_size, shuffle=split == "train", seed=settings.seed)
         for split, rows in shrunk.items()
     }
 
@@ -92,7 +93,7 @@ def main(argv=None):
     # The best model, on validation again and on test once
     if best["weights"]:
         accelerator.unwrap_model(model).load_state_dict(best["weights"])
-    results = {"synthetic": sources.is_synthetic(dataset), "best_epoch": best["epoch"]}
+    results = {"synthetic": sources.is_synthetic(dataset, settings.dataset), "best_epoch": best["epoch"]}
     for split in ("validation", "test"):
         scores = evaluate(model, loaders[split], shrunk[split], findings, processor, accelerator)
         results |= {f"{split}_{name}": value for name, value in scores.items()}

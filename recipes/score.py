@@ -18,8 +18,8 @@ from pathlib import Path
 
 import yaml
 
-from chestxray import model_card, pages, predictions, scorecard, scorecard_plots, scorecard_report
-from chestxray.thresholds import RULES
+from chestxray.scoring import model_card, pages, plots, predictions, scorecard, wording
+from chestxray.scoring.thresholds import RULES
 
 
 def main(argv=None):
@@ -51,21 +51,21 @@ def main(argv=None):
     )
 
     # Pages
-    pictures = scorecard_plots.draw(card)
-    blocks = scorecard_report.blocks(card, pictures)
+    pictures = plots.draw(card)
+    blocks = wording.blocks(card, pictures)
     (output / "figures").mkdir(parents=True, exist_ok=True)
     for picture in pictures:
         (output / "figures" / f"{picture.name}.svg").write_bytes(picture.svg)
-    (output / "report.html").write_text(pages.html(blocks, scorecard_report.title(card)), encoding="utf-8")
+    (output / "report.html").write_text(pages.html(blocks, wording.title(card)), encoding="utf-8")
     (output / "report.md").write_text(pages.markdown(blocks), encoding="utf-8")
     (output / "scorecard.json").write_text(json.dumps(scorecard.as_json(card), indent=2) + "\n", encoding="utf-8")
     written = model_card.save(card, output)
 
-    print(scorecard_report.summary(card))
-    print(scorecard_report.findings(card).text())
+    print(wording.summary(card))
+    print(wording.findings(card).text())
     if card.comparison:
-        print("", scorecard_report.how_compared(card), scorecard_report.comparison(card).text(), sep="\n")
-    print(*card.notes, *scorecard_report.few_in_short(card), sep="\n")
+        print("", wording.how_compared(card), wording.comparison(card).text(), sep="\n")
+    print(*card.notes, *wording.few_in_short(card), sep="\n")
     print(f"Report: {output / 'report.html'}; model card: {', '.join(map(str, written))}")
 
 
@@ -114,7 +114,7 @@ def predicted(model, path, settings):
         return model
     if not (model / "config.json").exists():
         raise FileNotFoundError(f"{model} is neither a checkpoint's folder (it has no config.json) nor a .parquet file")
-    from chestxray import predicting  # PyTorch, which a predictions file does not need
+    from chestxray.scoring import predicting  # PyTorch, which a predictions file does not need
 
     predicting.predict(
         model,

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 NIH = ROOT.parent / "shared" / "nih"
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # whatever a test loads, it has made itself
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for a busy core cost more than they bring
 
 HEADERS = {
     "2017": "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"

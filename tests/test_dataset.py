@@ -1,8 +1,8 @@
 """What `NIH-Chest-X-ray-dataset.py` promises about the archive it reads."""
 
 import hashlib
-import importlib.util
 import http.server
+import importlib.util
 import io
 import json
 import os
@@ -17,6 +17,7 @@ from functools import partial
 
 import datasets
 import pytest
+
 from conftest import BOXES, HEADERS, LAYOUTS, NAMES, NIH, ROOT, TEST_PATIENTS
 
 LABELS = (

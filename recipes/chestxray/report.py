@@ -3,6 +3,8 @@
 import json
 import math
 
+from chestxray.tables import Table, between, figure
+
 SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
 NEXT = "For scores that do, give the folder of NIH's archive: --dataset FOLDER --model convnext-tiny"
 SPLITS = ("validation", "test")
@@ -25,22 +27,8 @@ def findings(results):
 
 def table(results):
     """AUROC per finding with its 95% interval over patients, and positives, on validation and on test."""
-    rows = [("", *(text for split in SPLITS for text in (f"{split} AUROC", "95% interval", "positives")))]
-    for finding in (*findings(results), None):
-        suffix = f"/{finding}" if finding else ""
-        row = [finding or "mean"]
-        for split in SPLITS:
-            auroc, low, high = (results[f"{split}_{name}{suffix}"] for name in ("auroc", "auroc_low", "auroc_high"))
-            row.append(f"{auroc:.3f}" if is_defined(auroc) else "undefined")
-            row.append(f"{low:.3f} to {high:.3f}" if is_defined(low) else "")
-            row.append(f"{results[f'{split}_positives{suffix}']:,}" if finding else "")
-        rows.append(row)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(f"{cell:{'<' if not column else '>'}{widths[column]}}" for column, cell in enumerate(row))
-        for row in rows
-    ]
-    rule = "-" * len(lines[0])
+    header = ["", *(text for split in SPLITS for text in (f"{split} AUROC", "95% interval", "positives"))]
+    rows = [[finding or "mean", *cells(results, finding)] for finding in (*findings(results), None)]
     notes = [
         f"The mean on {split} is over {results[f'{split}_n_findings']} of {len(findings(results))} findings; "
         f"with one class only: {', '.join(results[f'{split}_undefined'])}."
@@ -48,7 +36,17 @@ def table(results):
         if results[f"{split}_undefined"]
     ]
     notes += [SYNTHETIC, NEXT] * results["synthetic"]
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *notes])
+    return "\n".join([Table(header, rows, last_is_mean=True).text(), *notes])
+
+
+def cells(results, finding):
+    """One row's figures; of the mean where `finding` is None."""
+    suffix = f"/{finding}" if finding else ""
+    for split in SPLITS:
+        auroc, low, high = (results[f"{split}_{name}{suffix}"] for name in ("auroc", "auroc_low", "auroc_high"))
+        yield figure(auroc)
+        yield between(low, high)
+        yield f"{results[f'{split}_positives{suffix}']:,}" if finding else ""
 
 
 def plot(results, path):

@@ -20,8 +20,8 @@ class Settings:
 
     model: str = setting(
         "sample",
-        "a preset in recipes/configs or your own as .yaml, a Hub repository (transformers or timm), a checkpoint's folder, a timm name, or "
-        "a transformers config as .json: an architecture without weights",
+        "a preset in recipes/configs or your own as .yaml, a Hub repository (transformers or timm), a checkpoint's "
+        "folder, a timm name, or a transformers config as .json: an architecture without weights",
     )
     dataset: str = setting(
         str(REPOSITORY / "data" / "sample"),

@@ -63,5 +63,6 @@ def with_validation(dataset):
     return DatasetDict({**dataset, **cut})
 
 
-def is_synthetic(dataset):
-    return dataset["train"].info.description.startswith("Synthetic")
+def is_synthetic(dataset, source):
+    """Whether the images were drawn by chestxray.phantom: the builder says so, or a mark in the published folder."""
+    return dataset["train"].info.description.startswith("Synthetic") or (Path(source) / "SYNTHETIC.txt").is_file()

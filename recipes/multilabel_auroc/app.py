@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import gradio as gr
+
 from multilabel_auroc import auroc_report
 
 SCORES = "[[0.9, 0.2], [0.6, 0.7], [0.2, 0.4], [0.7, 0.1], [0.3, 0.8], [0.8, 0.3]]"

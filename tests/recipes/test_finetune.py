@@ -14,6 +14,7 @@ import yaml
 from transformers import AutoModelForImageClassification, pipeline
 
 import finetune
+import publish
 from chestxray import settings, sources
 from conftest import NIH, ROOT
 
@@ -190,9 +191,9 @@ def test_a_timm_repository_loads_through_the_timm_wrapper(archive, tmp_path):
 def test_two_processes_count_every_image_once_and_score_as_one(archive, tiny, tmp_path):
     flags = ["--dataset", archive, "--model", tiny("vit"), "--batch-size", 16, "--seed", 3]
     for epochs in (0, 2):
-        outputs = [tmp_path / f"{epochs}-{processes}" for processes in (1, 2)]
-        for processes, output in enumerate(outputs, start=1):
-            launch(*flags, "--epochs", epochs, "--output-dir", output, processes=processes)
+        outputs = [tmp_path / f"{epochs}-one", tmp_path / f"{epochs}-two"]
+        run(*flags, "--epochs", epochs, "--output-dir", outputs[0])
+        launch(*flags, "--epochs", epochs, "--output-dir", outputs[1], processes=2)
         one, two = map(results_of, outputs)
         for name in ("validation_n_images", "test_n_images", "test_positives/Mass"):
             assert one[name] == two[name]
@@ -206,15 +207,13 @@ def test_two_processes_count_every_image_once_and_score_as_one(archive, tiny, tm
 # Data
 
 
-def test_it_takes_a_folder_of_parquet(archive, tiny, tmp_path):
-    dataset = sources.load(str(archive))
-    for split, rows in dataset.items():
-        (tmp_path / "parquet" / "data").mkdir(parents=True, exist_ok=True)
-        rows.to_parquet(tmp_path / "parquet" / "data" / f"{split}-00000-of-00001.parquet")
+def test_it_takes_a_published_folder_of_parquet(archive, tiny, tmp_path):
+    publish.main([str(archive), str(tmp_path / "parquet")])
     flags = ["--model", tiny("vit"), "--epochs", 0]
     run("--dataset", tmp_path / "parquet", *flags, "--output-dir", tmp_path / "a")
     run("--dataset", archive, *flags, "--output-dir", tmp_path / "b")
-    assert results_of(tmp_path / "a")["test_auroc"] == results_of(tmp_path / "b")["test_auroc"]
+    assert results_of(tmp_path / "a") == results_of(tmp_path / "b")
+    assert results_of(tmp_path / "a")["synthetic"]
 
 
 def test_a_partial_archive_is_refused_with_the_flag_that_takes_it(archive, tiny, tmp_path):

@@ -17,7 +17,7 @@ from huggingface_hub import ModelCard
 
 import finetune
 import score
-from chestxray import anchors, predicting, predictions
+from chestxray.scoring import anchors, predicting, predictions
 from conftest import NIH, ROOT
 from multilabel_auroc.multilabel_auroc import compare
 
@@ -292,7 +292,7 @@ def test_real_radiographs_are_not_called_synthetic(checkpoint, tmp_path, capsys)
 # Documentation
 
 
-@pytest.mark.parametrize("module", ["predictions", "logistic", "subgroups", "tables"])
+@pytest.mark.parametrize("module", ["scoring.predictions", "scoring.logistic", "scoring.subgroups", "tables"])
 def test_the_docstrings_examples_run(module):
     result = doctest.testmod(importlib.import_module(f"chestxray.{module}"))
     assert result.attempted and not result.failed

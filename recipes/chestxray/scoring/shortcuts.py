@@ -7,7 +7,7 @@ too ill to stand. Fitted on validation, the only rows besides the scored ones th
 import numpy as np
 import pandas as pd
 
-from chestxray import logistic
+from chestxray.scoring import logistic
 from multilabel_auroc.multilabel_auroc import auroc
 
 ATTRIBUTES = ("view", "age", "sex")

@@ -2,9 +2,9 @@
 
 import math
 
-from chestxray import calibration, subgroups, thresholds
-from chestxray.anchors import ANCHORS, NOTE
-from chestxray.pages import Heading, Paragraph, Warnings
+from chestxray.scoring import calibration, subgroups, thresholds
+from chestxray.scoring.anchors import ANCHORS, NOTE
+from chestxray.scoring.pages import Heading, Paragraph, Warnings
 from chestxray.tables import Table, between, figure
 
 UNITS = {"image": "images", "study": "studies", "patient": "patients"}

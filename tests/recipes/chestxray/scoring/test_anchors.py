@@ -2,7 +2,7 @@
 
 import pytest
 
-from chestxray import anchors
+from chestxray.scoring import anchors
 from conftest import NIH
 
 

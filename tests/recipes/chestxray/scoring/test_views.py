@@ -2,7 +2,7 @@
 
 import torch
 
-from chestxray.views import side_to_shrink_to, views
+from chestxray.scoring.views import side_to_shrink_to, views
 
 IMAGES = torch.arange(2 * 8 * 8.0).view(2, 1, 8, 8)
 

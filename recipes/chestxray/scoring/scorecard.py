@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from chestxray import anchors, calibration, predictions, shortcuts, subgroups, thresholds
+from chestxray.scoring import anchors, calibration, predictions, shortcuts, subgroups, thresholds
 from multilabel_auroc.multilabel_auroc import auroc_report, compare
 
 SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."

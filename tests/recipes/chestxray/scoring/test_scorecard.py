@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chestxray import anchors, predictions, scorecard, scorecard_report
+from chestxray.scoring import anchors, predictions, scorecard, wording
 from multilabel_auroc.multilabel_auroc import auroc_report, compare
 
 FINDINGS = ["Mass", "Nodule", "Hernia"]
@@ -55,7 +55,7 @@ def test_a_finding_with_one_class_is_undefined_and_named():
     assert card.calibration.loc["Mass"].isna().all()
     assert card.findings.loc["Nodule", ["auroc", *called]].isna().all()
     assert card.findings.loc["mean", "auroc"] == pytest.approx(card.findings.loc[["Mass", "Hernia"], "auroc"].mean())
-    assert "over 2 of 3 findings" in scorecard_report.summary(card)
+    assert "over 2 of 3 findings" in wording.summary(card)
     assert scorecard.as_json(card)["findings"]["Nodule"]["auroc"] is None
 
 
@@ -78,7 +78,7 @@ def test_patients_are_scored_by_their_highest_image():
     highest = [part.reshape(100, 2, 3).max(axis=1) for part in (test.logits, test.targets)]
     expected = auroc_report(*highest, label_names=FINDINGS)
     assert card.findings.loc["Hernia", "auroc"] == pytest.approx(expected["auroc/Hernia"])
-    assert "on 100 patients (200 images" in scorecard_report.summary(card)
+    assert "on 100 patients (200 images" in wording.summary(card)
 
 
 def test_two_models_are_compared_by_the_paired_test_whatever_the_order_of_rows():

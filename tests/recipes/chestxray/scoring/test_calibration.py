@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
-from chestxray import calibration, logistic
+from chestxray.scoring import calibration, logistic
 
 
 @pytest.mark.parametrize("ridge", [0.0, 1.0])

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from chestxray import thresholds
+from chestxray.scoring import thresholds
 from multilabel_auroc.multilabel_auroc import auroc_report
 
 FEW = 20  # positives below which a subgroup's figures are marked: their intervals are too wide to rank by

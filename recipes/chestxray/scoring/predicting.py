@@ -13,8 +13,9 @@ from datasets import ClassLabel
 from tqdm.auto import tqdm
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from chestxray import models, pixels, predictions, sources
-from chestxray.views import side_to_shrink_to, views
+from chestxray import batches, models, pixels, sources
+from chestxray.scoring import predictions
+from chestxray.scoring.views import side_to_shrink_to, views
 
 COLUMNS = {  # ours: those of datasets
     "study": ("study_id", "study"),
@@ -52,7 +53,7 @@ def predict(checkpoint, source, split, path, tta="none", batch_size=64, num_proc
         whole = side_to_shrink_to(processor.size["height"], tta)
         shrunk = {name: pixels.shrink(dataset[name], findings, whole, num_proc) for name in ("validation", split)}
     model = accelerator.prepare(model)
-    loaders = {name: accelerator.prepare(pixels.loader(rows, whole, batch_size)) for name, rows in shrunk.items()}
+    loaders = {name: accelerator.prepare(batches.loader(rows, whole, batch_size)) for name, rows in shrunk.items()}
     steps = sum(len(loader) for loader in loaders.values())
     with tqdm(total=steps, unit="batch", desc="Predicting", disable=not accelerator.is_main_process) as progress:
         parts = {
@@ -65,7 +66,7 @@ def predict(checkpoint, source, split, path, tta="none", batch_size=64, num_proc
         about = {
             "dataset": dataset_name(dataset, source),
             "source": source,
-            "synthetic": sources.is_synthetic(dataset),
+            "synthetic": sources.is_synthetic(dataset, source),
             "models": [made_by],
         }
         predictions.write(predictions.Predictions(rows, logits, targets, findings, about), path)

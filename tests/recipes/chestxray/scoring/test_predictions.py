@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from chestxray import predictions
+from chestxray.scoring import predictions
 
 FINDINGS = ["Mass", "Hernia"]
 

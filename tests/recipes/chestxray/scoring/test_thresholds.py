@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score
 
-from chestxray import thresholds
+from chestxray.scoring import thresholds
 
 RNG = np.random.default_rng(0)
 LOGITS = np.round(RNG.normal(size=(200, 3)), 1)  # with ties

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chestxray import anchors
+from chestxray.scoring import anchors
 
 KEY = b"chestxray"
 REQUIRED = ("image_file_path", "split", "patient")

@@ -8,9 +8,9 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from chestxray import calibration, scorecard
-from chestxray.anchors import ANCHORS
-from chestxray.subgroups import ATTRIBUTES, FEW
+from chestxray.scoring import calibration, scorecard
+from chestxray.scoring.anchors import ANCHORS
+from chestxray.scoring.subgroups import ATTRIBUTES, FEW
 from multilabel_auroc.multilabel_auroc import rank
 
 INK, BLUE, ORANGE = "#747d88", "#3f88c5", "#d9772b"

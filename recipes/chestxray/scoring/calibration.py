@@ -6,7 +6,7 @@ where it is undefined.
 
 import numpy as np
 
-from chestxray import logistic
+from chestxray.scoring import logistic
 
 BINS = 15  # of equal width, as in Guo et al. 2017, section 5
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from chestxray import scorecard_report
-from chestxray.pages import Heading, Paragraph, Warnings, markdown
-from chestxray.scorecard import SYNTHETIC
+from chestxray.scoring import wording
+from chestxray.scoring.pages import Heading, Paragraph, Warnings, markdown
+from chestxray.scoring.scorecard import SYNTHETIC
 
 MARK = "<!-- written by recipes/score.py -->"
 PLACES = ("output_dir", "num_proc", "allow_missing")  # settings that say nothing of the model
@@ -60,7 +60,7 @@ def results(card):
 
 def named(card):
     """The dataset's name, in which synthetic data are called so."""
-    words = scorecard_report.dataset(card)
+    words = wording.dataset(card)
     return f"{words} (synthetic)" if is_synthetic(card) and "synthetic" not in words.lower() else words
 
 
@@ -90,11 +90,8 @@ def body(card):
             "further training. It is no medical device, and its output is no diagnosis."
         ),
         Heading("Results"),
-        Paragraph(
-            f"On {scorecard_report.dataset(card)}, split `{split}`. {scorecard_report.summary(card)} "
-            + scorecard_report.how_found(card)
-        ),
-        scorecard_report.findings(card),
+        Paragraph(f"On {wording.dataset(card)}, split `{split}`. {wording.summary(card)} " + wording.how_found(card)),
+        wording.findings(card),
     ]
     notes = [note for note in card.notes if note != SYNTHETIC]  # which stands on top
     page += [Warnings(notes)] if notes else []
@@ -114,7 +111,7 @@ def limits(card):
     if "together" in card.shortcuts:
         sentences.append(
             "View, age and sex alone, without the image, score a mean AUROC of "
-            f"{scorecard_report.figure(card.shortcuts.loc['mean', 'together'])}; the model may use such shortcuts."
+            f"{wording.figure(card.shortcuts.loc['mean', 'together'])}; the model may use such shortcuts."
         )
     if not is_synthetic(card):
         sentences.append(

@@ -1,0 +1,118 @@
+"""Where every image of a raw archive lies, so that any process can read any of them at any time."""
+
+import gzip
+import os
+import tarfile
+import zipfile
+import zlib
+from functools import lru_cache
+from typing import NamedTuple
+
+import datasets
+
+DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError)
+
+
+class Place(NamedTuple):
+    """One image. file: itself or the archive that holds it; member: its name there; offset: of its bytes in a tar."""
+
+    file: str
+    member: str | None
+    offset: int | None
+    size: int
+
+    @property
+    def name(self):
+        return f"{self.file}/{self.member}" if self.member else self.file
+
+
+class Archive(NamedTuple):
+    """splits: {split: names in the list's order}; records: {name: (row, boxes)}; places: {name: Place}.
+
+    `records` has every image the lists name, `places` those that are there. compressed: whether any lies in a
+    tar.gz, which can only be read from its beginning.
+    """
+
+    splits: dict
+    records: dict
+    places: dict
+    compressed: bool
+
+
+def open_archive(builder, map=map):
+    """Everything the builder's config `full` finds in its `data_dir`; no image is read.
+
+    Args:
+        map: lists several archives at a time where a pool's `map` is given; a tar.gz has to be read to its end.
+
+    Raises:
+        FileNotFoundError, ValueError: as the builder does, images that are missing or come twice included.
+    """
+    generators = builder._split_generators(datasets.DownloadManager())
+    splits = {str(generator.name): list(generator.gen_kwargs["records"]) for generator in generators}
+    records = {name: record for generator in generators for name, record in generator.gen_kwargs["records"].items()}
+    sources = [source for generator in generators for _, source in generator.gen_kwargs["shards"]]
+    loose = [path for source in sources if isinstance(source, list) for path in source]
+    archives = list(dict.fromkeys(source[0] for source in sources if not isinstance(source, list)))
+
+    places = {os.path.basename(path): Place(path, None, None, os.path.getsize(path)) for path in loose}
+    for listed in map(list_archive, archives):
+        for place in listed:
+            name = os.path.basename(place.member)
+            if name not in records:
+                continue
+            if name in places:
+                raise ValueError(f"{name} comes twice: {places[name].name} and {place.name}. Keep one of them.")
+            places[name] = place
+    for split, names in splits.items():
+        builder._require(names, places, split, f"{len(loose)} loose images, {len(archives)} archives")
+    return Archive(splits, records, places, any(is_gzip(path) for path in archives))
+
+
+def list_archive(path):
+    """Places of every file in a zip or tar; ValueError names a damaged archive."""
+    last = "the beginning"
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return [Place(path, info.filename, None, info.file_size) for info in archive.infolist()]
+        places = []
+        with (gzip.open if is_gzip(path) else open)(path, "rb") as file:
+            for member in tarfile.open(fileobj=file, mode="r:"):
+                last = member.name
+                if member.isfile():
+                    places.append(Place(path, member.name, member.offset_data, member.size))
+            while file.read(1 << 20):  # a tar.gz knows at its very end whether it came whole
+                pass
+        return places
+    except DAMAGE as error:
+        raise ValueError(f"{path} is damaged at or after {last}: {error}. Download it again.") from error
+
+
+def read(place):
+    """The image's bytes; ValueError names a damaged archive and the member."""
+    if place.member is None:
+        with open(place.file, "rb") as file:
+            return file.read()
+    try:
+        archive = opened(place.file)
+        if isinstance(archive, zipfile.ZipFile):
+            return archive.read(place.member)
+        archive.seek(place.offset)
+        return archive.read(place.size)
+    except DAMAGE as error:
+        opened.cache_clear()
+        raise ValueError(f"{place.file} is damaged at or after {place.member}: {error}. Download it again.") from error
+
+
+@lru_cache(maxsize=16)
+def opened(path):
+    # Kept open between images: a tar.gz that is reopened is decompressed from its beginning again.
+    if zipfile.is_zipfile(path):
+        return zipfile.ZipFile(path)
+    return gzip.open(path) if is_gzip(path) else open(path, "rb")
+
+
+def is_gzip(path):
+    with open(path, "rb") as file:
+        return file.read(2) == b"\x1f\x8b"

@@ -1,0 +1,90 @@
+"""Many jobs over several processes, with one progress bar; the first error ends all of them."""
+
+import multiprocessing
+import os
+import queue
+import threading
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import pyarrow
+from tqdm.auto import tqdm
+
+STEP = 0.2  # seconds between looks at the progress
+
+_ticks = _stop = None  # of this worker; set by `start_worker`
+
+
+class Stopped(Exception):
+    """Another job failed, so this one ends early."""
+
+
+@contextmanager
+def workers(processes):
+    """An executor whose processes end with this one, however it ends; of one process, this one."""
+    if processes == 1:
+        ticks, stop = queue.SimpleQueue(), threading.Event()
+        executor = ThreadPoolExecutor(1, initializer=start_worker, initargs=(ticks, stop))
+    else:
+        context = multiprocessing.get_context("spawn")  # Arrow's threads do not survive a fork
+        ticks, stop = context.SimpleQueue(), context.Event()
+        executor = ProcessPoolExecutor(processes, context, start_worker, (ticks, stop))
+    with executor as pool:
+        pool.ticks, pool.stop = ticks, stop
+        yield pool
+
+
+def start_worker(ticks, stop):
+    global _ticks, _stop
+    _ticks, _stop = ticks, stop
+    pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # its own pool keeps 100 MB that it no longer needs
+    if multiprocessing.parent_process():
+        threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent():
+    # A killed parent leaves its workers waiting on their queue for ever.
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def tick(images):
+    if _stop.is_set():
+        raise Stopped
+    _ticks.put(images)
+
+
+def work(pool, job, jobs, images, chunk=1):
+    """Call `job(item, tick)` for each of `jobs`, `chunk` neighbours in one process.
+
+    Args:
+        images: how many there are in all; each call of `tick(n)` moves the bar by n.
+
+    Raises:
+        Whatever a job raises first, after the others have ended.
+    """
+    parts = [jobs[start : start + chunk] for start in range(0, len(jobs), chunk)]
+    futures = [pool.submit(partial(each, job), part) for part in parts]
+    with tqdm(total=images, unit=" images", desc="Publishing", smoothing=0.05) as bar:
+        while not all(future.done() for future in futures):
+            failed = [future for future in futures if future.done() and not future.cancelled() and future.exception()]
+            if failed and not pool.stop.is_set():
+                pool.stop.set()
+                [future.cancel() for future in futures]
+            drain(pool.ticks, bar)
+            threading.Event().wait(STEP)
+        drain(pool.ticks, bar)
+    errors = [future.exception() for future in futures if not future.cancelled() and future.exception()]
+    for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
+        raise error
+
+
+def drain(ticks, bar):
+    while not ticks.empty():
+        bar.update(ticks.get())
+
+
+def each(job, part):
+    for item in part:
+        job(item, tick)

@@ -1,0 +1,166 @@
+"""The files of a published dataset: which images each of them holds, and how one is written.
+
+A shard is planned from the archive's lists alone, so neither the number of processes nor an interruption changes a
+byte of it. It carries a key, the digest of all it is made from; a file with the right key is finished.
+"""
+
+import errno
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import PIL
+import pyarrow
+from PIL import Image
+
+import chestxray
+from chestxray import pixels
+from chestxray.publishing import archive, parquet, png, tarshards
+
+SHARD_IMAGES = 1200  # NIH's images average 0.4 MB: about 480 MB
+SHRUNK_PIXELS = 480e6 / 0.42  # pixels in a shard of shrunk images, which take 3.1 to 3.7 bits each
+FORMATS = {"parquet": parquet, "webdataset": tarshards}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file to write.
+
+    config: the folder it goes to; columns: the builder's config that names its columns; size: side in pixels of
+    shrunk images, None for the archive's own bytes; images: ((name, Place or None), …); records: what the builder
+    wants of each, (row, boxes).
+    """
+
+    form: str
+    config: str
+    columns: str
+    split: str
+    number: int
+    of: int
+    size: int | None
+    images: tuple
+    records: dict
+
+    @property
+    def file(self):
+        return f"{self.config}/{self.split}-{self.number:05}-of-{self.of:05}{FORMATS[self.form].SUFFIX}"
+
+    @property
+    def key(self):
+        made_by = (pyarrow.__version__, PIL.__version__, self.file, self.columns, self.size)
+        made_from = [(name, place and place.size, self.records[name]) for name, place in self.images]
+        return hashlib.sha256(repr((made_by, made_from)).encode()).hexdigest()
+
+
+def plan(source, splits, form="parquet", sizes=()):
+    """Every shard of a repository, in the order in which they are written.
+
+    Args:
+        source: an Archive.
+        splits: {split: names}; names without an image are left out of all but `metadata`.
+        sizes: sides in pixels of the shrunk configs.
+    """
+    present = {split: [name for name in names if name in source.places] for split, names in splits.items()}
+    if source.compressed:  # in the archive's own order, or each image would be reached from the archive's beginning
+        present = {split: sorted(names, key=lambda name: source.places[name][:3]) for split, names in present.items()}
+    full = "full" if form == "parquet" else "image-classification"
+    shards = cut(source, present, SHARD_IMAGES, form, full, "full")
+    for size in sizes:
+        length = max(int(SHRUNK_PIXELS / (size * size)), 1)
+        shards += cut(source, present, length, form, f"image-classification-{size}", "full", size)
+    if form == "parquet":
+        boxed = {split: [name for name in names if source.records[name][1]] for split, names in present.items()}
+        shards += cut(source, boxed, SHARD_IMAGES, form, "object-detection", "object-detection")
+        shards += cut(source, splits, None, form, "metadata", "metadata")
+    return shards
+
+
+def cut(source, splits, length, form, config, columns, size=None):
+    """The shards of one config, `length` images in each but the last; all rows in one, without a `length`."""
+    shards = []
+    for split, names in splits.items():
+        step = length or max(len(names), 1)
+        parts = [names[start : start + step] for start in range(0, len(names), step)]
+        for number, part in enumerate(parts):
+            images = tuple((name, source.places[name] if length else None) for name in part)
+            records = {name: source.records[name] for name in part}
+            shards.append(Shard(form, config, columns, split, number, len(parts), size, images, records))
+    return shards
+
+
+def is_finished(out, shard):
+    path = Path(out) / shard.file
+    return path.exists() and FORMATS[shard.form].read_key(path) == shard.key
+
+
+def write(out, shard, tick=lambda images: None):
+    """Write a shard beside its place and rename it into it; `tick` hears of every image that is done.
+
+    Raises:
+        ValueError: an image or an archive is damaged; named.
+        OSError: the disk is full; the shard is named and nothing of it is left.
+    """
+    path = Path(out) / shard.file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        FORMATS[shard.form].write(beside, rows(shard, tick), builder_of(shard.columns).info.features, shard.key)
+        os.replace(beside, path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OSError(f"The disk of {out} is full; {shard.file} did not fit. Make room and start again.") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def rows(shard, tick):
+    """The builder's examples for the shard's images, shrunk where asked."""
+
+    def read(images, wanted):
+        for name, place in images:
+            yield (place.name, archive.read(place)) if place else (name, None)
+            tick(1 if place else 0)
+
+    for _, example in builder_of(shard.columns)._generate_examples([(read, shard.images)], shard.records):
+        if shard.size:
+            example["image"]["bytes"] = shrink(example["image"], shard.size)
+        yield example
+
+
+def shrink(image, size):
+    """{"path", "bytes"} of a PNG as the bytes of a size × size grey one."""
+    try:
+        return png.encode_grey(pixels.shrink_image(Image.open(io.BytesIO(image["bytes"])), size))
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{image['path']} is damaged: {error}. Fetch it again.") from error
+
+
+@lru_cache
+def builder_of(config):
+    return chestxray.NIHChestXray(config)
+
+
+def remove_unfinished(out):
+    """Take away what an interrupted run left half written."""
+    for path in Path(out).glob("*/.*.writing"):
+        path.unlink()
+
+
+def refuse_strangers(out, shards):
+    """Raise ValueError where `out` holds shards of another archive or of other settings."""
+    planned = {shard.file for shard in shards}
+    found = {path.relative_to(out).as_posix() for path in Path(out).glob("*/*-of-*.*")}
+    if strangers := sorted(found - planned):
+        raise ValueError(
+            f"{out} holds {len(strangers)} shards of another archive or other settings, {strangers[0]} among them. "
+            "Publish into an empty folder, or delete them."
+        )
+
+
+def images(shards):
+    """How many images these shards hold together."""
+    return sum(place is not None for shard in shards for _, place in shard.images)

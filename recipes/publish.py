@@ -1,0 +1,89 @@
+"""Turn NIH's raw archive into a Hub dataset repository that every release of `datasets` loads.
+
+    python recipes/publish.py ARCHIVE OUT                              Parquet, the official split
+    python recipes/publish.py ARCHIVE OUT --sizes 256 512              and the images shrunk: 3 and 11 GB, not 45
+    python recipes/publish.py ARCHIVE OUT --format webdataset          tar shards of KEY.png and KEY.json
+    python recipes/publish.py ARCHIVE OUT --patients 8400 --seed 42    some of the patients, cut 70/10/20
+    python recipes/publish.py ARCHIVE OUT --push someone/NIH-Chest-X-ray-dataset
+
+ARCHIVE is a folder in any layout the builder reads. OUT is then a complete repository: `load_dataset("OUT")`.
+Interrupted, start it again with the same words: finished shards stay as they are.
+"""
+
+import argparse
+import os
+from functools import partial
+from pathlib import Path
+
+import chestxray
+from chestxray.publishing import archive, card, hub, pool, shards, subset
+
+
+def main(argv=None):
+    arguments = parse(argv)
+    out = Path(arguments.out)
+    with pool.workers(arguments.num_proc) as workers:
+        # What there is, and who belongs to which split
+        builder = chestxray.NIHChestXray("full", data_dir=arguments.archive, allow_missing=arguments.allow_missing)
+        source = archive.open_archive(builder, workers.map)
+        splits, drawn = source.splits, None
+        if arguments.patients:
+            splits = subset.draw(sorted(source.records), arguments.patients, arguments.seed)
+            drawn = {"patients": arguments.patients, "seed": arguments.seed}
+
+        # Which files that makes, and which of them are still to be written
+        planned = shards.plan(source, splits, arguments.format, arguments.sizes)
+        if arguments.dry_run:
+            return announce(planned, arguments.push)
+        out.mkdir(parents=True, exist_ok=True)
+        shards.remove_unfinished(out)
+        shards.refuse_strangers(out, planned)
+        missing = [shard for shard in planned if not shards.is_finished(out, shard)]
+        if len(missing) < len(planned):
+            print(f"{len(planned) - len(missing)} of {len(planned)} shards are finished already.")
+
+        # A tar.gz is read from its beginning, so each process takes neighbours; else whoever is free takes the next
+        chunk = -(-len(missing) // arguments.num_proc) if source.compressed else 1
+        pool.work(workers, partial(shards.write, out), missing, shards.images(missing), max(chunk, 1))
+
+    # The card
+    features = {config: shards.builder_of(config).info.features for config in {shard.columns for shard in planned}}
+    card.write(out, planned, features, source, splits, builder.info.description, drawn)
+    print(f'{out} is complete: load_dataset("{out}")')
+
+    if arguments.push:
+        hub.push(out, arguments.push)
+        print(f'load_dataset("{arguments.push}")')
+
+
+def announce(planned, repository):
+    """Say what would go where, and do nothing."""
+    main, script = (f"{repository}@{revision}: " if repository else "" for revision in ("main", hub.REVISION))
+    for shard in planned:
+        print(f"{main}{shard.file}  {len(shard.images):,} rows")
+    print(f"{main}README.md")
+    if repository:
+        print(f"{script}{hub.script_name(repository)}")
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("archive", help="the folder with NIH's files")
+    add("out", help="the folder to write")
+    add("--allow-missing", action="store_true", help="accept fewer images than the official lists name")
+    add("--sizes", type=int, nargs="+", default=[], choices=(128, 224, 256, 384, 512), help="sides of shrunk images")
+    add("--format", choices=shards.FORMATS, default="parquet")
+    add("--patients", type=int, help="draw that many patients and cut them 70/10/20, in place of the official split")
+    add("--seed", type=int, default=42, help="of that draw")
+    add("--num-proc", type=int, default=os.cpu_count(), help="processes; one per core by default")
+    add("--push", metavar="REPO_ID", help="upload; the token comes from HF_TOKEN or `hf auth login`")
+    add("--dry-run", action="store_true", help="print what would go where, and write nothing")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"publish.py: {error}") from None

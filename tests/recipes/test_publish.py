@@ -1,0 +1,567 @@
+"""What `recipes/publish.py` promises: a repository that loads, the same bytes every time, one clear error."""
+
+import base64
+import doctest
+import hashlib
+import http.server
+import json
+import os
+import re
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from chestxray import pixels
+from chestxray.publishing import card, hub, parquet, shards, subset
+from conftest import NIH, ROOT
+
+PUBLISH = ROOT / "recipes" / "publish.py"
+CONFIGS = ("image-classification", "full", "object-detection", "metadata")
+needs_nih = pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
+# What a test of many small shards runs in a process of its own: the command with other constants.
+SMALL_SHARDS = """
+import runpy, sys
+from chestxray.publishing import shards
+shards.SHARD_IMAGES, shards.SHRUNK_PIXELS = 2, 4 * 512 * 512
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def publish(archive, out, *flags):
+    """The command in this process and one thread of it."""
+    words = [str(word) for word in (archive, out, *flags)]
+    runpy.run_path(str(PUBLISH))["main"]([*words, *([] if "--num-proc" in words else ["--num-proc", "1"])])
+
+
+def run(archive, out, *flags):
+    """The command as a person runs it, but for shards of two images; returns the finished process."""
+    command = [sys.executable, "-c", SMALL_SHARDS, PUBLISH, archive, out, *map(str, flags)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def small_shards(monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_IMAGES", 2)
+    monkeypatch.setattr(shards, "SHRUNK_PIXELS", 4 * 128 * 128)
+
+
+def digests(out):
+    """{file: SHA-256} of everything in a published folder."""
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    assert files
+    return {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def matter(out):
+    return yaml.safe_load((out / "README.md").read_text().split("---\n")[1])
+
+
+ONE_FOR_TEST = "00013118_008.png,Atelectasis,8,13118,69,M,PA,2992,2991,0.143,0.143"
+
+
+def many_rows(count):
+    row = "{:08}_{:03}.png,No Finding,0,{},50,F,PA,2500,2048,0.168,0.168"
+    return [row.format(number // 3 + 1, number % 3, number // 3 + 1) for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def nih(tmp_path_factory):
+    out = tmp_path_factory.mktemp("published") / "nih"
+    publish(NIH, out, "--allow-missing")
+    return out
+
+
+@pytest.fixture(scope="module")
+def nih_subset(tmp_path_factory):
+    out = tmp_path_factory.mktemp("published") / "subset"
+    publish(NIH, out, "--allow-missing", "--patients", 8400, "--seed", 42, "--sizes", 256, 512)
+    return out
+
+
+# What is published
+
+
+def test_every_config_gives_the_builders_rows_plain_and_streaming(builder, release, tmp_path):
+    folder, out = release(), tmp_path / "out"
+    publish(folder, out)
+    for config in CONFIGS:
+        made = builder(config, data_dir=str(folder), cache_dir=str(tmp_path / "cache"))
+        made.download_and_prepare()
+        loaded = datasets.load_dataset(str(out), config)
+        streamed = datasets.load_dataset(str(out), config, streaming=True)
+        assert list(loaded) == list(streamed) == list(made.as_dataset())
+        for split, expected in made.as_dataset().items():
+            assert loaded[split].features == streamed[split].features == expected.features
+            assert undecoded(loaded[split]).to_list() == undecoded(expected).to_list()
+            assert list(undecoded(streamed[split])) == undecoded(expected).to_list()
+    default = datasets.load_dataset(str(out))
+    assert default["train"].column_names == ["image_file_path", "image", "labels"]
+
+
+def undecoded(rows):
+    return rows.cast_column("image", datasets.Image(decode=False)) if "image" in rows.features else rows
+
+
+def test_the_front_matter_counts_what_is_there(release, tmp_path):
+    publish(release(), tmp_path / "out", "--sizes", 256)
+    infos = {info["config_name"]: info for info in matter(tmp_path / "out")["dataset_info"]}
+    assert set(infos) == {*CONFIGS, "image-classification-256"}
+    for config, info in infos.items():
+        loaded = datasets.load_dataset(str(tmp_path / "out"), config)
+        assert {s["name"]: s["num_examples"] for s in info["splits"]} == {s: len(r) for s, r in loaded.items()}
+    folders = {config["config_name"]: {file["path"] for file in config["data_files"]} for config in configs(tmp_path)}
+    assert folders["full"] == folders["image-classification"]  # one set of shards, two configs
+    assert infos["image-classification"]["download_size"] == infos["full"]["download_size"]
+
+
+def configs(tmp_path):
+    return matter(tmp_path / "out")["configs"]
+
+
+def test_lists_are_written_with_the_word_that_every_release_knows(release, tmp_path):
+    publish(release(), tmp_path / "out")
+    files = list((tmp_path / "out").rglob("*.parquet"))
+    assert len(files) == 5
+    for file in files:
+        written = pq.read_schema(file).metadata[b"huggingface"].decode()
+        assert '"Sequence"' in written and '"List"' not in written
+    front = yaml.safe_dump(matter(tmp_path / "out"))
+    assert "sequence:" in front and "list:" not in front
+
+
+@needs_nih
+def test_shrunk_images_are_grey_lossless_and_what_the_recipes_train_on(nih_subset):
+    full = datasets.load_dataset(str(nih_subset), "full", split="train")
+    assert {image.mode for image in full["image"]} == {"L", "RGBA"}
+    for size in (256, 512):
+        shrunk = datasets.load_dataset(str(nih_subset), f"image-classification-{size}", split="train")
+        assert undecoded(shrunk).remove_columns("image").to_list() == undecoded(full).remove_columns("image").to_list()
+        for small, large in zip(shrunk["image"], full["image"], strict=True):
+            assert (small.mode, small.format, small.size) == ("L", "PNG", (size, size))
+            assert np.array_equal(np.asarray(small), pixels.shrink_image(large, size))
+
+
+@needs_nih
+def test_all_of_the_metadata_costs_a_few_megabytes(nih):
+    assert sum(file.stat().st_size for file in (nih / "metadata").iterdir()) < 5e6
+    assert datasets.load_dataset(str(nih), "metadata").num_rows == {"train": 86524, "test": 25596}
+
+
+@needs_nih
+def test_shards_are_paged_for_the_viewer(nih):
+    footer = pq.read_metadata(nih / "full" / "train-00000-of-00001.parquet")
+    assert [footer.row_group(number).num_rows for number in range(footer.num_row_groups)] == [100, 63]
+    column = footer.row_group(0).column(0)
+    assert column.has_offset_index and column.has_column_index
+
+
+class Ranges(http.server.SimpleHTTPRequestHandler):
+    """A file server that understands Range and counts what it sends."""
+
+    sent = 0
+
+    def do_GET(self):
+        data = Path(self.translate_path(self.path)).read_bytes()
+        first, last = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "bytes=0-")).groups()
+        part = data[int(first) : int(last or len(data)) + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+        self.wfile.write(part)
+        Ranges.sent += len(part)
+
+    def log_message(self, *words):
+        pass
+
+
+FIRST = """
+import datasets, os, sys
+rows = datasets.load_dataset("parquet", data_files={"train": sys.argv[1]}, split="train", streaming=True)
+print(next(iter(rows))["image_file_path"], flush=True)
+os._exit(0)  # Arrow's reader may wait for ever for a group that nobody asks for any more
+"""
+
+
+@needs_nih
+def test_the_first_streamed_example_needs_the_first_row_groups_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "IMAGE_GROUP", 20)  # so that 163 images are many groups
+    publish(NIH, tmp_path / "out", "--allow-missing")
+    file = tmp_path / "out" / "full" / "train-00000-of-00001.parquet"
+    group = pq.read_metadata(file).row_group(0).total_byte_size
+    handler = partial(Ranges, directory=str(tmp_path / "out"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/full/{file.name}"
+        environment = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", FIRST, url], capture_output=True, text=True, env=environment, timeout=60
+        )
+        server.shutdown()
+    assert done.stdout.startswith("images/"), done.stderr
+    # `datasets` asks for a second group while it decodes the first, and fsspec adds a block of 5 MB to each request
+    assert group < Ranges.sent < 2 * group + 4 * 5.3e6 < file.stat().st_size
+
+
+# WebDataset
+
+
+def test_webdataset_shards_are_read_by_datasets_and_by_webdataset(release, tmp_path):
+    webdataset = pytest.importorskip("webdataset")
+    folder, out = release(), tmp_path / "out"
+    publish(folder, out, "--format", "webdataset")
+    tars = sorted(map(str, out.glob("image-classification/*.tar")))
+    read = {sample["__key__"]: sample for sample in webdataset.WebDataset(tars, shardshuffle=False)}
+    assert len(read) == 8
+    for key, sample in read.items():
+        assert sample["png"] == (folder / "images" / f"{key}.png").read_bytes()
+    described = json.loads(read["00013118_009"]["json"])
+    assert described["label_names"] == ["Infiltration"]
+    assert (described["patient_id"], described["patient_sex"], described["view_position"]) == (13118, "M", "AP")
+    assert json.loads(described["boxes"]) == [{"bbox": [10, 20, 30, 40], "label": "Infiltration"}]
+
+    for streaming in (False, True):
+        loaded = datasets.load_dataset("webdataset", data_files={"train": tars}, streaming=streaming)["train"]
+        rows = list(loaded)
+        assert {row["__key__"] for row in rows} == set(read)
+        assert next(row for row in rows if row["__key__"] == "00000798_022")["json"]["labels"] == [9, 3]
+        assert rows[0]["png"].size == (32, 32)
+    assert datasets.load_dataset(str(out)).num_rows == {"train": 5, "test": 3}
+
+
+# Subsets
+
+
+@needs_nih
+def test_8400_patients_with_seed_42_are_the_published_subset(nih_subset):
+    rows = datasets.load_dataset(str(nih_subset), "metadata")
+    assert rows.num_rows == {"train": 21172, "validation": 2896, "test": 6480}
+    patients = {split: set(part["patient_id"]) for split, part in rows.items()}
+    assert {split: len(part) for split, part in patients.items()} == {"train": 5880, "validation": 840, "test": 1680}
+    assert len(set().union(*patients.values())) == 8400  # none in two splits
+    official = set((NIH / "test_list.txt").read_text().split())
+    overlap = sum(path.removeprefix("images/") in official for path in rows["train"]["image_file_path"])
+    card = (nih_subset / "README.md").read_text()
+    assert overlap == 5277
+    assert "5,277 of its 21,172 training images are in the official test list" in card
+    assert "official split by patient" not in card
+
+
+def test_a_subset_is_drawn_again_the_same_and_differs_by_seed():
+    names = [f"{patient:08}_{image:03}.png" for patient in range(40) for image in range(patient % 3 + 1)]
+    drawn = subset.draw(names, 20, 0)
+    assert drawn == subset.draw(names, 20, 0) != subset.draw(names, 20, 1)
+    assert {split: len({name[:8] for name in part}) for split, part in drawn.items()} == {
+        "train": 14,
+        "validation": 2,
+        "test": 4,
+    }
+    with pytest.raises(ValueError, match="40 patients were asked for; choose from 4 to 39"):
+        subset.draw(names, 40, 0)
+
+
+# Repeatable and safe
+
+
+def test_the_same_bytes_from_every_layout(release, small_shards, tmp_path):
+    publish(release("flat"), tmp_path / "out-flat", "--sizes", 128)
+    expected = digests(tmp_path / "out-flat")
+    assert {"full/train-00002-of-00003.parquet", "image-classification-128/train-00001-of-00002.parquet"} < set(
+        expected
+    )
+    for layout in ("kaggle", "nested", "tar", "hub"):
+        publish(release(layout, name=layout), tmp_path / f"out-{layout}", "--sizes", 128)
+        assert digests(tmp_path / f"out-{layout}") == expected
+
+
+@pytest.mark.parametrize("layout", ["flat", "box"])
+@pytest.mark.parametrize("form", ["parquet", "webdataset"])
+def test_the_same_bytes_whatever_the_number_of_processes(release, small_shards, tmp_path, layout, form):
+    folder = release(layout)
+    publish(folder, tmp_path / "one", "--format", form)
+    publish(folder, tmp_path / "three", "--format", form, "--num-proc", 3)
+    assert digests(tmp_path / "one") == digests(tmp_path / "three")
+
+
+def test_killed_and_started_again_it_ends_with_the_same_bytes(release, tmp_path):
+    folder = release(rows=many_rows(1500) + [ONE_FOR_TEST])
+    (folder / "BBox_List_2017.csv").unlink()
+    flags = ("--num-proc", 2)
+    assert run(folder, tmp_path / "undisturbed", *flags).returncode == 0
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", SMALL_SHARDS, PUBLISH, folder, out, *map(str, flags)]
+    for finished in (30, 400):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while len(list(out.glob("*/*.parquet"))) < finished:
+            assert process.poll() is None
+            time.sleep(0.005)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (out / "README.md").exists()
+        wait_for(lambda children=children: not any(map(is_alive, children)))
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.parquet")}
+    assert 400 <= len(before) < len(list((tmp_path / "undisturbed").glob("*/*.parquet")))
+    assert f"{len(before)} of " in run(folder, out, *flags).stdout
+    assert all(path.stat().st_mtime_ns == written for path, written in before.items())  # not redone
+    assert digests(out) == digests(tmp_path / "undisturbed")
+
+
+def is_alive(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_folder_of_another_run_is_refused(release, small_shards, tmp_path, monkeypatch):
+    publish(release(), tmp_path / "out")
+    monkeypatch.undo()
+    with pytest.raises(
+        ValueError, match="holds 5 shards of another archive or other settings, full/test-00000-of-00002"
+    ):
+        publish(release(name="again"), tmp_path / "out")
+
+
+def the_error(done):
+    """The one line a failed run ends with, apart from the progress bar."""
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("publish.py: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_damaged_png_is_named_and_finished_shards_stay(release, tmp_path):
+    folder, out = release(), tmp_path / "out"
+    png = folder / "images" / "00029817_009.png"
+    whole = png.read_bytes()
+    png.write_bytes(whole[:200] + b"\0\0\0" + whole[203:])
+    error = the_error(run(folder, out, "--num-proc", 1))
+    assert "00029817_009.png is damaged at its IDAT" in error
+    finished = sorted(path.relative_to(out).as_posix() for path in out.glob("full/*"))
+    assert finished == [f"full/{name}.parquet" for name in FINISHED]
+    assert [pq.read_table(out / path).num_rows for path in finished] == [2, 2, 2, 1]
+    png.write_bytes(whole)
+    assert re.search(r"\d of 8 shards are finished already", run(folder, out).stdout)
+
+
+FINISHED = ("test-00000-of-00002", "train-00000-of-00003", "train-00001-of-00003", "train-00002-of-00003")
+
+
+@pytest.mark.parametrize("layout", ["flat", "box"])
+def test_a_missing_image_is_named_before_anything_is_written(release, tmp_path, layout):
+    folder = release(layout)
+    with (folder / "test_list.txt").open("a") as list_, (folder / "Data_Entry_2017_v2020.csv").open("a") as table:
+        list_.write("\n00029999_000.png")
+        table.write("00029999_000.png,No Finding,0,29999,50,F,PA,2500,2048,0.168,0.168\r\n")
+    message = r"1 of the 4 images that test_list.txt names are missing .*00029999_000.png"
+    with pytest.raises(ValueError, match=message):
+        publish(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    publish(folder, tmp_path / "out", "--allow-missing")
+    assert "**Partial**: 1 of the 9 images" in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("layout", ["box", "tar", "hub"])
+def test_a_damaged_archive_is_named(release, tmp_path, layout):
+    folder = release(layout)
+    path = next(folder.rglob("images_001.*"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 600] = bytes(600)
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"images_001\.\S+ is damaged"):
+        publish(folder, tmp_path / "out")
+
+
+def test_a_full_disk_is_one_clear_error_and_what_was_finished_stays(release, tmp_path):
+    folder = release(rows=[*many_rows(300), ONE_FOR_TEST])
+    (folder / "BBox_List_2017.csv").unlink()
+    out, kept = tmp_path / "out", tmp_path / "kept"
+    out.mkdir()
+    script = 'mount -t tmpfs -o size=400k none "$1" || exit 77; shift; "$@"; code=$?; cp -r "$4" "$0"; exit $code'
+    command = [sys.executable, "-c", SMALL_SHARDS, PUBLISH, folder, out, "--num-proc", "2"]
+    inner = ["unshare", "-rm", "sh", "-c", script.replace('"$4"', f'"{out}"'), kept, out, *command]
+    done = subprocess.run(inner, capture_output=True, text=True)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip("this machine lets nobody mount a file system of his own")
+    assert re.search(r"The disk of .* is full; full/train-\d{5}-of-00150.parquet did not fit", the_error(done))
+    finished = sorted(kept.glob("full/*.parquet"))
+    assert finished and all(pq.read_table(path).num_rows == 2 for path in finished)
+    assert not list(kept.glob("*/.*"))
+
+
+# The Hub
+
+
+LOAD = """
+import datasets, sys
+for streaming in (False, True):
+    loaded = datasets.load_dataset(*sys.argv[1:], streaming=streaming)
+    print(list(loaded), [len(list(rows)) for rows in loaded.values()], next(iter(loaded["train"]))["labels"])
+"""
+
+
+def load_from(endpoint, tmp_path, *words):
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
+    return subprocess.run([sys.executable, "-c", LOAD, *words], env=environment, capture_output=True, text=True)
+
+
+def test_served_by_a_hub_it_loads_and_with_the_script_on_main_it_does_not(release, hub_of, tmp_path):
+    publish(release(), tmp_path / "out")
+    shutil.copytree(tmp_path / "out", tmp_path / "with-script")
+    shutil.copy(hub.SCRIPT, tmp_path / "with-script" / "With-script.py")
+    endpoint = hub_of(
+        {"someone/NIH-Chest-X-ray-dataset": tmp_path / "out", "someone/With-script": tmp_path / "with-script"}
+    )
+    done = load_from(endpoint, tmp_path, "someone/NIH-Chest-X-ray-dataset")
+    assert done.stdout.splitlines() == ["['train', 'test'] [5, 3] [14]"] * 2, done.stderr
+    done = load_from(endpoint, tmp_path, "someone/With-script")
+    assert "Dataset scripts are no longer supported" in done.stderr  # why `push` keeps it from main
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    """As much of the Hub's API as an upload needs: it keeps {revision: {path: bytes}} and every request."""
+
+    def setup(self):
+        super().setup()
+        self.kept, self.seen = self.server.kept, self.server.seen
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.seen.append((self.path, self.headers.get("Authorization")))
+        revision = self.path.split("?")[0].rpartition("/")[2]
+        if "/branch/" in self.path:
+            self.kept.setdefault(revision, dict(self.kept["main"]))
+        if "/preupload/" in self.path:
+            files = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in posted(body)]
+            return self.answer({"files": files})
+        if "/commit/" in self.path:
+            self.commit(self.kept[revision], [json.loads(line) for line in body.splitlines()])
+        url = f"http://127.0.0.1:{self.server.server_port}/datasets/someone/set"
+        self.answer({"url": url, "commitUrl": f"{url}/commit/{'0' * 40}", "commitOid": "0" * 40})
+
+    def commit(self, files, lines):
+        for line in lines:
+            if line["key"] == "file":
+                files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+            elif line["key"] == "deletedFile":
+                del files[line["value"]["path"]]
+
+    def do_GET(self):
+        self.seen.append((self.path, self.headers.get("Authorization")))
+        files = self.kept["main"]
+        if "/tree/" in self.path:
+            return self.answer([{"type": "file", "path": path, "size": 1, "oid": "0" * 40} for path in files])
+        self.answer({"id": "someone/set", "sha": "0" * 40, "siblings": [{"rfilename": path} for path in files]})
+
+    def answer(self, content):
+        data = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *words):
+        pass
+
+
+def posted(body):
+    return json.loads(body)["files"]
+
+
+def test_push_puts_the_tables_on_main_and_the_script_on_its_own_revision(release, tmp_path):
+    folder, out = release(), tmp_path / "out"
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as server:
+        # a repository as it stood until now, a script and an older table on main
+        server.kept = {"main": {"set.py": b"old", "full/train-00000-of-00009.parquet": b"old", ".gitattributes": b""}}
+        server.seen = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {
+            **os.environ,
+            "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+            "HF_HUB_OFFLINE": "0",
+            "HF_TOKEN": "hf_secret",
+            "HF_HOME": str(tmp_path / "home"),
+        }
+        command = [sys.executable, PUBLISH, folder, out, "--push", "someone/set"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        server.shutdown()
+    published = {path: (out / path).read_bytes() for path in digests(out)}
+    assert server.kept["main"] == {**published, ".gitattributes": b""}
+    assert server.kept["script"]["set.py"] == hub.SCRIPT.read_bytes()
+    asked = [token for path, token in server.seen if "someone/set" in path or "/repos/" in path]
+    assert len(asked) > 5 and set(asked) == {"Bearer hf_secret"}
+    assert "hf_secret" not in done.stdout + done.stderr
+
+
+def test_a_dry_run_says_what_would_go_where_and_writes_nothing(release, tmp_path, capsys):
+    publish(release(), tmp_path / "out", "--push", "someone/set", "--dry-run")
+    printed = capsys.readouterr().out
+    assert "someone/set@main: full/train-00000-of-00001.parquet  5 rows" in printed
+    assert "someone/set@script: set.py" in printed
+    assert "someone/set@main: set.py" not in printed
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_words_are_refused(release, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        publish(release(), tmp_path / "out", "--sizes", "257")
+    assert "invalid choice: 257" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        publish(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_half_a_shard_is_no_finished_shard(release, tmp_path, capsys):
+    publish(release(), tmp_path / "out")
+    file = tmp_path / "out" / "full" / "test-00000-of-00001.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    publish(tmp_path / "nih", tmp_path / "out")
+    assert "4 of 5 shards" in capsys.readouterr().out
+    assert file.read_bytes() == whole
+
+
+def test_an_image_that_decodes_to_nothing_is_named():
+    with pytest.raises(ValueError, match="images/1.png is damaged"):
+        shards.shrink({"path": "images/1.png", "bytes": b"\x89PNG\r\n\x1a\n" + bytes(30)}, 8)
+
+
+def test_sources_reads_a_published_folder(release, tmp_path):
+    from chestxray import sources
+
+    publish(release(), tmp_path / "out", "--sizes", 128)
+    loaded = sources.load(str(tmp_path / "out"))
+    assert loaded.num_rows == {"train": 5, "test": 3}
+    assert isinstance(loaded["train"][0]["image"], Image.Image)
+
+
+def test_the_whole_releases_card_is_the_repositorys_without_what_only_holds_there():
+    assert doctest.testmod(card) == (0, 1)
+    text = card.elsewhere((ROOT / "README.md").read_text())
+    assert "on the Hub yet" not in text
+    assert "](recipes/" not in text and "](data/figures/" in text and "](https://" in text
