@@ -288,11 +288,16 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
 
     def _require(self, names, present, split, where):
         missing = [name for name in names if name not in present]
-        if missing and not self.config.allow_missing or len(missing) == len(names):
+        source = self.config.data_dir or self.config.source
+        if len(missing) == len(names):
+            raise ValueError(
+                f"None of the {len(names):,} images that {LIST_FILES[split]} names is in {source} ({where})."
+            )
+        if missing and not self.config.allow_missing:
             raise ValueError(
                 f"{len(missing):,} of the {len(names):,} images that {LIST_FILES[split]} names are missing from "
-                f"{self.config.data_dir or self.config.source} ({where}): {', '.join(missing[:3])} … To use a "
-                f'partial archive: NIHChestXray("{self.config.name}", data_dir=…, allow_missing=True).'
+                f"{source} ({where}): {', '.join(missing[:3])} … To use a partial archive: --allow-missing in the "
+                f'recipes, NIHChestXray("{self.config.name}", data_dir=…, allow_missing=True) in Python.'
             )
 
     def _prepare_split(self, split_generator, *args, **kwargs):

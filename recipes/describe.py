@@ -23,6 +23,8 @@ def main(argv=None):
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if a table or figure is outdated")
     parser.add_argument("--readme", type=Path, default=REPOSITORY / "README.md", help="the dataset card")
     settings = parser.parse_args(argv)
+    if (settings.archive / "SYNTHETIC.txt").exists():
+        parser.error(f"{settings.archive} is synthetic; the card describes NIH's own metadata")
 
     builder = NIHChestXray("metadata", data_dir=str(settings.archive))
     builder.download_and_prepare()

@@ -23,7 +23,8 @@ from tqdm.auto import tqdm
 from transformers import get_cosine_schedule_with_warmup
 
 from chestxray import augment, batches, models, pixels, report, sources
-from chestxray.settings import parse_settings, write_settings
+from chestxray.scoring.anchors import is_official
+from chestxray.settings import parse_settings, refuse_others, write_settings
 from multilabel_auroc.multilabel_auroc import auroc_report
 
 
@@ -37,6 +38,7 @@ def main(argv=None):
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],
     )
     if (output / "all_results.json").exists():
+        refuse_others(output, settings)
         accelerator.print(report.table(json.loads((output / "all_results.json").read_text())))
         accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
         return
@@ -60,6 +62,9 @@ def main(argv=None):
         split: batches.loader(rows, side, settings.batch_size, shuffle=split == "train", seed=settings.seed)
         for split, rows in shrunk.items()
     }
+
+    sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in shrunk.items())
+    accelerator.print(f"{sum(map(len, shrunk.values())):,} images: {sizes}")
 
     # Optimiser
     optimizer = torch.optim.AdamW(models.decay_groups(model, settings.weight_decay), lr=settings.learning_rate)
@@ -93,7 +98,11 @@ def main(argv=None):
     # The best model, on validation again and on test once
     if best["weights"]:
         accelerator.unwrap_model(model).load_state_dict(best["weights"])
-    results = {"synthetic": sources.is_synthetic(dataset, settings.dataset), "best_epoch": best["epoch"]}
+    results = {
+        "synthetic": sources.is_synthetic(dataset, settings.dataset),
+        "official_test": is_official(dataset["test"]["image_file_path"]),
+        "best_epoch": best["epoch"],
+    }
     for split in ("validation", "test"):
         scores = evaluate(model, loaders[split], shrunk[split], findings, processor, accelerator)
         results |= {f"{split}_{name}": value for name, value in scores.items()}
@@ -144,7 +153,7 @@ def save(model, processor, settings, results, output):
     beside.mkdir(parents=True)
     model.save_pretrained(beside)
     processor.save_pretrained(beside)
-    write_settings(settings, beside / "settings.yaml")
+    write_settings(settings, beside)
     report.plot(results, beside / "results.png")
     report.write(results, beside / "all_results.json")
     output.mkdir(parents=True, exist_ok=True)
@@ -154,4 +163,7 @@ def save(model, processor, settings, results, output):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"finetune.py: {error}") from None

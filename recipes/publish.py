@@ -44,7 +44,8 @@ def main(argv=None):
 
         # A tar.gz is read from its beginning, so each process takes neighbours; else whoever is free takes the next
         chunk = -(-len(missing) // arguments.num_proc) if source.compressed else 1
-        pool.work(workers, partial(shards.write, out), missing, shards.images(missing), max(chunk, 1))
+        if missing:
+            pool.work(workers, partial(shards.write, out), missing, shards.images(missing), chunk)
 
     # The card
     features = {config: shards.builder_of(config).info.features for config in {shard.columns for shard in planned}}

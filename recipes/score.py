@@ -116,24 +116,29 @@ def predicted(model, path, settings):
         raise FileNotFoundError(f"{model} is neither a checkpoint's folder (it has no config.json) nor a .parquet file")
     from chestxray.scoring import predicting  # PyTorch, which a predictions file does not need
 
+    saved = {} if settings.dataset else trained_on(model)
     predicting.predict(
         model,
-        settings.dataset or trained_on(model),
+        settings.dataset or saved["dataset"],
         settings.split,
         path,
         settings.tta,
         settings.batch_size,
-        allow_missing=settings.allow_missing,
+        allow_missing=settings.allow_missing or bool(saved.get("allow_missing")),
     )
     return path
 
 
 def trained_on(checkpoint):
+    """The settings of its fine-tune, which name the dataset and whether that may lack images."""
     saved = checkpoint / "settings.yaml"
     if not saved.exists():
         raise ValueError(f"{checkpoint} has no settings.yaml that names its dataset: give --dataset")
-    return yaml.safe_load(saved.read_text())["dataset"]
+    return yaml.safe_load(saved.read_text())
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"score.py: {error}") from None

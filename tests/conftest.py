@@ -1,6 +1,7 @@
 """A miniature NIH release, with the real headers and the odd rows, in every layout it is handed out in."""
 
 import importlib
+import json
 import os
 import shutil
 import socket
@@ -59,10 +60,49 @@ BOXES = {  # the forms in which the box list circulates
 }
 
 
+TINY = {  # a configuration of each family, small enough for a test
+    "convnext": {"model_type": "convnextv2", "depths": [1, 1], "hidden_sizes": [8, 16], "num_stages": 2},
+    "vit": {
+        "model_type": "vit",
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "patch_size": 8,
+    },
+    "timm": {"model_type": "timm_wrapper", "architecture": "test_convnext"},
+}
+
+
 @pytest.fixture(scope="session")
 def builder():
     """The dataset's class, as recipes reach it."""
     return importlib.import_module("NIH-Chest-X-ray-dataset").NIHChestXray
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory):
+    """`synthetic(patients=60)` draws a synthetic archive of 32-pixel images, on which a model trains in seconds."""
+
+    def draw(patients):
+        folder = tmp_path_factory.mktemp("synthetic")
+        command = [sys.executable, "-m", "chestxray.phantom", folder, "--patients", str(patients), "--size", "32"]
+        subprocess.run(command, check=True, capture_output=True)
+        return folder
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """`tiny(family)` writes a small model's configuration and returns its path."""
+
+    def write(family):
+        path = tmp_path_factory.mktemp(family) / "tiny.json"
+        path.write_text(json.dumps({**TINY[family], "image_size": 32}))
+        return path
+
+    return write
 
 
 @pytest.fixture

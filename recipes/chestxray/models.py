@@ -1,5 +1,7 @@
 """A model for the findings from a name, and the image processor that shows it radiographs as training did."""
 
+from pathlib import Path
+
 import timm
 import torch
 from PIL import Image
@@ -26,6 +28,8 @@ def build_model(name, findings, image_size=None, pretrained=True):
 
     Returns:
         (model, processor): the processor's size, mean and standard deviation are what the model is to be fed.
+
+    Raises ValueError for a name that is none of these, OSError for a repository that cannot be reached.
     """
     labels = {
         "num_labels": len(findings),
@@ -33,6 +37,8 @@ def build_model(name, findings, image_size=None, pretrained=True):
         "label2id": {finding: number for number, finding in enumerate(findings)},
         "problem_type": "multi_label_classification",
     }
+    if "/" not in name and not is_timm_name(name) and not Path(name).exists():
+        raise ValueError(f"{name} is no preset in recipes/configs, no timm name, no folder and no Hub repository")
     pretrained = pretrained and not name.endswith(".json")
     if is_timm_name(name) and not pretrained:
         config = TimmWrapperConfig(architecture=name, **labels)

@@ -6,6 +6,7 @@ import math
 from chestxray.tables import Table, between, figure
 
 SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
+UNOFFICIAL = "These are not the 25,596 images of NIH's official test list: do not compare with published scores"
 NEXT = "For scores that do, give the folder of NIH's archive: --dataset FOLDER --model convnext-tiny"
 SPLITS = ("validation", "test")
 
@@ -35,7 +36,10 @@ def table(results):
         for split in SPLITS
         if results[f"{split}_undefined"]
     ]
-    notes += [SYNTHETIC, NEXT] * results["synthetic"]
+    if results["synthetic"]:
+        notes += [SYNTHETIC, NEXT]
+    elif not results["official_test"]:
+        notes.append(f"{UNOFFICIAL} ({results['test_n_images']:,} images here).")
     return "\n".join([Table(header, rows, last_is_mean=True).text(), *notes])
 
 

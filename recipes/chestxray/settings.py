@@ -49,6 +49,7 @@ class Settings:
 
     def __post_init__(self):
         self.output_dir = self.output_dir or f"runs/{Path(self.model).stem}"
+        self.pretrained = self.pretrained and not self.model.endswith(".json")  # which has no weights
         for name in ("epochs", "batch_size", "image_size", "num_proc"):
             value = getattr(self, name)
             if value is not None and value < (name != "epochs"):
@@ -60,7 +61,11 @@ def parse_settings(argv=None):
 
     Raises ValueError for a wrong flag and for a preset with a key that is no setting.
     """
-    parser = HfArgumentParser(Settings, description="Fine-tune an image classifier on chest X-rays.")
+    parser = HfArgumentParser(
+        Settings,
+        description="Fine-tune an image classifier on chest X-rays. A preset's settings stand above the defaults here.",
+        allow_abbrev=False,
+    )
     (asked,) = parser.parse_args_into_dataclasses(argv, look_for_args_file=False)
     own = asked.model.endswith((".yaml", ".yml"))
     preset = Path(asked.model) if own else PRESETS / f"{asked.model}.yaml"
@@ -84,5 +89,17 @@ def read_preset(path):
     return values
 
 
-def write_settings(settings, path):
-    path.write_text(yaml.safe_dump(asdict(settings), sort_keys=False))
+def write_settings(settings, folder):
+    (folder / "settings.yaml").write_text(yaml.safe_dump(asdict(settings), sort_keys=False))
+
+
+def refuse_others(folder, settings):
+    """Raise ValueError where the finished run in `folder` was made with other settings; num_proc changes nothing."""
+    made_with = yaml.safe_load((folder / "settings.yaml").read_text())
+    differing = [
+        f"{name} {made_with.get(name)}, not {value}"
+        for name, value in asdict(settings).items()
+        if name not in ("num_proc", "output_dir") and made_with.get(name) != value
+    ]
+    if differing:
+        raise ValueError(f"{folder} holds a finished run with {'; '.join(differing)}. Give another --output-dir.")

@@ -22,7 +22,10 @@ def load(source, allow_missing=False, num_proc=None):
         builder.download_and_prepare(num_proc=num_proc)
         dataset = builder.as_dataset()
     else:
-        dataset = load_dataset(source, "full" if "full" in get_dataset_config_names(source) else None)
+        try:
+            dataset = load_dataset(source, "full" if "full" in get_dataset_config_names(source) else None)
+        except (FileNotFoundError, ConnectionError) as error:
+            raise FileNotFoundError(f"{source} is neither a folder nor a dataset on the Hub: {error}") from error
     if missing := {"train", "test"} - set(dataset):
         raise ValueError(f"{source} has no {' and no '.join(sorted(missing))} split; it has {', '.join(dataset)}")
     if missing := {"image_file_path", "image", "labels"} - set(dataset["train"].column_names):

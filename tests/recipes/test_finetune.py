@@ -16,25 +16,13 @@ from transformers import AutoModelForImageClassification, pipeline
 import finetune
 import publish
 from chestxray import settings, sources
-from conftest import NIH, ROOT
+from conftest import NIH, ROOT, TINY
 
 BIN = Path(sys.executable).parent
 FINDINGS = (
     "Atelectasis Cardiomegaly Effusion Infiltration Mass Nodule Pneumonia Pneumothorax Consolidation Edema Emphysema "
     "Fibrosis Pleural_Thickening Hernia"
 ).split()
-TINY = {  # a configuration of each family, small enough for a test
-    "convnext": {"model_type": "convnextv2", "depths": [1, 1], "hidden_sizes": [8, 16], "num_stages": 2},
-    "vit": {
-        "model_type": "vit",
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 16,
-        "patch_size": 8,
-    },
-    "timm": {"model_type": "timm_wrapper", "architecture": "test_convnext"},
-}
 
 
 def launch(*flags, processes=1):
@@ -57,24 +45,8 @@ def results_of(output):
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory):
-    """A synthetic archive that trains in seconds."""
-    folder = tmp_path_factory.mktemp("synthetic")
-    command = [sys.executable, "-m", "chestxray.phantom", folder, "--patients", "60", "--size", "32"]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    """`tiny(family)` writes a small configuration and returns its path."""
-
-    def write(family):
-        path = tmp_path_factory.mktemp(family) / "tiny.json"
-        path.write_text(json.dumps({**TINY[family], "image_size": 32}))
-        return path
-
-    return write
+def archive(synthetic):
+    return synthetic(patients=60)
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +109,11 @@ def test_a_finished_run_is_shown_again_and_not_repeated(sample_run, capsys):
     assert screen.split("Checkpoint")[0] in again
     assert "finished run" in again
     assert (output / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_finished_run_with_other_settings_is_not_shown_in_place_of_the_one_asked_for(sample_run):
+    with pytest.raises(ValueError, match="holds a finished run with epochs 15, not 1. Give another --output-dir"):
+        run("--output-dir", sample_run[1], "--epochs", 1)
 
 
 # Models
@@ -234,6 +211,7 @@ def test_it_runs_on_real_radiographs_to_the_end(tiny, tmp_path, family, capsys):
     assert results_of(tmp_path)["test_undefined"] == ["Hernia"]  # none of the 37 test images there has one
     assert "with one class only: Hernia" in screen
     assert "Synthetic" not in screen
+    assert "not the 25,596 images of NIH's official test list" in screen
     assert not any(isinstance(value, float) and math.isnan(value) for value in results_of(tmp_path).values())
 
 
@@ -253,6 +231,17 @@ def test_an_unknown_flag_or_value_is_refused():
         run("--learning-rte", 1)
     with pytest.raises(ValueError, match="batch_size is 0"):
         run("--batch-size", 0)
+    with pytest.raises(ValueError, match="nosuch is no preset"):
+        run("--model", "nosuch")
+    with pytest.raises(FileNotFoundError, match="/nowhere is neither a folder nor a dataset on the Hub"):
+        run("--dataset", "/nowhere")
+
+
+def test_what_is_wrong_is_said_in_one_line():
+    command = [sys.executable, ROOT / "recipes" / "finetune.py", "--batch-size", "0"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "finetune.py: batch_size is 0; it counts and cannot be less than 1"
 
 
 def test_an_unknown_key_in_a_preset_is_refused(tmp_path):

@@ -23,17 +23,6 @@ from multilabel_auroc.multilabel_auroc import compare
 
 BIN = Path(sys.executable).parent
 SCRIPT = ROOT / "recipes" / "score.py"
-TINY = {
-    "vit": {
-        "model_type": "vit",
-        "hidden_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "intermediate_size": 16,
-        "patch_size": 8,
-    },
-    "timm": {"model_type": "timm_wrapper", "architecture": "test_convnext"},
-}
 
 
 def run(*flags):
@@ -41,25 +30,20 @@ def run(*flags):
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("synthetic")
-    command = [sys.executable, "-m", "chestxray.phantom", folder, "--patients", "200", "--size", "32"]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder
+def archive(synthetic):
+    return synthetic(patients=200)
 
 
 @pytest.fixture(scope="session")
-def checkpoint(archive, tmp_path_factory):
+def checkpoint(archive, tiny, tmp_path_factory):
     """`checkpoint(family, seed)` is a folder that finetune.py made."""
     made = {}
 
     def make(family="vit", seed=0):
         if (family, seed) not in made:
             folder = tmp_path_factory.mktemp("checkpoints") / f"{family}-{seed}"
-            preset = folder.with_name("tiny.yaml")
-            preset.write_text("model: tiny.json\n")
-            preset.with_name("tiny.json").write_text(json.dumps({**TINY[family], "image_size": 32}))
-            flags = ["--dataset", archive, "--model", preset, "--epochs", 1, "--seed", seed, "--output-dir", folder]
+            flags = ["--dataset", archive, "--model", tiny(family), "--epochs", 1]
+            flags += ["--seed", seed, "--output-dir", folder]
             finetune.main([str(flag) for flag in flags])
             made[family, seed] = folder
         return made[family, seed]

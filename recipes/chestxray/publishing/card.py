@@ -104,6 +104,8 @@ def write(out, shards, features, source, splits, description, drawn=None):
         shutil.copytree(FIGURES, Path(out, "data", "figures"), dirs_exist_ok=True)
         body = elsewhere(body)
     else:
+        if description.startswith("Synthetic"):
+            static = {"license": "apache-2.0", "task_categories": static["task_categories"], "tags": ["synthetic-data"]}
         static["pretty_name"] = title(description, drawn)
         form = shards[0].form
         text = "\n\n".join(paragraphs(source, splits, description, drawn, form))
@@ -138,8 +140,9 @@ def read(path):
 
 
 def title(description, drawn):
-    name = "Synthetic chest X-rays" if description.startswith("Synthetic") else "NIH ChestX-ray14"
-    return f"{name}, {drawn['patients']:,} patients" if drawn else f"{name}, part of the release"
+    synthetic = description.startswith("Synthetic")
+    name = "Synthetic chest X-rays" if synthetic else "NIH ChestX-ray14, part of the release"
+    return f"{name.partition(',')[0]}, {drawn['patients']:,} patients" if drawn else name
 
 
 def paragraphs(source, splits, description, drawn, form):

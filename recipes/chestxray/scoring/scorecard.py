@@ -162,6 +162,11 @@ def notes(card, fitting):
     undefined = card.findings.index[card.findings["auroc"].isna()].tolist()
     unfitted = [name for name in fitting.findings if math.isnan(card.calibration.loc[name, "slope"])]
     found = [SYNTHETIC] * bool(card.about.get("synthetic"))
+    if card.about["split"] == "test" and not card.about["official"] and not card.about.get("synthetic"):
+        found.append(
+            f"These {card.about['n_images']:,} images are not the {anchors.TEST_IMAGES:,} of NIH's official test list: "
+            "do not compare with scores published on it."
+        )
     if undefined:
         found.append(f"Undefined, as {card.about['split']} has one class only, and in no mean: {', '.join(undefined)}.")
     if unfitted:
