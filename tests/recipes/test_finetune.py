@@ -106,7 +106,8 @@ def test_a_finished_run_is_shown_again_and_not_repeated(sample_run, capsys):
     before = (output / "model.safetensors").stat().st_mtime_ns
     run("--output-dir", output)
     again = capsys.readouterr().out
-    assert screen.split("Checkpoint")[0] in again
+    table = screen[screen.index("validation AUROC") : screen.index("Checkpoint")]
+    assert table in again
     assert "finished run" in again
     assert (output / "model.safetensors").stat().st_mtime_ns == before
 
