@@ -59,9 +59,13 @@ def results(card):
 
 
 def named(card):
-    """The dataset's name, in which synthetic data are called so."""
+    """The dataset's name, in which synthetic data are called so, and a test set that is not the official one too."""
     words = wording.dataset(card)
-    return f"{words} (synthetic)" if is_synthetic(card) and "synthetic" not in words.lower() else words
+    if is_synthetic(card):
+        return words if "synthetic" in words.lower() else f"{words} (synthetic)"
+    if card.about["split"] == "test" and not card.about["official"]:
+        return f"{words} ({card.about['n_images']:,} test images, not the official list)"
+    return words
 
 
 def slug(source):
