@@ -74,7 +74,7 @@ def main(argv=None):
     loaders = {split: accelerator.prepare(loader) for split, loader in loaders.items()}
 
     # Training
-    best = {"auroc": -math.inf, "epoch": 0, "weights": None}
+    best = {"auroc": -math.inf, "epoch": settings.epochs, "weights": None}  # the last one, if none can be ranked
     progress = tqdm(total=steps, unit="step", desc="Training", disable=not accelerator.is_main_process)
     for epoch in range(settings.epochs):
         model.train()

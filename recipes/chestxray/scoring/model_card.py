@@ -11,7 +11,7 @@ from chestxray.scoring.pages import Heading, Paragraph, Warnings, markdown
 from chestxray.scoring.scorecard import SYNTHETIC
 
 MARK = "<!-- written by recipes/score.py -->"
-PLACES = ("output_dir", "num_proc", "allow_missing")  # settings that say nothing of the model
+PLACES = ("output_dir", "num_proc")  # settings that say nothing of the model
 
 
 def model_card(card):

@@ -8,33 +8,13 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from chestxray.drawing import BLUE, GREEN, INK, ORANGE, PURPLE, RED, style
 from chestxray.scoring import calibration, scorecard
 from chestxray.scoring.anchors import ANCHORS
 from chestxray.scoring.subgroups import ATTRIBUTES, FEW
 from multilabel_auroc.multilabel_auroc import rank
 
-INK, BLUE, ORANGE = "#747d88", "#3f88c5", "#d9772b"
-SHADES = ("#3f88c5", "#d9772b", "#2f9e77", "#a06cd5", "#c2567c")  # of an attribute's subgroups, in their order
-STYLE = {
-    "svg.hashsalt": "chestxray",
-    "svg.fonttype": "none",  # text stays text: small files, and it can be searched
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 9,
-    "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "figure.facecolor": "none",
-    "grid.color": INK,
-    "grid.alpha": 0.25,
-}
+SHADES = (BLUE, ORANGE, GREEN, PURPLE, RED)  # of an attribute's subgroups, in their order
 COLUMNS = 5  # of the small panels, one per finding
 POINTS = 400  # of a curve: more cannot be told apart at this size
 
@@ -57,7 +37,7 @@ def draw(card):
     """The `Picture`s of a `scorecard.Scorecard`, in the order in which they are read."""
     mean, split = card.findings.loc["mean", "auroc"], card.about["split"]
     measures = card.calibration.loc["mean"]
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(style(9)):
         pictures = [
             picture(
                 "intervals",
