@@ -102,6 +102,7 @@ def main(argv=None):
         "synthetic": sources.is_synthetic(dataset, settings.dataset),
         "official_test": is_official(dataset["test"]["image_file_path"]),
         "best_epoch": best["epoch"],
+        "processes": accelerator.num_processes,
     }
     for split in ("validation", "test"):
         scores = evaluate(model, loaders[split], shrunk[split], findings, processor, accelerator)

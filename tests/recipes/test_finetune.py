@@ -27,8 +27,11 @@ FINDINGS = (
 
 def launch(*flags, processes=1):
     """Run the command as a user does; its standard output."""
-    command = [BIN / "accelerate", "launch", "--cpu", f"--num_processes={processes}", ROOT / "recipes" / "finetune.py"]
+    # `--cpu --num_processes=2` would quietly run one process; this is how Accelerate runs two without a GPU.
+    several = ["--multi_gpu"] if processes > 1 else []
+    command = [BIN / "accelerate", "launch", *several, f"--num_processes={processes}", ROOT / "recipes" / "finetune.py"]
     environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
+    environment["ACCELERATE_USE_CPU"] = "true"
     environment["PYTHONPATH"] = str(ROOT / "tests" / "no_network")  # once installed, nothing is fetched
     done = subprocess.run([*command, *map(str, flags)], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
@@ -173,6 +176,7 @@ def test_two_processes_count_every_image_once_and_score_as_one(archive, tiny, tm
         run(*flags, "--epochs", epochs, "--output-dir", outputs[0])
         launch(*flags, "--epochs", epochs, "--output-dir", outputs[1], processes=2)
         one, two = map(results_of, outputs)
+        assert (one["processes"], two["processes"]) == (1, 2)
         for name in ("validation_n_images", "test_n_images", "test_positives/Mass"):
             assert one[name] == two[name]
         assert one["test_n_images"] % 16, "the last batch is uneven"
