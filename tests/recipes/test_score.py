@@ -4,6 +4,7 @@ import doctest
 import html
 import importlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -116,8 +117,11 @@ def test_other_predictions_are_not_taken_for_these(checkpoint, scored):
 
 
 def test_two_processes_predict_each_image_once_and_as_one_does(checkpoint, scored, tmp_path):
-    launch = [BIN / "accelerate", "launch", "--cpu", "--num_processes=2", SCRIPT, checkpoint(), "--batch-size", "8"]
-    done = subprocess.run([*launch, "--output-dir", tmp_path], capture_output=True, text=True)
+    # `--cpu --num_processes=2` would quietly run one process; this is how Accelerate runs two without a GPU.
+    launch = [BIN / "accelerate", "launch", "--multi_gpu", "--num_processes=2", SCRIPT, checkpoint()]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
+    flags = ["--batch-size", "8", "--output-dir", tmp_path]
+    done = subprocess.run([*launch, *flags], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert len(re.findall("Mean AUROC", done.stdout)) == 1, "one process reports"
     assert len(re.findall("Predicting: +0%", done.stderr)) == 1, "one process shows its progress"
