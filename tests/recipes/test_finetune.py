@@ -231,15 +231,15 @@ def test_flags_stand_above_the_preset_and_both_are_saved(sample_run, archive, ti
     assert saved["learning_rate"] == preset["learning_rate"]
 
 
-def test_an_unknown_flag_or_value_is_refused():
+def test_an_unknown_flag_or_value_is_refused(tmp_path):
     with pytest.raises(ValueError, match="--learning-rte"):
         run("--learning-rte", 1)
     with pytest.raises(ValueError, match="batch_size is 0"):
         run("--batch-size", 0)
     with pytest.raises(ValueError, match="nosuch is no preset"):
-        run("--model", "nosuch")
+        run("--model", "nosuch", "--output-dir", tmp_path)
     with pytest.raises(FileNotFoundError, match="/nowhere is neither a folder nor a dataset on the Hub"):
-        run("--dataset", "/nowhere")
+        run("--dataset", "/nowhere", "--output-dir", tmp_path)
 
 
 def test_what_is_wrong_is_said_in_one_line():
