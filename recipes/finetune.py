@@ -3,158 +3,243 @@
     accelerate launch recipes/finetune.py                              a small model on the synthetic sample, CPU
     accelerate launch recipes/finetune.py --help                       every setting
     accelerate launch recipes/finetune.py --dataset DIR --model convnext-tiny --output-dir runs/convnext-tiny
-    accelerate launch --num_processes 8 recipes/finetune.py …          the same on eight GPUs
+    accelerate launch --config_file recipes/launch/eight-gpus.yaml recipes/finetune.py …      the same on eight GPUs
 
 The model is chosen on validation, patients cut from `train`; `test` is read once, at the end. `output_dir` then
-holds a Transformers checkpoint, `all_results.json`, `settings.yaml` and `results.png`.
+holds a Transformers checkpoint, `all_results.json`, `settings.yaml`, `epochs.csv` and `results.png`. Killed at any
+moment and started again with the same command, a run goes on from its last checkpoint and ends with the same weights.
 """
 
 import json
 import math
 import shutil
-from datetime import timedelta
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from accelerate import Accelerator, DataLoaderConfiguration
-from accelerate.utils import InitProcessGroupKwargs, set_seed
+from accelerate.utils import set_seed
 from tqdm.auto import tqdm
-from transformers import get_cosine_schedule_with_warmup
 
-from chestxray import augment, batches, models, pixels, report, sources
+import score
+from chestxray import batches, labels, models, optimisation, pixels, report, sources, splits, streaming, training
+from chestxray.averaging import Average
+from chestxray.checkpoints import Checkpoints
+from chestxray.publishing import hub
 from chestxray.scoring.anchors import is_official
-from chestxray.settings import parse_settings, refuse_others, write_settings
+from chestxray.settings import differing, parse_settings, refuse_others, write_settings
 from multilabel_auroc.multilabel_auroc import auroc_report
 
 
 def main(argv=None):
     settings = parse_settings(argv)
     output = Path(settings.output_dir)
-    accelerator = Accelerator(
-        # batch_size is the whole job's, however many processes share it
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
-        # the other processes wait while the first one decodes the archive, which can take hours
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],
-    )
+    accelerator = training.start(settings)
     if (output / "all_results.json").exists():
         refuse_others(output, settings)
         accelerator.print(report.table(json.loads((output / "all_results.json").read_text())))
         accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
-        return
+        return push(settings, accelerator, output)
     set_seed(settings.seed)
 
-    # Model
+    # Data and model: the first process reads the archives, the others find them read
     with accelerator.main_process_first():
-        dataset = sources.load(settings.dataset, settings.allow_missing, settings.num_proc or pixels.processes())
-        findings = sources.findings(dataset)
-        model, processor = models.build_model(settings.model, findings, settings.image_size, settings.pretrained)
-
-    # Data: every image decoded and shrunk once, by the first process
-    side = processor.size["height"]
-    with accelerator.main_process_first():
-        dataset = sources.with_validation(dataset)
-        shrunk = {
-            split: pixels.shrink(dataset[split], findings, side, settings.num_proc or pixels.processes())
-            for split in ("train", "validation", "test")
-        }
-    loaders = {
-        split: batches.loader(rows, side, settings.batch_size, shuffle=split == "train", seed=settings.seed)
-        for split, rows in shrunk.items()
-    }
-
-    sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in shrunk.items())
-    accelerator.print(f"{sum(map(len, shrunk.values())):,} images: {sizes}")
-
-    # Optimiser
-    optimizer = torch.optim.AdamW(models.decay_groups(model, settings.weight_decay), lr=settings.learning_rate)
-    steps = settings.epochs * len(loaders["train"])
-    scheduler = get_cosine_schedule_with_warmup(optimizer, round(settings.warmup * steps), steps)
-    model, optimizer, scheduler = accelerator.prepare(model, optimizer, scheduler)
-    loaders = {split: accelerator.prepare(loader) for split, loader in loaders.items()}
+        datasets = [open_dataset(source, settings) for source in settings.dataset]
+        names = sources.names_of([dataset for dataset, _ in datasets], settings.dataset)
+        findings = labels.findings(settings.findings, [dataset["train"] for dataset, _ in datasets])
+        model, processor = models.build_model(
+            *(settings.model, findings, settings.image_size, settings.pretrained),
+            *(settings.resize, settings.drop_path, settings.pooling, settings.classes),
+        )
+    with accelerator.main_process_first():  # every image decoded and shrunk once, unless it is streamed
+        side, _ = models.sides(processor)
+        parts = [
+            streaming.make(dataset, streams, findings, side, settings)
+            if settings.streaming
+            else splits.make(dataset, findings, side, settings, accelerator.print)
+            for dataset, streams in datasets
+        ]
+    for name, part in zip(names, parts, strict=True):
+        accelerator.print(f"{name}: {', '.join(f'{len(rows):,} {split}' for split, rows in part.items())} images")
 
     # Training
-    best = {"auroc": -math.inf, "epoch": settings.epochs, "weights": None}  # the last one, if none can be ranked
-    progress = tqdm(total=steps, unit="step", desc="Training", disable=not accelerator.is_main_process)
-    for epoch in range(settings.epochs):
-        model.train()
-        for batch in loaders["train"]:
-            images = prepare_images(batch, processor, settings, epoch)
-            loss = F.binary_cross_entropy_with_logits(model(pixel_values=images).logits.float(), batch["targets"])
-            accelerator.backward(loss)
-            optimizer.step()
-            scheduler.step()
-            optimizer.zero_grad()
-            progress.update()
-        scores = evaluate(model, loaders["validation"], shrunk["validation"], findings, processor, accelerator)
-        progress.set_postfix(loss=f"{loss.item():.3f}", validation_auroc=f"{scores['auroc']:.3f}")
-        if scores["auroc"] > best["auroc"]:
-            weights = {
-                name: tensor.detach().cpu().clone() for name, tensor in accelerator.get_state_dict(model).items()
-            }
-            best = {"auroc": scores["auroc"], "epoch": epoch + 1, "weights": weights}
-    progress.close()
+    training.fit_to_device(model, settings, accelerator.device)
+    optimizer = torch.optim.AdamW(
+        optimisation.parameter_groups(model, settings),
+        lr=settings.learning_rate,
+        fused=accelerator.device.type == "cuda" or None,
+    )
+    model, optimizer = accelerator.prepare(model, optimizer)
+    together = splits.joined([part["train"] for part in parts], settings.dataset_weights)
+    run = training.Run(settings, accelerator, findings, processor, model, together)
+    state = train(run, [part["validation"] for part in parts], optimizer, output)
 
     # The best model, on validation again and on test once
-    if best["weights"]:
-        accelerator.unwrap_model(model).load_state_dict(best["weights"])
-    results = {
-        "synthetic": sources.is_synthetic(dataset, settings.dataset),
-        "official_test": is_official(dataset["test"]["image_file_path"]),
-        "best_epoch": best["epoch"],
-        "processes": accelerator.num_processes,
-    }
-    for split in ("validation", "test"):
-        scores = evaluate(model, loaders[split], shrunk[split], findings, processor, accelerator)
-        results |= {f"{split}_{name}": value for name, value in scores.items()}
-    if accelerator.is_main_process:
-        save(accelerator.unwrap_model(model), processor, settings, results, output)
-        print(report.table(results))
-        print(f"Checkpoint, all_results.json and results.png are in {output}")
+    results = {"best_epoch": state["best"], "processes": accelerator.num_processes, "datasets": names}
+    for name, source, (dataset, _), part in zip(names, settings.dataset, datasets, parts, strict=True):
+        scores = {
+            "synthetic": sources.is_synthetic(dataset, source),
+            "official_test": is_official(part["test"].rows["image_file_path"]) if "test" in part else None,
+        }
+        for split in ("validation", "test"):
+            if split in part:
+                scores |= {f"{split}_{key}": value for key, value in evaluate(run, part[split]).items()}
+        results |= scores if len(names) == 1 else {f"{name}/{key}": value for key, value in scores.items()}
+    save(run, results, state["scores"], output)
+    accelerator.print(report.table(results))
+    accelerator.print(f"Checkpoint, all_results.json and results.png are in {output}")
+    push(settings, accelerator, output)
     accelerator.end_training()
 
 
-def prepare_images(batch, processor, settings=None, epoch=0):
-    """A batch as the model sees it: (n, 3, side, side) float32; augmented where `settings` are given."""
-    images = batch["pixels"].float() / 255
-    if settings:
-        drawn = augment.draw(
-            batch["index"],
-            epoch,
-            settings.seed,
-            settings.flip,
-            settings.rotate,
-            settings.scale,
-            settings.shift,
-            settings.contrast,
+def open_dataset(source, settings):
+    """(DatasetDict with validation, streams of its images or None)."""
+    streams, num_proc = None, settings.num_proc or pixels.processes()
+    if settings.streaming:
+        dataset, streams = streaming.stream(source)
+    else:
+        dataset = sources.load(source, settings.allow_missing, num_proc, settings.labeler)
+    if settings.views == "frontal":
+        dataset = sources.frontal(dataset)
+    return sources.with_validation(dataset, settings.validation_list, settings.allow_missing), streams
+
+
+def train(run, validations, optimizer, output):
+    """Leave the best weights in the run's model; its `best` epoch (0: none could be ranked), the `scores` of all."""
+    settings, accelerator = run.settings, run.accelerator
+    order = batches.Order(
+        *(len(run.train), settings.batch_size, settings.epochs, settings.seed),
+        *(accelerator.process_index, accelerator.num_processes, run.train.weights),
+    )
+    steps, warmup = len(order), round(settings.warmup_epochs * order.per_epoch)
+    share = math.ceil(order.batch_size / accelerator.num_processes)
+    fits = settings.device_batch_size or (share if run.on_gpu else training.CPU_BATCH)
+    gradients = optimisation.Gradients(run.model, accelerator, fits)
+    average = Average(run.model, settings.ema)
+
+    # Where it stopped, if it did
+    checkpoints = Checkpoints(output / "checkpoints", accelerator, run.model, optimizer, average)
+    state = {"step": 0, "best": 0, "best_auroc": -math.inf, "losses": [], "scores": []}
+    if found := checkpoints.restore():
+        if others := differing(settings, found["settings"]):
+            raise ValueError(f"{output} holds an unfinished run with {'; '.join(others)}. Give another --output-dir.")
+        state = {name: found[name] for name in state}
+        accelerator.print(f"Going on from step {state['step']:,} of {steps:,}")
+    order.begin = state["step"]
+    loader = run.train.training_loader(order, run.workers, pin_memory=run.on_gpu)
+    accelerator.init_trackers("chestxray", {name: str(value) for name, value in asdict(settings).items()})
+
+    run.model.train()
+    watch, pending = training.Stopwatch(), None
+    progress = tqdm(
+        *(None, "Training", steps), initial=order.begin, unit="step", disable=not accelerator.is_main_process
+    )
+    for step, batch in enumerate(watch.waiting(loader), order.begin):
+        epoch = step // order.per_epoch
+        rate = optimisation.rate(step, steps, warmup, settings)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        loss = gradients.compute(
+            run.loss_of(batch, epoch),
+            rows=len(batch["index"]),
+            count=order.batch_size * len(run.findings),
+            seed=training.seed_of(settings.seed, step, accelerator.process_index),
         )
-        images = augment.augment(images, drawn)
-    return models.normalise(images, processor)
+        if settings.clip:
+            accelerator.clip_grad_norm_(run.model.parameters(), settings.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.update(step)
+        progress.update()
+
+        # A GPU is at work on this step still: the loss that is waited for is the last one's.
+        names = lambda index=batch["index"]: run.train.names(index)  # noqa: E731
+        if pending:
+            state["losses"].append(training.finite(*pending))
+        pending, state["step"] = (loss, step, rate, names), step + 1
+        ended = state["step"] % order.per_epoch == 0
+        if not ended and state["step"] % settings.checkpoint_steps:
+            continue
+        state["losses"].append(training.finite(*pending))
+        pending = None
+        if ended:
+            with average.in_place():
+                auroc = mean([evaluate(run, validation)["auroc"] for validation in validations])
+            note(run, state, auroc, rate, watch, order, progress)
+            if auroc > state["best_auroc"]:
+                state |= {"best": epoch + 1, "best_auroc": auroc}
+                checkpoints.save_best(epoch + 1)
+            run.model.train()
+        checkpoints.save(state | {"settings": asdict(settings)})
+        if settings.patience and ended and epoch + 1 - state["best"] >= settings.patience:
+            progress.write(f"No better validation AUROC in {settings.patience} epochs: stopping")
+            break
+    progress.close()
+    if state["best"]:
+        checkpoints.load_best(state["best"])
+    else:
+        average.settle()
+    return state
+
+
+def mean(aurocs):
+    """Of the datasets whose AUROC is defined; NaN where none is."""
+    defined = [auroc for auroc in aurocs if not math.isnan(auroc)]
+    return sum(defined) / len(defined) if defined else math.nan
+
+
+def note(run, state, auroc, rate, watch, order, progress):
+    """An epoch's figures: into the state, onto the screen and to the trackers."""
+    seconds, waiting = watch.lap()
+    losses, state["losses"] = state["losses"], []
+    figures = {
+        "epoch": state["step"] // order.per_epoch,
+        "loss": sum(losses) / len(losses),
+        "learning_rate": rate,
+        "validation_auroc": auroc,
+        "images_per_second": len(losses) * order.batch_size / seconds,
+        "waiting_share": waiting,
+    }
+    state["scores"].append(figures)
+    run.accelerator.log(figures, step=state["step"])
+    if run.accelerator.is_main_process:
+        progress.write(
+            f"Epoch {figures['epoch']:>3}: loss {figures['loss']:.4f}, validation AUROC {auroc:.4f}, "
+            f"{figures['images_per_second']:,.0f} images/s"
+        )
 
 
 @torch.inference_mode()
-def evaluate(model, loader, rows, findings, processor, accelerator):
+def evaluate(run, split):
     """AUROC per finding and its mean over every image of a split, counted once; see `auroc_report`."""
-    model.eval()
-    parts = []
-    for batch in loader:
-        logits = model(pixel_values=prepare_images(batch, processor)).logits.float()
-        parts.append(accelerator.gather_for_metrics((batch["index"], logits, batch["targets"])))
-    index, logits, targets = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
-    if sorted(index) != list(range(len(rows))):
-        raise RuntimeError(f"{len(rows)} images went in and {len(set(index))} different ones came out of {len(index)}")
-    patients = [sources.patient(path) for path in rows[index]["image_file_path"]]
-    return auroc_report(logits, targets, patients, label_names=findings)
+    accelerator, parts = run.accelerator, []
+    size = run.settings.device_batch_size or training.CPU_BATCH
+    run.model.eval()
+    for batch in split.evaluation_loader(size, accelerator.process_index, accelerator.num_processes, run.workers):
+        logits = run.logits(run.shown(batch["pixels"].to(accelerator.device)))
+        parts.append(accelerator.gather((batch["index"].to(accelerator.device), logits)))
+    index, logits = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+    index, first = np.unique(index, return_index=True)  # some came twice, to give all processes as many
+    if len(index) != len(split):
+        raise RuntimeError(f"{len(split)} images went in and {len(index)} different ones came out")
+    return auroc_report(logits[first], split.targets, split.patients, label_names=run.findings)
 
 
-def save(model, processor, settings, results, output):
+def save(run, results, scores, output):
     """Write everything beside `output`, then move it in, `all_results.json`, the sign of a finished run, last."""
+    weights = run.accelerator.get_state_dict(run.model)
+    if not run.accelerator.is_main_process:
+        return
     beside = output.with_name(f"{output.name}.writing")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    model.save_pretrained(beside)
-    processor.save_pretrained(beside)
-    write_settings(settings, beside)
+    model = run.accelerator.unwrap_model(run.model, keep_torch_compile=False)
+    if run.settings.classes > 1:
+        model, weights = models.folded(model.config, weights, run.findings)
+    model.save_pretrained(beside, state_dict=weights)
+    run.processor.save_pretrained(beside)
+    write_settings(run.settings, beside)
+    report.write_epochs(scores, beside / "epochs.csv")
     report.plot(results, beside / "results.png")
     report.write(results, beside / "all_results.json")
     output.mkdir(parents=True, exist_ok=True)
@@ -163,8 +248,17 @@ def save(model, processor, settings, results, output):
     beside.rmdir()
 
 
+def push(settings, accelerator, output):
+    """Score the checkpoint, which writes its model card, and upload both, where the settings name a repository."""
+    if not settings.push_to_hub:
+        return
+    score.main([str(output)])
+    if accelerator.is_main_process:
+        print(f"Uploaded to {hub.push_model(output, settings.push_to_hub)}")
+
+
 if __name__ == "__main__":
     try:
         main()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         raise SystemExit(f"finetune.py: {error}") from None

@@ -14,6 +14,7 @@ calibration are fitted on validation alone. The output folder then holds `predic
 import argparse
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import yaml
@@ -91,6 +92,17 @@ def parse(argv):
     )
     parser.add_argument("--tta", choices=("none", "flip", "ten-crop"), default="none", help="views averaged per image")
     parser.add_argument("--batch-size", type=int, default=64, help="images per step, all processes together")
+    parser.add_argument(
+        "--labeler",
+        choices=("chexpert", "negbio", "both", "radiologist"),
+        help="of MIMIC-CXR (default: the checkpoint's)",
+    )
+    parser.add_argument("--views", choices=("all", "frontal"), help="images to score (default: the checkpoint's)")
+    parser.add_argument(
+        "--equalize",
+        action=argparse.BooleanOptionalAction,
+        help="equalise histograms (default: as the checkpoint was trained)",
+    )
     parser.add_argument("--allow-missing", action="store_true", help="accept an archive that lacks images")
     settings = parser.parse_args(argv)
     if len(settings.models) > 1:
@@ -116,25 +128,30 @@ def predicted(model, path, settings):
         raise FileNotFoundError(f"{model} is neither a checkpoint's folder (it has no config.json) nor a .parquet file")
     from chestxray.scoring import predicting  # PyTorch, which a predictions file does not need
 
-    saved = {} if settings.dataset else trained_on(model)
+    trained = trained_on(model, settings)
     predicting.predict(
-        model,
-        settings.dataset or saved["dataset"],
-        settings.split,
-        path,
-        settings.tta,
-        settings.batch_size,
-        allow_missing=settings.allow_missing or bool(saved.get("allow_missing")),
+        *(model, settings.dataset or trained.dataset[0], settings.split, path, trained),
+        *(settings.tta, settings.batch_size),
     )
     return path
 
 
-def trained_on(checkpoint):
-    """The settings of its fine-tune, which name the dataset and whether that may lack images."""
+def trained_on(checkpoint, settings):
+    """The settings of its fine-tune, for dataset and pixels, with what this command's flags say instead."""
+    from chestxray.settings import Settings
+
     saved = checkpoint / "settings.yaml"
-    if not saved.exists():
+    if not saved.exists() and not settings.dataset:
         raise ValueError(f"{checkpoint} has no settings.yaml that names its dataset: give --dataset")
-    return yaml.safe_load(saved.read_text())
+    known = {field.name for field in fields(Settings)}
+    values = yaml.safe_load(saved.read_text()) if saved.exists() else {}
+    trained = Settings(**{name: value for name, value in values.items() if name in known})
+    trained.uncertain, trained.teacher = "ignore", None  # which are for training
+    trained.allow_missing |= settings.allow_missing
+    trained.labeler = settings.labeler or trained.labeler
+    trained.views = settings.views or trained.views
+    trained.equalize = trained.equalize if settings.equalize is None else settings.equalize
+    return trained
 
 
 if __name__ == "__main__":

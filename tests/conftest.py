@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from recorder import RecordedHub
+
 ROOT = Path(__file__).parents[1]
 NIH = ROOT.parent / "shared" / "nih"
 
@@ -71,6 +73,7 @@ TINY = {  # a configuration of each family, small enough for a test
         "patch_size": 8,
     },
     "timm": {"model_type": "timm_wrapper", "architecture": "test_convnext"},
+    "timm-vit": {"model_type": "timm_wrapper", "architecture": "test_vit"},
 }
 
 
@@ -214,3 +217,18 @@ def hub_of(tmp_path):
     for server in servers:
         server.terminate()
         server.wait()
+
+
+@pytest.fixture
+def recorder():
+    """`recorder("someone/name")` starts a server that takes uploads to this repository; see `RecordedHub`."""
+    servers = []
+
+    def start(repository, main=()):
+        servers.append(RecordedHub(repository, main))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -2,58 +2,146 @@
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from transformers import HfArgumentParser
 
+from chestxray import labels
+
 REPOSITORY = Path(__file__).parents[2]
 PRESETS = REPOSITORY / "recipes" / "configs"
+SAMPLE = str(REPOSITORY / "data" / "sample")
+# What may differ between two starts of one run: it says where and how fast, not what is learnt.
+MACHINE = (
+    *("output_dir", "device_batch_size", "mixed_precision", "compile", "channels_last", "gradient_checkpointing"),
+    *("cache", "num_proc", "workers", "checkpoint_steps", "trackers", "push_to_hub"),
+)
+COUNTS = ("epochs", "batch_size", "device_batch_size", "image_size", "resize", "num_proc", "patience")
 
 
-def setting(default, help):
-    return field(default=default, metadata={"help": help})
+def setting(default, help, **parsed):
+    return field(default=default, metadata={"help": help, **parsed})
 
 
 @dataclass
 class Settings:
-    """One pass over this class is the recipe: data, model, augmentation, optimisation."""
+    """One pass over this class is the recipe: data, model, augmentation, loss, optimisation; then the machine."""
 
+    # Model
     model: str = setting(
         "sample",
         "a preset in recipes/configs or your own as .yaml, a Hub repository (transformers or timm), a checkpoint's "
         "folder, a timm name, or a transformers config as .json: an architecture without weights",
     )
-    dataset: str = setting(
-        str(REPOSITORY / "data" / "sample"),
-        "a folder with NIH's archive in any layout, a folder of Parquet, or a Hub id",
-    )
-    output_dir: str | None = setting(None, "where checkpoint, results and picture go; runs/MODEL by default")
-    allow_missing: bool = setting(False, "accept an archive that holds fewer images than the official lists name")
-
     pretrained: bool = setting(True, "start from the model's weights; without, from random ones")
-    image_size: int | None = setting(None, "side in pixels the model sees; the model's own by default")
+    image_size: int | None = setting(
+        None, "side in pixels the model sees, its own by default; position embeddings are interpolated to another"
+    )
+    resize: int | None = setting(
+        None, "side to which whole images are shrunk, of which image_size is cut from the middle; image_size by default"
+    )
+    drop_path: float = setting(0.0, "stochastic depth (Huang et al. 2016) of the last block; earlier ones have less")
+    pooling: Literal["avg", "token"] | None = setting(None, "of a timm ViT's tokens before the head; the model's own")
 
-    flip: float = setting(0.5, "augmentation: probability of a mirror image")
-    rotate: float = setting(7.0, "augmentation: degrees at most, either way")
-    scale: float = setting(0.1, "augmentation: share by which images grow or shrink at most")
-    shift: float = setting(0.05, "augmentation: share of the side by which images move at most")
-    contrast: float = setting(0.1, "augmentation: share by which contrast, and half by which brightness, changes")
+    # Data
+    dataset: list[str] | None = setting(
+        None,
+        "a folder: NIH's archive in any layout, CheXpert, MIMIC-CXR-JPG, tar shards or Parquet; or a Hub id. Several "
+        "are trained on together. data/sample by default",
+        action="extend",
+    )
+    dataset_weights: list[float] | None = setting(
+        None, "how often images of each dataset are drawn, relative to the others; by default all images alike"
+    )
+    findings: Literal[labels.CHOICES] | None = setting(None, "what the model tells; all that the datasets label")
+    uncertain: str = setting(
+        "ignore",
+        f"what an uncertain label counts as: {', '.join(labels.WORDS)} or {', '.join(labels.PRESETS)}; for single "
+        "findings with commas: zeros,Edema=ones",
+    )
+    blank: Literal[labels.BLANKS] = setting("negative", "what an observation that no report mentions counts as")
+    teacher: str | None = setting(None, "predictions file of score.py --split train, for --uncertain self-trained")
+    labeler: Literal["chexpert", "negbio", "both", "radiologist"] = setting("chexpert", "of MIMIC-CXR's reports")
+    views: Literal["all", "frontal"] = setting("all", "which images are trained on and scored")
+    output_dir: str | None = setting(None, "where checkpoint, results and picture go; runs/MODEL by default")
+    allow_missing: bool = setting(False, "accept an archive that holds fewer images than its lists name")
+    streaming: bool = setting(False, "read the images from the Hub as training goes; nothing is stored")
+    validation_list: str | None = setting(
+        None, "a file that names the images of train to validate on, one per line; by default one patient in eight"
+    )
+    equalize: bool = setting(False, "equalise every image's histogram, as MIMIC-CXR-JPG comes")
 
+    # Augmentation, drawn anew in each epoch
+    crop: float = setting(1.0, "smallest share of the area in a random crop; 1 for none")
+    flip: float = setting(0.5, "probability of a mirror image")
+    rotate: float = setting(7.0, "degrees at most, either way")
+    scale: float = setting(0.1, "share by which images grow or shrink at most")
+    shift: float = setting(0.05, "share of the side by which images move at most")
+    contrast: float = setting(0.1, "share by which contrast, and half by which brightness, changes")
+    randaugment: float = setting(0.0, "magnitude of RandAugment's two operations, of 10; 0 for none")
+    mixup: float = setting(0.0, "alpha of mixup (Zhang et al. 2018); 0 for none")
+
+    # Loss
+    loss: Literal["bce", "asl"] = setting("bce", "binary cross-entropy, or the asymmetric loss of Ridnik et al. 2021")
+    positive_weights: bool = setting(False, "weigh each finding's positives by negatives / positives of train")
+    label_smoothing: float = setting(0.0, "targets become this much more like 1/2")
+
+    # Optimisation: AdamW
     epochs: int = setting(10, "passes over the training images; the best one on validation is kept")
-    batch_size: int = setting(64, "images per step, all processes together")
-    learning_rate: float = setting(1e-4, "of AdamW, at its peak")
-    weight_decay: float = setting(0.05, "of AdamW; none on norms and biases")
-    warmup: float = setting(0.1, "share of the steps over which the rate rises, before it falls along a cosine")
-    seed: int = setting(0, "of the new head, the order of the images and the augmentation")
+    batch_size: int = setting(64, "images per step, all processes and accumulated parts together")
+    learning_rate: float = setting(1e-4, "at its peak")
+    schedule: Literal["cosine", "constant"] = setting("cosine", "of the rate after warm-up, by step")
+    warmup_epochs: float = setting(1.0, "over which the rate rises from 0")
+    final_rate: float = setting(0.0, "share of the peak at which the cosine ends")
+    layer_decay: float = setting(1.0, "factor of the rate from each block to the one below it (Clark et al. 2020)")
+    weight_decay: float = setting(0.05, "none on norms, biases, position embeddings and tokens")
+    clip: float | None = setting(None, "norm to which gradients are clipped")
+    ema: float = setting(0.0, "decay of the moving average of the weights, which is then what is scored; 0 for none")
+    patience: int | None = setting(None, "epochs without a better validation AUROC after which to stop")
+    seed: int = setting(0, "of the new head, the order of the images, dropout and augmentation")
+
+    # Machine: changes nothing in what is learnt but rounding
+    device_batch_size: int | None = setting(
+        None, "images per pass on one device, the rest is accumulated; what fits by default, 32 on a CPU"
+    )
+    mixed_precision: Literal["no", "fp16", "bf16"] | None = setting(None, "bf16 by default on a GPU that has it")
+    compile: bool = setting(False, "torch.compile the model")
+    channels_last: bool | None = setting(None, "memory layout; by default on a GPU")
+    gradient_checkpointing: bool = setting(False, "compute activations twice to need less memory")
+    cache: bool = setting(True, "keep every image, shrunk, in datasets' cache; without, decode it in every epoch")
     num_proc: int | None = setting(None, "processes that decode images; one per core by default")
+    workers: int | None = setting(None, "processes that read batches; 2 by default on a GPU, otherwise 0")
+    checkpoint_steps: int = setting(500, "steps from one checkpoint to the next; there is one after each epoch too")
+    trackers: list[str] = field(
+        default_factory=list, metadata={"help": "tensorboard, wandb, trackio or another of Accelerate's, or all"}
+    )
+    push_to_hub: str | None = setting(None, "repository to which the finished checkpoint goes, with its model card")
 
     def __post_init__(self):
+        self.dataset = self.dataset or [SAMPLE]
         self.output_dir = self.output_dir or f"runs/{Path(self.model).stem}"
         self.pretrained = self.pretrained and not self.model.endswith(".json")  # which has no weights
-        for name in ("epochs", "batch_size", "image_size", "num_proc"):
+        labels.Policy.parse(self.uncertain, self.blank, self.teacher)
+        if self.classes > 1 and (self.mixup or self.label_smoothing or self.positive_weights or self.loss != "bce"):
+            raise ValueError("multi-class labels take neither mixup, label_smoothing, positive_weights nor loss asl")
+        if self.dataset_weights and len(self.dataset_weights) != len(self.dataset):
+            raise ValueError(f"{len(self.dataset_weights)} dataset_weights for {len(self.dataset)} datasets")
+        for name in COUNTS:
             value = getattr(self, name)
             if value is not None and value < (name != "epochs"):
                 raise ValueError(f"{name} is {value}; it counts and cannot be less than {int(name != 'epochs')}")
+        for name in ("crop", "layer_decay"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is a share, above 0 and at most 1")
+        for name in ("flip", "drop_path", "label_smoothing", "final_rate", "ema"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it lies between 0 and 1")
+
+    @property
+    def classes(self):
+        """Outputs per finding while training: 3 where uncertain is a class of its own."""
+        return 3 if "multi-class" in self.uncertain else 1
 
 
 def parse_settings(argv=None):
@@ -93,13 +181,16 @@ def write_settings(settings, folder):
     (folder / "settings.yaml").write_text(yaml.safe_dump(asdict(settings), sort_keys=False))
 
 
-def refuse_others(folder, settings):
-    """Raise ValueError where the finished run in `folder` was made with other settings; num_proc changes nothing."""
-    made_with = yaml.safe_load((folder / "settings.yaml").read_text())
-    differing = [
-        f"{name} {made_with.get(name)}, not {value}"
+def differing(settings, others):
+    """What two sets of settings, one as a dict, would learn differently: "epochs 15, not 1", one string each."""
+    return [
+        f"{name} {others.get(name)}, not {value}"
         for name, value in asdict(settings).items()
-        if name not in ("num_proc", "output_dir") and made_with.get(name) != value
+        if name not in MACHINE and others.get(name) != value
     ]
-    if differing:
-        raise ValueError(f"{folder} holds a finished run with {'; '.join(differing)}. Give another --output-dir.")
+
+
+def refuse_others(folder, settings):
+    """Raise ValueError where the finished run in `folder` was made with other settings."""
+    if found := differing(settings, yaml.safe_load((folder / "settings.yaml").read_text())):
+        raise ValueError(f"{folder} holds a finished run with {'; '.join(found)}. Give another --output-dir.")

@@ -3,22 +3,37 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 from datasets import DatasetDict, get_dataset_config_names, load_dataset
 
 import chestxray
+from chestxray import labels
+from chestxray.chexpert import CheXpert, is_chexpert
+from chestxray.mimic import MIMICCXR, is_mimic
+from chestxray.tar_subsets import TarSubset, is_tar_subset
 
-NO_FINDING = "No Finding"  # the class that means none of the others
+SPLITS = ("train", "validation", "test")
+FRONTAL = ("PA", "AP", "FRONTAL", "AP AXIAL", "PA LLD", "PA RLD", "AP LLD", "AP RLD")  # LLD: lying on the left side
 
 
-def load(source, allow_missing=False, num_proc=None):
-    """A raw archive folder, a folder of Parquet or a Hub id as a `DatasetDict`.
+def load(source, allow_missing=False, num_proc=None, labeler="chexpert"):
+    """A folder or a Hub id as a `DatasetDict`; which dataset a folder holds is told from its contents.
 
-    Every split has `image_file_path`, `image` and `labels` (lists of class ids), and what the source's `full`
-    config has besides. Raises ValueError for a dataset that has no `train`, no `test` or none of these columns.
+    Args:
+        source: NIH's archive in any layout, CheXpert, MIMIC-CXR-JPG, tar shards, a folder of Parquet, or a Hub id.
+        allow_missing: accept a folder that lacks images its tables name.
+        labeler: whose labels of MIMIC-CXR: "chexpert", "negbio", "both" or "radiologist".
+
+    Returns:
+        Splits of `SPLITS`, as many as there are, each with `image_file_path`, `image`, and `labels` (lists of class
+        ids) or columns of observations, and what the source has besides.
+
+    Raises:
+        FileNotFoundError: neither a folder nor on the Hub. ValueError: a dataset that has none of these columns.
     """
     folder = Path(source)
     if folder.is_dir() and not any(folder.rglob("*.parquet")):
-        builder = chestxray.NIHChestXray("full", data_dir=str(folder), allow_missing=allow_missing)
+        builder = builder_of(folder, allow_missing, labeler)
         builder.download_and_prepare(num_proc=num_proc)
         dataset = builder.as_dataset()
     else:
@@ -26,21 +41,61 @@ def load(source, allow_missing=False, num_proc=None):
             dataset = load_dataset(source, "full" if "full" in get_dataset_config_names(source) else None)
         except (FileNotFoundError, ConnectionError) as error:
             raise FileNotFoundError(f"{source} is neither a folder nor a dataset on the Hub: {error}") from error
-    if missing := {"train", "test"} - set(dataset):
-        raise ValueError(f"{source} has no {' and no '.join(sorted(missing))} split; it has {', '.join(dataset)}")
-    if missing := {"image_file_path", "image", "labels"} - set(dataset["train"].column_names):
-        raise ValueError(f"{source} has no column {', '.join(sorted(missing))}; it has {dataset['train'].column_names}")
+    for rows in dataset.values():
+        if missing := {"image_file_path", "image"} - set(rows.column_names):
+            raise ValueError(f"{source} has no column {', '.join(sorted(missing))}; it has {rows.column_names}")
+        labels.own(rows)
     return dataset
 
 
-def findings(dataset):
-    """The names a model is trained on: the classes of `labels` in their order, without "No Finding"."""
-    return [name for name in dataset["train"].features["labels"].feature.names if name != NO_FINDING]
+def builder_of(folder, allow_missing, labeler):
+    """The builder of what a folder holds; NIH's is the one that says what is wrong with any other folder."""
+    if is_chexpert(folder):
+        return CheXpert(data_dir=str(folder), allow_missing=allow_missing)
+    if is_mimic(folder):
+        return MIMICCXR(data_dir=str(folder), labeler=labeler, allow_missing=allow_missing)
+    if is_tar_subset(folder):
+        return TarSubset(data_dir=str(folder), allow_missing=allow_missing)
+    return chestxray.NIHChestXray("full", data_dir=str(folder), allow_missing=allow_missing)
+
+
+def frontal(dataset):
+    """The rows whose view is frontal; all of a split that has no column of views."""
+    return DatasetDict({name: rows.select(frontal_rows(rows)) for name, rows in dataset.items()})
+
+
+def frontal_rows(rows):
+    if "view_position" not in rows.features:
+        return range(len(rows))
+    names = rows.features["view_position"].names
+    wanted = [number for number, name in enumerate(names) if name in FRONTAL]
+    return np.flatnonzero(np.isin(np.array(rows["view_position"], float), wanted))
+
+
+def name_of(dataset, source):
+    """The description's words up to its first colon or semicolon; the source where there is no description."""
+    description = next(iter(dataset.values())).info.description or ""
+    return description.replace(";", ":").partition(":")[0].strip() or source
+
+
+def names_of(datasets, sources):
+    """The names of several datasets, each its own."""
+    names = [name_of(dataset, source) for dataset, source in zip(datasets, sources, strict=True)]
+    return [
+        name if names.count(name) == 1 else f"{name}, {source}" for name, source in zip(names, sources, strict=True)
+    ]
 
 
 def patient(image_file_path):
-    """The patient an image belongs to, the first eight digits of its file name: `images/00000798_022.png`."""
+    """The patient an NIH image belongs to, the first eight digits of its file name: `images/00000798_022.png`."""
     return image_file_path.rpartition("/")[2][:8]
+
+
+def patients(rows):
+    """The patient of each row, eight digits: of the column `patient_id`, or else of the file's name."""
+    if "patient_id" in rows.column_names:
+        return [f"{number:08}" for number in rows["patient_id"]]
+    return [patient(path) for path in rows["image_file_path"]]
 
 
 def is_validation(patient):
@@ -52,20 +107,61 @@ def is_validation(patient):
     return hashlib.sha256(patient.encode()).hexdigest()[0] in "01"
 
 
-def with_validation(dataset):
-    """The dataset with `validation` cut from `train` by patient; as it is where it already has one."""
-    if "validation" in dataset:
-        return dataset
-    held_out = [is_validation(patient(path)) for path in dataset["train"]["image_file_path"]]
-    rows = {"train": [], "validation": []}
-    for row, held in enumerate(held_out):
-        rows["validation" if held else "train"].append(row)
-    if not rows["train"] or not rows["validation"]:
+def with_validation(dataset, list_file=None, allow_missing=False):
+    """The dataset with `validation` cut from `train` by patient; as it is where it already has one.
+
+    Args:
+        list_file: names of the images to validate on instead, the first word of each line, as in the lists of
+            jlianglab; they are taken out of `train`.
+        allow_missing: whether the list may name images that are not there.
+
+    Raises:
+        ValueError: the list names an image that is not in `train`, or leaves another image of one of its patients in
+            train; train or validation would be empty.
+    """
+    if "train" not in dataset:
+        raise ValueError(f"there is no train split to learn from, only {', '.join(dataset)}")
+    if "validation" in dataset and not list_file:
+        return refuse_straddling(dataset, "the dataset's own validation split")
+    if list_file:
+        held_out = named_in(list_file, dataset["train"]["image_file_path"], allow_missing)
+    else:
+        held_out = np.array([is_validation(patient) for patient in patients(dataset["train"])])
+    if held_out.all() or not held_out.any():
         raise ValueError(f"{len(held_out)} training images are too few to cut a validation split from by patient")
-    cut = {split: dataset["train"].select(chosen) for split, chosen in rows.items()}
-    return DatasetDict({**dataset, **cut})
+    cut = {"train": np.flatnonzero(~held_out), "validation": np.flatnonzero(held_out)}
+    cut = {split: dataset["train"].select(rows) for split, rows in cut.items()}
+    return refuse_straddling(DatasetDict({**dataset, **cut}), list_file)
+
+
+def named_in(list_file, paths, allow_missing):
+    """Which of the paths a list names, as a boolean array."""
+    lines = Path(list_file).read_text().split("\n")
+    wanted = {line.split()[0].rpartition("/")[2]: number for number, line in enumerate(lines, 1) if line.strip()}
+    names = [path.rpartition("/")[2] for path in paths]
+    missing = wanted.keys() - set(names)
+    if missing and not allow_missing:
+        first = min(missing, key=wanted.get)
+        raise ValueError(
+            f"{list_file}, line {wanted[first]}: {first} is not in train ({len(missing):,} such images). If the "
+            "archive is partial, give --allow-missing"
+        )
+    return np.array([name in wanted for name in names])
+
+
+def refuse_straddling(dataset, by):
+    """The dataset itself. Raises ValueError where a patient of train is in validation or test as well."""
+    trained_on = set(patients(dataset["train"]))
+    for split in ("validation", "test"):
+        if shared := trained_on.intersection(patients(dataset[split]) if split in dataset else ()):
+            raise ValueError(
+                f"patient {min(shared)} is in train and in {split} ({len(shared):,} such patients), as {by} has it: "
+                "name all images of a patient, or none"
+            )
+    return dataset
 
 
 def is_synthetic(dataset, source):
     """Whether the images were drawn by chestxray.phantom: the builder says so, or a mark in the published folder."""
-    return dataset["train"].info.description.startswith("Synthetic") or (Path(source) / "SYNTHETIC.txt").is_file()
+    description = next(iter(dataset.values())).info.description or ""
+    return description.startswith("Synthetic") or (Path(source) / "SYNTHETIC.txt").is_file()

@@ -1,5 +1,6 @@
 """What `recipes/finetune.py` promises, asked of the command itself."""
 
+import csv
 import json
 import math
 import os
@@ -8,10 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 import yaml
-from transformers import AutoModelForImageClassification, pipeline
+from sklearn.metrics import roc_auc_score
+from transformers import (
+    AutoConfig,
+    AutoModelForImageClassification,
+    TimmWrapperConfig,
+    ViTForImageClassification,
+    ViTImageProcessor,
+    pipeline,
+)
 
 import finetune
 import publish
@@ -109,7 +119,7 @@ def test_a_finished_run_is_shown_again_and_not_repeated(sample_run, capsys):
     before = (output / "model.safetensors").stat().st_mtime_ns
     run("--output-dir", output)
     again = capsys.readouterr().out
-    table = screen[screen.index("validation AUROC") : screen.index("Checkpoint")]
+    table = screen[screen.index("test AUROC") : screen.index("Checkpoint")]
     assert table in again
     assert "finished run" in again
     assert (output / "model.safetensors").stat().st_mtime_ns == before
@@ -132,8 +142,6 @@ def test_vit_convnext_and_timm_train_from_a_configuration(archive, tiny, tmp_pat
 
 @pytest.mark.parametrize("family", ["vit", "convnext"])
 def test_a_pretrained_checkpoint_keeps_its_body_and_gets_a_new_head(archive, tiny, tmp_path, family):
-    from transformers import AutoConfig, ViTImageProcessor
-
     body = AutoModelForImageClassification.from_config(AutoConfig.from_pretrained(tiny(family), num_labels=1000))
     body.save_pretrained(tmp_path / "pretrained")
     own = ViTImageProcessor(size={"height": 32, "width": 32}, image_mean=[0.4] * 3, image_std=[0.2] * 3)
@@ -166,6 +174,159 @@ def test_a_timm_repository_loads_through_the_timm_wrapper(archive, tmp_path):
     assert tuned["head.fc.weight"].shape[0] == 14
 
 
+@pytest.mark.parametrize("family", ["vit", "timm-vit"])
+def test_position_embeddings_are_interpolated_to_another_size(archive, tiny, tmp_path, family):
+    if family == "vit":
+        config = AutoConfig.from_pretrained(tiny("vit"), num_labels=10)
+    else:
+        config = TimmWrapperConfig(architecture="test_vit", model_args={"img_size": 32}, num_labels=10)
+    body = AutoModelForImageClassification.from_config(config)
+    body.save_pretrained(tmp_path / "pretrained")
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path / "pretrained")
+    flags = ["--dataset", archive, "--model", tmp_path / "pretrained", "--epochs", 0]
+    run(*flags, "--image-size", 64, "--output-dir", tmp_path / "run")
+    tuned = AutoModelForImageClassification.from_pretrained(tmp_path / "run")
+    name = next(name for name in body.state_dict() if "pos" in name)
+    old, new = body.state_dict()[name], tuned.state_dict()[name]
+    side = 64 // (32 // math.isqrt(old.shape[1]))
+    assert new.shape[1] - old.shape[1] == side**2 - (side // 2) ** 2
+    squares = [weight[0, -(size**2) :].mean(0) for weight, size in ((old, side // 2), (new, side))]
+    assert torch.allclose(*squares, atol=0.05), "the same embeddings, more finely"
+    assert tuned(pixel_values=torch.zeros(1, 3, 64, 64)).logits.shape == (1, 14)
+    same = [n for n in body.state_dict() if n != name and body.state_dict()[n].shape == tuned.state_dict()[n].shape]
+    assert all(torch.equal(body.state_dict()[n], tuned.state_dict()[n]) for n in same) and len(same) > 10
+
+
+def test_the_middle_of_a_larger_image_is_what_the_checkpoint_shows_itself(archive, tiny, tmp_path):
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 1, "--resize", 40]
+    run(*flags, "--output-dir", tmp_path / "run")
+    classify = pipeline("image-classification", model=str(tmp_path / "run"), function_to_apply="sigmoid", top_k=14)
+    assert classify.image_processor.crop_size["height"] == 32 and classify.image_processor.size["height"] == 40
+    test = sources.load(str(archive))["test"]
+    hernia = [{row["label"]: row["score"] for row in rows}["Hernia"] for rows in classify(list(test["image"]))]
+    sick = [test.features["labels"].feature.str2int("Hernia") in labels for labels in test["labels"]]
+    auroc = roc_auc_score(sick, hernia)
+    assert auroc == pytest.approx(results_of(tmp_path / "run")["test_auroc/Hernia"], abs=0.02)
+
+
+def test_what_an_architecture_does_not_have_is_refused_by_name(archive, tiny, tmp_path):
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--output-dir", tmp_path]
+    with pytest.raises(ValueError, match="drop_path is 0.1, but vit of transformers has none; timm's has"):
+        run(*flags, "--drop-path", 0.1)
+    with pytest.raises(ValueError, match="pooling is avg, which only timm's ViTs have"):
+        run(*flags, "--pooling", "avg")
+
+
+# Optimisation
+
+
+class Recorded(torch.optim.AdamW):
+    """AdamW that remembers the rate and weight decay of every parameter in each step."""
+
+    steps = []
+
+    def step(self, *args, **kwargs):
+        self.steps.append([(g["lr"], g["weight_decay"], [p.shape for p in g["params"]]) for g in self.param_groups])
+        return super().step(*args, **kwargs)
+
+
+def test_the_rate_warms_up_falls_along_a_cosine_and_is_lower_in_lower_blocks(archive, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(Recorded, "steps", [])
+    monkeypatch.setattr(torch.optim, "AdamW", Recorded)
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 4, "--batch-size", 16, "--learning-rate", 0.1]
+    flags += ["--warmup-epochs", 1, "--final-rate", 0.1, "--layer-decay", 0.5, "--weight-decay", 0.3]
+    run(*flags, "--output-dir", tmp_path)
+    peaks = [max(rate for rate, _, _ in step) for step in Recorded.steps]
+    assert peaks[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
+    assert peaks[10] == pytest.approx(0.1 * (1 - 0.9 * (1 - math.cos(math.pi * 6 / 12)) / 2))
+    assert peaks[-1] < peaks[-2] and peaks[-1] == pytest.approx(0.01, abs=0.003)
+    head, block, stem = sorted({rate for rate, _, _ in Recorded.steps[4]}, reverse=True)
+    assert (block / head, stem / head) == (pytest.approx(0.5), pytest.approx(0.25)), "one block: three depths"
+    decays = {(decay, tuple(shape)) for _, decay, shapes in Recorded.steps[0] for shape in shapes}
+    assert {decay for decay, shape in decays if len(shape) == 1} == {0.0}
+    assert (0.0, (1, 17, 16)) in decays and (0.0, (1, 1, 16)) in decays, "position embeddings and the class token"
+    assert (0.3, (14, 16)) in decays
+
+
+@pytest.mark.parametrize(
+    "flag", [["--loss", "asl"], ["--positive-weights"], ["--label-smoothing", 0.1], ["--mixup", 1]]
+)
+def test_a_loss_setting_changes_what_is_learnt(archive, tiny, tmp_path, flag):
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 1]
+    run(*flags, "--output-dir", tmp_path / "plain")
+    run(*flags, *flag, "--output-dir", tmp_path / "changed")
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("plain", "changed"))
+    assert one != other
+
+
+def test_it_stops_when_validation_has_not_improved_for_long_enough(archive, tiny, tmp_path, capsys):
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 50, "--learning-rate", 1e-9, "--patience", 2]
+    run(*flags, "--output-dir", tmp_path)
+    rows = list(csv.DictReader(open(tmp_path / "epochs.csv")))
+    best = results_of(tmp_path)["best_epoch"]
+    assert len(rows) == best + 2 < 50
+    assert "No better validation AUROC in 2 epochs: stopping" in capsys.readouterr().out
+
+
+def test_a_part_that_does_not_fit_is_halved_and_the_batch_stays_what_it_was(
+    archive, tiny, tmp_path, monkeypatch, capsys
+):
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 2, "--batch-size", 16]
+    run(*flags, "--device-batch-size", 4, "--output-dir", tmp_path / "asked")
+    forward = ViTForImageClassification.forward
+
+    def too_large(model, pixel_values, **others):
+        if model.training and len(pixel_values) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(model, pixel_values, **others)
+
+    monkeypatch.setattr(ViTForImageClassification, "forward", too_large)
+    run(*flags, "--output-dir", tmp_path / "halved")
+    assert "Out of memory: going on with 4 images at a time" in capsys.readouterr().out
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("asked", "halved"))
+    assert one == other
+    monkeypatch.setattr(ViTForImageClassification, "forward", forward)
+    run(*flags, "--device-batch-size", 16, "--output-dir", tmp_path / "whole")
+    weights = [AutoModelForImageClassification.from_pretrained(tmp_path / n).state_dict() for n in ("asked", "whole")]
+    assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-4) for name in weights[0])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_the_images_at_fault(archive, tiny, tmp_path):
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 3, "--batch-size", 16]
+    with pytest.raises(FloatingPointError, match=r"the loss of step \d+ is nan at a learning rate of 9.83e\+19.*images/0"):
+        run(
+            *flags, "--learning-rate", 1e20, "--weight-decay", 0, "--warmup-epochs", 0, "--output-dir", tmp_path / "run"
+        )
+    assert not (tmp_path / "run" / "all_results.json").exists()
+
+
+def test_trackers_are_fed_through_accelerate(archive, tiny, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 2, "--trackers", "tensorboard"]
+    run(*flags, "--output-dir", tmp_path)
+    (events,) = tmp_path.rglob("events.out.tfevents.*.0")
+    log = EventAccumulator(str(events.parent)).Reload()
+    rows = list(csv.DictReader(open(tmp_path / "epochs.csv")))
+    assert [event.value for event in log.Scalars("loss")] == pytest.approx([float(row["loss"]) for row in rows])
+
+
+def test_a_finished_checkpoint_goes_to_the_hub_with_its_card(archive, tiny, tmp_path, recorder):
+    server = recorder("someone/model")
+    environment = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.address, "HF_TOKEN": "hf_secret"}
+    command = [sys.executable, ROOT / "recipes" / "finetune.py", "--dataset", archive, "--model", tiny("vit")]
+    command += ["--epochs", 1, "--output-dir", tmp_path / "run", "--push-to-hub", "someone/model"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert f"Uploaded to {server.address}/someone/model" in done.stdout
+    assert "hf_secret" not in done.stdout + done.stderr
+    pushed = server.kept["main"]
+    assert pushed["model.safetensors"] == (tmp_path / "run" / "model.safetensors").read_bytes()
+    assert b"model-index" in pushed["README.md"] and b"Synthetic" in pushed["README.md"]
+    assert not [path for path in pushed if path.startswith(("checkpoints/", "logs/", "score/"))]
+
+
 # Processes
 
 
@@ -194,8 +355,9 @@ def test_it_takes_a_published_folder_of_parquet(archive, tiny, tmp_path):
     flags = ["--model", tiny("vit"), "--epochs", 0]
     run("--dataset", tmp_path / "parquet", *flags, "--output-dir", tmp_path / "a")
     run("--dataset", archive, *flags, "--output-dir", tmp_path / "b")
-    assert results_of(tmp_path / "a") == results_of(tmp_path / "b")
-    assert results_of(tmp_path / "a")["synthetic"]
+    a, b = (results_of(tmp_path / name) for name in ("a", "b"))
+    assert a | {"datasets": None} == b | {"datasets": None}
+    assert a["synthetic"]
 
 
 def test_a_partial_archive_is_refused_with_the_flag_that_takes_it(archive, tiny, tmp_path):
@@ -218,6 +380,39 @@ def test_it_runs_on_real_radiographs_to_the_end(tiny, tmp_path, family, capsys):
     assert "Synthetic" not in screen
     assert "not the 25,596 images of NIH's official test list" in screen
     assert not any(isinstance(value, float) and math.isnan(value) for value in results_of(tmp_path).values())
+
+
+def test_streamed_it_scores_the_same_images_learns_and_stores_nothing(archive, tiny, tmp_path, monkeypatch):
+    publish.main([str(archive), str(tmp_path / "parquet")])
+    flags = ["--dataset", tmp_path / "parquet", "--model", tiny("vit"), "--batch-size", 16, "--seed", 3]
+    run(*flags, "--epochs", 0, "--output-dir", tmp_path / "stored")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    for epochs in (0, 3):
+        run(*flags, "--streaming", "--epochs", epochs, "--output-dir", tmp_path / f"streamed-{epochs}")
+    stored, streamed = (results_of(tmp_path / name) for name in ("stored", "streamed-0"))
+    for name in ("test_n_images", "validation_n_images", "test_auroc", "test_auroc/Mass"):
+        assert streamed[name] == pytest.approx(stored[name], abs=1e-6)
+    with open(tmp_path / "streamed-3" / "epochs.csv") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses[2] < losses[0]
+    assert not list(tmp_path.rglob("*.arrow"))
+
+
+def test_without_the_cache_it_learns_the_same(archive, tiny, tmp_path):
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 1]
+    run(*flags, "--output-dir", tmp_path / "cached")
+    run(*flags, "--no-cache", "--output-dir", tmp_path / "decoded")
+    one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("cached", "decoded"))
+    assert one == other
+
+
+def test_validation_may_be_named_by_a_list(archive, tiny, tmp_path):
+    names = (archive / "train_val_list.txt").read_text().split()
+    chosen = [name for name in names if name[:8] in {n[:8] for n in names[:6]}]
+    (tmp_path / "val.txt").write_text("\n".join(chosen))
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 0, "--output-dir", tmp_path / "run"]
+    run(*flags, "--validation-list", tmp_path / "val.txt")
+    assert results_of(tmp_path / "run")["validation_n_images"] == len(chosen)
 
 
 # Settings

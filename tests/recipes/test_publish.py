@@ -1,6 +1,5 @@
 """What `recipes/publish.py` promises: a repository that loads, the same bytes every time, one clear error."""
 
-import base64
 import doctest
 import hashlib
 import http.server
@@ -442,77 +441,23 @@ def test_served_by_a_hub_it_loads_and_with_the_script_on_main_it_does_not(releas
     assert "Dataset scripts are no longer supported" in done.stderr  # why `push` keeps it from main
 
 
-class Recorder(http.server.BaseHTTPRequestHandler):
-    """As much of the Hub's API as an upload needs: it keeps {revision: {path: bytes}} and every request."""
-
-    def setup(self):
-        super().setup()
-        self.kept, self.seen = self.server.kept, self.server.seen
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.seen.append((self.path, self.headers.get("Authorization")))
-        revision = self.path.split("?")[0].rpartition("/")[2]
-        if "/branch/" in self.path:
-            self.kept.setdefault(revision, dict(self.kept["main"]))
-        if "/preupload/" in self.path:
-            files = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in posted(body)]
-            return self.answer({"files": files})
-        if "/commit/" in self.path:
-            self.commit(self.kept[revision], [json.loads(line) for line in body.splitlines()])
-        url = f"http://127.0.0.1:{self.server.server_port}/datasets/someone/set"
-        self.answer({"url": url, "commitUrl": f"{url}/commit/{'0' * 40}", "commitOid": "0" * 40})
-
-    def commit(self, files, lines):
-        for line in lines:
-            if line["key"] == "file":
-                files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-            elif line["key"] == "deletedFile":
-                del files[line["value"]["path"]]
-
-    def do_GET(self):
-        self.seen.append((self.path, self.headers.get("Authorization")))
-        files = self.kept["main"]
-        if "/tree/" in self.path:
-            return self.answer([{"type": "file", "path": path, "size": 1, "oid": "0" * 40} for path in files])
-        self.answer({"id": "someone/set", "sha": "0" * 40, "siblings": [{"rfilename": path} for path in files]})
-
-    def answer(self, content):
-        data = json.dumps(content).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *words):
-        pass
-
-
-def posted(body):
-    return json.loads(body)["files"]
-
-
-def test_push_puts_the_tables_on_main_and_the_script_on_its_own_revision(release, tmp_path):
+def test_push_puts_the_tables_on_main_and_the_script_on_its_own_revision(release, recorder, tmp_path):
     folder, out = release(), tmp_path / "out"
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder) as server:
-        # a repository as it stood until now, a script and an older table on main
-        server.kept = {"main": {"set.py": b"old", "full/train-00000-of-00009.parquet": b"old", ".gitattributes": b""}}
-        server.seen = []
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        environment = {
-            **os.environ,
-            "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
-            "HF_HUB_OFFLINE": "0",
-            "HF_TOKEN": "hf_secret",
-            "HF_HOME": str(tmp_path / "home"),
-        }
-        out.mkdir()
-        (out / hub.SCRIPT.name).write_text("a loading script, which would break a repository of its name")
-        command = [sys.executable, PUBLISH, folder, out, "--push", "someone/set"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        server.shutdown()
+    # a repository as it stood until now, a script and an older table on main
+    old = {"set.py": b"old", "full/train-00000-of-00009.parquet": b"old", ".gitattributes": b""}
+    server = recorder("someone/set", old)
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": server.address,
+        "HF_HUB_OFFLINE": "0",
+        "HF_TOKEN": "hf_secret",
+        "HF_HOME": str(tmp_path / "home"),
+    }
+    out.mkdir()
+    (out / hub.SCRIPT.name).write_text("a loading script, which would break a repository of its name")
+    command = [sys.executable, PUBLISH, folder, out, "--push", "someone/set"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     published = {path: (out / path).read_bytes() for path in digests(out) if path != hub.SCRIPT.name}
     assert server.kept["main"] == {**published, ".gitattributes": b""}
     assert server.kept["script"]["set.py"] == hub.SCRIPT.read_bytes()

@@ -19,6 +19,7 @@ from huggingface_hub import ModelCard
 import finetune
 import score
 from chestxray.scoring import anchors, predicting, predictions
+from chestxray.settings import Settings
 from conftest import NIH, ROOT
 from multilabel_auroc.multilabel_auroc import compare
 
@@ -133,7 +134,7 @@ def test_two_processes_predict_each_image_once_and_as_one_does(checkpoint, score
 def test_views_are_averaged_and_named(checkpoint, archive, scored, tmp_path, capsys):
     run(checkpoint(), "--tta", "ten-crop", "--output-dir", tmp_path)
     assert "averaged over views of each image (ten-crop)" in capsys.readouterr().out
-    predicting.predict(checkpoint(), str(archive), "test", tmp_path / "flip.parquet", tta="flip")
+    predicting.predict(checkpoint(), str(archive), "test", tmp_path / "flip.parquet", Settings(), tta="flip")
     plain = predictions.read(scored[1] / "predictions.parquet").logits
     for name in ("flip", "predictions"):
         shown = predictions.read(tmp_path / f"{name}.parquet").logits
@@ -259,12 +260,27 @@ def test_what_is_no_model_is_refused(checkpoint, tmp_path):
         run(tmp_path / "copy")
 
 
-def test_a_finding_that_the_dataset_does_not_know_is_refused_by_name(checkpoint, tmp_path):
-    shutil.copytree(checkpoint(), tmp_path / "odd")
-    config = (tmp_path / "odd" / "config.json").read_text()
-    (tmp_path / "odd" / "config.json").write_text(config.replace("Hernia", "Fracture"))
-    with pytest.raises(ValueError, match="has findings that .* has not: Fracture"):
-        run(tmp_path / "odd")
+def named_otherwise(checkpoint, folder, renamed):
+    """The checkpoint with other names for its outputs."""
+    shutil.copytree(checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {number: renamed(name) for number, name in config["id2label"].items()}
+    config["label2id"] = {name: int(number) for number, name in config["id2label"].items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_a_finding_that_the_dataset_does_not_label_is_left_out_of_its_scores(checkpoint, tmp_path, capsys):
+    odd = named_otherwise(checkpoint(), tmp_path / "odd", lambda name: "Fracture" if name == "Hernia" else name)
+    run(odd)
+    assert "Not labelled by this dataset, and in no mean: Fracture" in capsys.readouterr().out
+    assert card_of(odd / "score")["findings"]["Fracture"]["positives"] == 0
+
+
+def test_a_model_of_other_findings_altogether_is_refused(checkpoint, tmp_path):
+    odd = named_otherwise(checkpoint(), tmp_path / "odd", lambda name: f"not {name}")
+    with pytest.raises(ValueError, match="has the findings .*not Hernia.*, of which .* labels none"):
+        run(odd)
 
 
 @pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")

@@ -1,4 +1,4 @@
-"""A published folder onto the Hub: the tables on `main`, the loading script on the revision `script`."""
+"""Onto the Hub: a published folder, its tables on `main` and the loading script on `script`; a finished checkpoint."""
 
 import re
 from pathlib import Path
@@ -28,6 +28,20 @@ def push(out, repository):
     remote = api.list_repo_files(**common)
     if superseded := [path for path in remote if path == name or is_shard(path) and not Path(out, path).exists()]:
         api.delete_files(delete_patterns=superseded, commit_message="Remove what this upload supersedes", **common)
+
+
+def push_model(folder, repository):
+    """Create the model repository where there is none, and upload a finished checkpoint with its card.
+
+    Returns its address. Checkpoints to resume from, logs and predictions, which name patients, stay here.
+    """
+    api = HfApi()
+    repository = api.create_repo(repository, exist_ok=True).repo_id
+    kept = ["checkpoints/*", "logs/*", "score/*"]
+    api.upload_folder(
+        repo_id=repository, folder_path=folder, ignore_patterns=kept, commit_message="Fine-tuned checkpoint"
+    )
+    return f"{api.endpoint}/{repository}"
 
 
 def is_shard(path):

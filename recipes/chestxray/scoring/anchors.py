@@ -1,6 +1,7 @@
 """The official test split of NIH ChestX-ray14, and what others reached on it."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 # SHA-256 of the 25,596 file names of NIH's test_list.txt in alphabetical order, one per line:
@@ -33,8 +34,13 @@ NOTE = (
 
 
 def is_official(image_file_paths):
-    """Whether these are the images of NIH's test list, all of them and no other; only the files' names count."""
+    """Whether these are the images of NIH's test list, all of them and no other; None where they are not NIH's at all.
+
+    Only the files' names count: 00000798_022.png is one of NIH's.
+    """
     names = sorted(path.rpartition("/")[2] for path in image_file_paths)
+    if not all(re.fullmatch(r"\d{8}_\d{3}\.png", name) for name in names):
+        return None
     return len(names) == TEST_IMAGES and digest(names) == TEST_NAMES
 
 

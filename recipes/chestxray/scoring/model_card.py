@@ -11,7 +11,7 @@ from chestxray.scoring.pages import Heading, Paragraph, Warnings, markdown
 from chestxray.scoring.scorecard import SYNTHETIC
 
 MARK = "<!-- written by recipes/score.py -->"
-PLACES = ("output_dir", "num_proc")  # settings that say nothing of the model
+PLACES = ("output_dir", "num_proc", "push_to_hub")  # settings that say nothing of the model
 
 
 def model_card(card):
@@ -63,7 +63,7 @@ def named(card):
     words = wording.dataset(card)
     if is_synthetic(card):
         return words if "synthetic" in words.lower() else f"{words} (synthetic)"
-    if card.about["split"] == "test" and not card.about["official"]:
+    if card.about["split"] == "test" and card.about["official"] is False:
         return f"{words} ({card.about['n_images']:,} test images, not the official list)"
     return words
 
@@ -160,9 +160,8 @@ def base_model(card):
 def training(card):
     """Those settings as YAML, without the places of one machine."""
     settings = {name: value for name, value in settings_of(card).items() if name not in PLACES}
-    for name in ("model", "dataset"):
-        if name in settings:
-            settings[name] = slug(settings[name])
+    if settings:
+        settings |= {"model": slug(settings["model"]), "dataset": [slug(source) for source in settings["dataset"]]}
     return yaml.safe_dump(settings, sort_keys=False) if settings else ""
 
 

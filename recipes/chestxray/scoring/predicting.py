@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
-from datasets import ClassLabel
+from datasets import ClassLabel, DatasetDict
 from tqdm.auto import tqdm
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from chestxray import batches, models, pixels, sources
+from chestxray import augment, labels, models, pixels, sources, splits
 from chestxray.scoring import predictions
 from chestxray.scoring.views import side_to_shrink_to, views
 
@@ -25,46 +25,53 @@ COLUMNS = {  # ours: those of datasets
 }
 
 
-def predict(checkpoint, source, split, path, tta="none", batch_size=64, num_proc=None, allow_missing=False):
+def predict(checkpoint, source, split, path, settings, tta="none", batch_size=64):
     """Write the predictions of `split` and of validation to `path`, unless they are there already.
 
     Args:
         checkpoint: a folder as finetune.py leaves it.
-        source: see `sources.load`.
+        source: see `sources.load`; settings: of the fine-tune, for what it says besides of data and pixels.
         tta: one of `views.VIEWS`.
 
     Raises:
-        ValueError: `path` holds other predictions; the model has a finding that the dataset does not know; the
-            checkpoint's processor names no size; the dataset has no such split.
+        ValueError: `path` holds other predictions; the dataset labels none of the model's findings; the checkpoint's
+            processor names no size; the dataset has no such split.
     """
     made_by = {"checkpoint": str(checkpoint), "sha256": digest(Path(checkpoint)), "tta": tta}
     if path.exists():
         return refuse_others(path, made_by, source, split)
     accelerator = Accelerator(
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
         # the other processes wait while the first one decodes the archive, which can take hours
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],
     )
-    num_proc = num_proc or pixels.processes()
+    num_proc = settings.num_proc or pixels.processes()
     model, processor, findings = load(checkpoint)
     with accelerator.main_process_first():
-        dataset = sources.with_validation(sources.load(source, allow_missing, num_proc))
+        dataset = sources.load(source, settings.allow_missing, num_proc, settings.labeler)
+        dataset = sources.frontal(dataset) if settings.views == "frontal" else dataset
+        dataset = sources.with_validation(dataset) if "train" in dataset else dataset
         refuse_unknown(findings, split, dataset, checkpoint, source)
-        whole = side_to_shrink_to(processor.size["height"], tta)
-        shrunk = {name: pixels.shrink(dataset[name], findings, whole, num_proc) for name in ("validation", split)}
+        whole, side = models.sides(processor)
+        wanted = DatasetDict({name: dataset[name] for name in dict.fromkeys(("validation", split)) if name in dataset})
+        chosen = splits.make(wanted, findings, side_to_shrink_to(whole, side, tta), settings, accelerator.print)
     model = accelerator.prepare(model)
-    loaders = {name: accelerator.prepare(batches.loader(rows, whole, batch_size)) for name, rows in shrunk.items()}
+    share = -(-batch_size // accelerator.num_processes)
+    loaders = {
+        name: part.evaluation_loader(share, accelerator.process_index, accelerator.num_processes)
+        for name, part in chosen.items()
+    }
     steps = sum(len(loader) for loader in loaders.values())
     with tqdm(total=steps, unit="batch", desc="Predicting", disable=not accelerator.is_main_process) as progress:
         parts = {
-            name: score(model, loader, shrunk[name], processor, tta, accelerator, progress)
+            name: score(model, loader, chosen[name], processor, tta, accelerator, progress)
             for name, loader in loaders.items()
         }
     if accelerator.is_main_process:
-        rows = pd.concat([describe(shrunk[name], name) for name in shrunk], ignore_index=True)
-        logits, targets = (np.concatenate([part[number] for part in parts.values()]) for number in (0, 1))
+        rows = pd.concat([describe(chosen[name], name) for name in chosen], ignore_index=True)
+        logits = np.concatenate(list(parts.values()))
+        targets = np.concatenate([part.targets for part in chosen.values()])
         about = {
-            "dataset": dataset_name(dataset, source),
+            "dataset": sources.name_of(dataset, source),
             "source": source,
             "synthetic": sources.is_synthetic(dataset, source),
             "models": [made_by],
@@ -111,48 +118,42 @@ def refuse_others(path, made_by, source, split):
 
 
 def refuse_unknown(findings, split, dataset, checkpoint, source):
-    known = sources.findings(dataset)
-    if unknown := [name for name in findings if name not in known]:
-        raise ValueError(f"{checkpoint} has findings that {source} has not: {', '.join(unknown)}; it has {known}")
     if split not in dataset:
         raise ValueError(f"{source} has no split {split}; it has {', '.join(dataset)}")
+    known = labels.own(dataset[split])
+    if not {labels.canonical(name) for name in findings} & {labels.canonical(name) for name in known}:
+        raise ValueError(f"{checkpoint} has the findings {findings}, of which {source} labels none; it labels {known}")
 
 
 @torch.inference_mode()
-def score(model, loader, rows, processor, tta, accelerator, progress):
-    """Logits and targets of a split, (n, k) float32 each, in its order, on every process."""
+def score(model, loader, split, processor, tta, accelerator, progress):
+    """Logits of a split, (n, k) float32, in its order, on every process."""
     model.eval()
-    side, parts = processor.size["height"], []
+    _, side = models.sides(processor)
+    mean, std, parts = processor.image_mean, processor.image_std, []
     for batch in loader:
-        images = batch["pixels"].float() / 255
-        shown = [models.normalise(view, processor) for view in views(images, side, tta)]
+        pixels = batch["pixels"].to(accelerator.device)
+        shown = [augment.normalise(view, side, mean, std) for view in views(pixels, side, tta)]
         logits = torch.stack([model(pixel_values=view).logits.float() for view in shown], dim=1)
-        gathered = accelerator.gather_for_metrics((batch["index"], logits, batch["targets"]))
-        parts.append([part.cpu() for part in gathered])
+        parts.append([part.cpu() for part in accelerator.gather((batch["index"].to(accelerator.device), logits))])
         progress.update()
-    index, logits, targets = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-    if sorted(index) != list(range(len(rows))):
-        raise RuntimeError(f"{len(rows)} images went in and {len(set(index))} different ones came out of {len(index)}")
-    order = np.argsort(index)
-    return predictions.mean_logit(logits[order], axis=1).astype(np.float32), targets[order]
+    index, logits = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    index, first = np.unique(index, return_index=True)  # some came twice, to give all processes as many
+    if len(index) != len(split):
+        raise RuntimeError(f"{len(split)} images went in and {len(index)} different ones came out")
+    return predictions.mean_logit(logits[first], axis=1).astype(np.float32)
 
 
-def describe(shrunk, split):
+def describe(split, name):
     """The columns of a predictions file besides the findings', in words where the dataset has class ids."""
-    paths = shrunk["image_file_path"]
-    columns = {"image_file_path": paths, "split": split, "patient": [sources.patient(path) for path in paths]}
+    rows = split.rows
+    columns = {"image_file_path": rows["image_file_path"], "split": name, "patient": split.patients}
     for ours, theirs in COLUMNS.items():
-        name = next((name for name in theirs if name in shrunk.column_names), None)
-        if name is None:
+        column = next((column for column in theirs if column in rows.column_names), None)
+        if column is None:
             continue
-        feature, values = shrunk.features[name], shrunk[name]
+        feature, values = rows.features[column], rows[column]
         if isinstance(feature, ClassLabel):
             values = [None if value is None else feature.int2str(value) for value in values]
         columns[ours] = values
     return pd.DataFrame(columns)
-
-
-def dataset_name(dataset, source):
-    """The description's words up to its first colon or semicolon; the source where there is no description."""
-    description = dataset["train"].info.description or ""
-    return description.replace(";", ":").partition(":")[0].strip() or source

@@ -159,14 +159,18 @@ def with_mean(table):
 
 
 def notes(card, fitting):
-    undefined = card.findings.index[card.findings["auroc"].isna()].tolist()
+    unlabelled = unlabelled_in(card.scored)
+    undefined = [name for name in card.findings.index[card.findings["auroc"].isna()] if name not in unlabelled]
     unfitted = [name for name in fitting.findings if math.isnan(card.calibration.loc[name, "slope"])]
+    unfitted = [name for name in unfitted if name not in unlabelled_in(fitting)]
     found = [SYNTHETIC] * bool(card.about.get("synthetic"))
-    if card.about["split"] == "test" and not card.about["official"] and not card.about.get("synthetic"):
+    if card.about["split"] == "test" and card.about["official"] is False and not card.about.get("synthetic"):
         found.append(
             f"These {card.about['n_images']:,} images are not the {anchors.TEST_IMAGES:,} of NIH's official test list: "
             "do not compare with scores published on it."
         )
+    if unlabelled:
+        found.append(f"Not labelled by this dataset, and in no mean: {', '.join(unlabelled)}.")
     if undefined:
         found.append(f"Undefined, as {card.about['split']} has one class only, and in no mean: {', '.join(undefined)}.")
     if unfitted:
@@ -175,6 +179,11 @@ def notes(card, fitting):
             "guessed in their place."
         )
     return found
+
+
+def unlabelled_in(table):
+    """The findings that no row has a target for."""
+    return [name for name, targets in zip(table.findings, table.targets.T, strict=True) if np.isnan(targets).all()]
 
 
 def as_json(card):

@@ -25,17 +25,54 @@ def test_the_rule_is_the_one_documented():
         assert sources.is_validation(patient) == (shown[0] in "01")
 
 
-def test_a_validation_split_of_the_datasets_own_is_kept():
-    rows = Dataset.from_dict({"image_file_path": ["images/00000001_000.png"]})
-    dataset = DatasetDict({"train": rows, "validation": rows, "test": rows})
+def rows_of(*names):
+    return Dataset.from_dict({"image_file_path": [f"images/{name}.png" for name in names]})
+
+
+@pytest.fixture
+def dataset():
+    train = rows_of("00000001_000", "00000001_001", "00000002_000", "00000003_000", "00000004_000")
+    return DatasetDict({"train": train, "test": rows_of("00000009_000")})
+
+
+def test_a_validation_split_of_the_datasets_own_is_kept(dataset):
+    dataset["validation"] = rows_of("00000007_000")
     assert sources.with_validation(dataset) is dataset
 
 
-@pytest.mark.parametrize("lost", ["train", "test"])
-def test_a_dataset_without_a_split_is_refused_by_name(tmp_path, lost):
-    rows = Dataset.from_dict({"image_file_path": ["images/00000001_000.png"]})
-    rows.to_parquet(tmp_path / ("test.parquet" if lost == "train" else "train.parquet"))
-    with pytest.raises(ValueError, match=f"no {lost} split"):
+def test_a_list_says_whom_to_validate_on(dataset, tmp_path):
+    (tmp_path / "val.txt").write_text("00000001_001.png 0 0 1\n\nimages/00000001_000.png\n00000004_000.png")
+    cut = sources.with_validation(dataset, tmp_path / "val.txt")
+    assert [path[7:15] for path in cut["validation"]["image_file_path"]] == ["00000001", "00000001", "00000004"]
+    assert [path[7:15] for path in cut["train"]["image_file_path"]] == ["00000002", "00000003"]
+
+
+def test_a_list_that_cuts_through_a_patient_is_refused_by_name(dataset, tmp_path):
+    (tmp_path / "val.txt").write_text("00000001_001.png\n00000002_000.png")
+    with pytest.raises(ValueError, match="patient 00000001 is in train and in validation .*val.txt"):
+        sources.with_validation(dataset, tmp_path / "val.txt")
+
+
+def test_a_list_that_names_what_is_not_there_is_refused_by_line(dataset, tmp_path):
+    (tmp_path / "val.txt").write_text("00000002_000.png\n00000009_000.png")
+    with pytest.raises(ValueError, match="val.txt, line 2: 00000009_000.png is not in train"):
+        sources.with_validation(dataset, tmp_path / "val.txt")
+    cut = sources.with_validation(dataset, tmp_path / "val.txt", allow_missing=True)
+    assert cut["validation"].num_rows == 1
+
+
+def test_a_patient_of_train_in_test_is_refused_by_name(dataset):
+    dataset["test"] = rows_of("00000004_001")
+    dataset["validation"] = rows_of("00000007_000")
+    with pytest.raises(ValueError, match="patient 00000004 is in train and in test"):
+        sources.with_validation(dataset)
+
+
+def test_a_dataset_without_a_train_split_or_without_images_is_refused(dataset, tmp_path):
+    with pytest.raises(ValueError, match="no train split to learn from, only test"):
+        sources.with_validation(DatasetDict({"test": dataset["test"]}))
+    dataset["train"].to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match="has no column image; it has .'image_file_path'."):
         sources.load(str(tmp_path))
 
 

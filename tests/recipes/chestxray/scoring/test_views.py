@@ -25,4 +25,10 @@ def test_ten_crops_are_corners_centre_and_their_mirror_images():
 
 
 def test_ten_crops_of_224_come_from_256():
-    assert (side_to_shrink_to(224, "ten-crop"), side_to_shrink_to(224, "flip")) == (256, 224)
+    assert (side_to_shrink_to(224, 224, "ten-crop"), side_to_shrink_to(224, 224, "flip")) == (256, 224)
+
+
+def test_a_model_that_was_shown_the_middle_is_shown_it_again():
+    assert side_to_shrink_to(256, 224, "none") == side_to_shrink_to(256, 224, "ten-crop") == 256
+    (middle,) = views(IMAGES, 4, "none")
+    assert torch.equal(middle, IMAGES[..., 2:6, 2:6])

@@ -1,0 +1,128 @@
+"""Images read from the Hub as training goes, in the order of the run, with nothing stored."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+import torch
+from datasets import Dataset, DatasetDict, Features, Image, get_dataset_config_names, load_dataset
+from PIL import Image as Pillow
+
+from chestxray import labels, sources
+from chestxray.batches import as_it_is, shares
+from chestxray.pixels import processes, shrink_image
+from chestxray.splits import Split
+
+BUFFER = 1000  # images among which the next one is drawn; whole shards are shuffled besides
+
+
+def stream(source):
+    """A Hub id or folder of Parquet as (tables, streams).
+
+    Returns:
+        tables: a DatasetDict of all columns but `image`, in memory; streams: {split: IterableDataset}, whose images
+        are still encoded.
+
+    Raises ValueError where `image` cannot be left out while reading, as from tar or zip archives.
+    """
+    config = "full" if "full" in get_dataset_config_names(source) else None
+    streams = load_dataset(source, config, streaming=True)
+    features = next(iter(streams.values())).features or {}
+    if "image" not in features:
+        raise ValueError(f"{source} has no column image to stream; it has {', '.join(features)}")
+    columns = [name for name in features if name != "image"]
+    try:
+        tables = load_dataset(source, config, streaming=True, columns=columns)
+    except ValueError as error:
+        raise ValueError(f"{source} cannot be streamed: its tables cannot be read without its images") from error
+    rest = Features({name: features[name] for name in columns})
+    tables = {name: Dataset.from_list(list(rows), features=rest) for name, rows in tables.items()}
+    return DatasetDict(tables), {name: rows.cast_column("image", Image(decode=False)) for name, rows in streams.items()}
+
+
+@dataclass
+class Streamed(Split):
+    """A split whose `rows` lack the images: they come by `stream`, together with those of other splits.
+
+    Its order is not that of the cache: whole shards and then `BUFFER` images at a time are shuffled, by the seed and
+    the epoch. A run that goes on in the middle of an epoch reads over, without decoding, what it has seen.
+    """
+
+    stream: object = None
+
+    def __post_init__(self):
+        self.where = {path: row for row, path in enumerate(self.rows["image_file_path"])}
+
+    def training_loader(self, order, workers=0, pin_memory=False):
+        return self._loader(lambda: self._training(order), workers, pin_memory)
+
+    def evaluation_loader(self, size, process, processes, workers=0):
+        return self._loader(lambda: self._evaluation(size, process, processes), workers, False)
+
+    def _loader(self, batches, workers, pin_memory):
+        return torch.utils.data.DataLoader(
+            Iterated(batches), batch_size=None, num_workers=min(workers, 1), pin_memory=pin_memory, collate_fn=as_it_is
+        )
+
+    def _training(self, order):
+        for epoch in range(order.begin // order.per_epoch, order.epochs):
+            shuffled = self.stream.shuffle(seed=order.seed + 1000003 * epoch, buffer_size=BUFFER)
+            for number, batch in enumerate(self._in_batches(shuffled, order.batch_size)):
+                if number == order.per_epoch:
+                    break
+                if epoch * order.per_epoch + number >= order.begin:
+                    yield self._decoded(np.array_split(batch, order.processes)[order.process])
+
+    def _evaluation(self, size, process, processes):
+        for batch in self._in_batches(self.stream, size * processes):
+            (share,) = shares(np.arange(len(batch)), size, process, processes)
+            yield self._decoded([batch[row] for row in share])
+
+    def _in_batches(self, rows, size):
+        """Lists of `size` rows of this split, the last one shorter."""
+        batch = []
+        for row in rows:
+            if row["image_file_path"] in self.where:
+                batch.append(row)
+            if len(batch) == size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _decoded(self, rows):
+        index = [self.where[row["image_file_path"]] for row in rows]
+        with ThreadPoolExecutor(processes()) as pool:  # Pillow lets go of the interpreter while it decodes
+            pixels = np.stack(list(pool.map(self._decode, rows)))
+        return {
+            "index": torch.tensor(index),
+            "pixels": torch.from_numpy(pixels)[:, None],
+            "targets": torch.from_numpy(self.targets[index]),
+        }
+
+    def _decode(self, row):
+        return shrink_image(Pillow.open(BytesIO(row["image"]["bytes"])), self.size, self.equalize)
+
+
+class Iterated(torch.utils.data.IterableDataset):
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return self.batches()
+
+
+def make(tables, streams, findings, size, settings):
+    """The splits as `splits.make` makes them, but streamed. tables: with validation cut from train."""
+    policy = labels.Policy.parse(settings.uncertain, settings.blank, settings.teacher)
+    return {
+        name: Streamed(
+            rows,
+            labels.targets(rows, findings, policy, training=name == "train", seed=settings.seed),
+            sources.patients(rows),
+            *(size, settings.equalize),
+            stream=streams.get(name, streams["train"]),
+        )
+        for name, rows in tables.items()
+    }

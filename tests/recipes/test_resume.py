@@ -1,0 +1,94 @@
+"""A run that is killed goes on where it stopped and ends as if nothing had happened."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from safetensors import safe_open
+
+import finetune
+from conftest import ROOT
+
+RESNET = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
+EVERYTHING = (  # all that has a state of its own, or draws random numbers
+    *("--epochs", 4, "--batch-size", 16, "--device-batch-size", 6, "--ema", 0.9, "--mixup", 0.2, "--clip", 1),
+    *("--randaugment", 6, "--label-smoothing", 0.1, "--checkpoint-steps", 1, "--num-proc", 1),
+)
+
+
+@pytest.fixture(scope="module")
+def command(synthetic, tmp_path_factory):
+    """Flags of a small run with dropout, batch norm and everything that is drawn; the archive is in the cache."""
+    model = tmp_path_factory.mktemp("model") / "resnet.json"
+    model.write_text(json.dumps(RESNET | {"image_size": 32}))
+    return ["--dataset", str(synthetic(patients=60)), "--model", str(model), *map(str, EVERYTHING)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(command, tmp_path_factory):
+    output = tmp_path_factory.mktemp("runs") / "undisturbed"
+    finetune.main([*command, "--output-dir", str(output)])
+    return output
+
+
+def steps_done(output):
+    last = output / "checkpoints" / "last.safetensors"
+    if not last.exists():
+        return 0
+    with safe_open(last, "pt") as file:
+        return json.loads(file.metadata()["facts"])["step"]
+
+
+def killed(command, output, when):
+    """Start the run, kill it with SIGKILL as soon as `when()` is true; its standard output."""
+    full = [sys.executable, ROOT / "recipes" / "finetune.py", *command, "--output-dir", output]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    run = subprocess.Popen(full, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
+    while not when() and run.poll() is None:
+        time.sleep(0.0005)
+    was_running = run.poll() is None
+    run.send_signal(signal.SIGKILL)
+    screen, errors = run.communicate()
+    assert was_running, errors
+    return screen
+
+
+def test_killed_three_times_it_ends_with_the_same_weights(command, undisturbed, tmp_path):
+    output = tmp_path / "killed"
+    writing = output / "checkpoints" / "last.safetensors.writing"
+    killed(command, output, lambda: steps_done(output) >= 3)
+    begun = steps_done(output)
+    screen = killed(command, output, lambda: steps_done(output) > begun and writing.exists())
+    assert f"Going on from step {begun}" in screen
+    middle = steps_done(output)
+    killed(command, output, lambda: steps_done(output) >= middle + 9)
+    finetune.main([*command, "--output-dir", str(output)])
+    for file in ("model.safetensors", "all_results.json"):
+        assert (output / file).read_bytes() == (undisturbed / file).read_bytes(), file
+    assert sorted(path.name for path in output.iterdir()) == sorted(path.name for path in undisturbed.iterdir())
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(command, undisturbed, tmp_path):
+    finetune.main([*command, "--output-dir", str(tmp_path / "same")])
+    finetune.main([*command, "--seed", "1", "--epochs", "1", "--output-dir", str(tmp_path / "other")])
+    same, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("same", "other"))
+    assert same == (undisturbed / "model.safetensors").read_bytes()
+    assert other != same
+
+
+def test_the_best_and_the_last_are_kept_without_pickles(undisturbed):
+    kept = sorted(path.name for path in (undisturbed / "checkpoints").iterdir())
+    best = json.loads((undisturbed / "all_results.json").read_text())["best_epoch"]
+    assert kept == [f"best-{best}.safetensors", "last.safetensors"]
+    assert not [path for path in undisturbed.rglob("*") if path.suffix in (".bin", ".pt", ".pkl", ".pth", ".writing")]
+
+
+def test_an_unfinished_run_is_not_gone_on_with_under_other_settings(command, undisturbed, tmp_path):
+    shutil.copytree(undisturbed / "checkpoints", tmp_path / "run" / "checkpoints")
+    with pytest.raises(ValueError, match="unfinished run with clip 1.0, not 2.0. Give another --output-dir"):
+        finetune.main([*command, "--clip", "2", "--output-dir", str(tmp_path / "run")])
