@@ -31,9 +31,8 @@ def load(source, allow_missing=False, num_proc=None, labeler="chexpert"):
     Raises:
         FileNotFoundError: neither a folder nor on the Hub. ValueError: a dataset that has none of these columns.
     """
-    folder = Path(source)
-    if folder.is_dir() and not any(folder.rglob("*.parquet")):
-        builder = builder_of(folder, allow_missing, labeler)
+    builder = builder_of(Path(source), allow_missing, labeler)
+    if builder:
         builder.download_and_prepare(num_proc=num_proc)
         dataset = builder.as_dataset()
     else:
@@ -49,11 +48,18 @@ def load(source, allow_missing=False, num_proc=None, labeler="chexpert"):
 
 
 def builder_of(folder, allow_missing, labeler):
-    """The builder of what a folder holds; NIH's is the one that says what is wrong with any other folder."""
+    """The builder of what a folder holds, None for Parquet and for what is no folder.
+
+    A folder that none of them knows is NIH's builder's, which says what it lacks.
+    """
+    if not folder.is_dir():
+        return None
     if is_chexpert(folder):
         return CheXpert(data_dir=str(folder), allow_missing=allow_missing)
     if is_mimic(folder):
         return MIMICCXR(data_dir=str(folder), labeler=labeler, allow_missing=allow_missing)
+    if any(folder.rglob("*.parquet")):
+        return None
     if is_tar_subset(folder):
         return TarSubset(data_dir=str(folder), allow_missing=allow_missing)
     return chestxray.NIHChestXray("full", data_dir=str(folder), allow_missing=allow_missing)

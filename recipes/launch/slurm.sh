@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-$PWD}"
 gpus=${SLURM_GPUS_ON_NODE:-8}
-main=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+read -r main < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 # the quoted part is expanded on each node, which alone knows its number
 srun bash -c "accelerate launch --multi_gpu --mixed_precision ${MIXED_PRECISION:-bf16} --dynamo_backend no \
     --num_machines $SLURM_NNODES --num_processes $((SLURM_NNODES * gpus)) --machine_rank \$SLURM_NODEID \
