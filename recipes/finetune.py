@@ -48,8 +48,14 @@ def main(argv=None):
         names = sources.names_of([dataset for dataset, _ in datasets], settings.dataset)
         findings = labels.findings(settings.findings, [dataset["train"] for dataset, _ in datasets])
         model, processor = models.build_model(
-            *(settings.model, findings, settings.image_size, settings.pretrained),
-            *(settings.resize, settings.drop_path, settings.pooling, settings.classes),
+            settings.model,
+            findings,
+            settings.image_size,
+            settings.pretrained,
+            resize=settings.resize,
+            drop_path=settings.drop_path,
+            pooling=settings.pooling,
+            classes=settings.classes,
         )
     with accelerator.main_process_first():  # every image decoded and shrunk once, unless it is streamed
         side, _ = models.sides(processor)
@@ -108,8 +114,13 @@ def train(run, validations, optimizer, output):
     """Leave the best weights in the run's model; its `best` epoch (0: none could be ranked), the `scores` of all."""
     settings, accelerator = run.settings, run.accelerator
     order = batches.Order(
-        *(len(run.train), settings.batch_size, settings.epochs, settings.seed),
-        *(accelerator.process_index, accelerator.num_processes, run.train.weights),
+        len(run.train),
+        settings.batch_size,
+        settings.epochs,
+        settings.seed,
+        process=accelerator.process_index,
+        processes=accelerator.num_processes,
+        weights=run.train.weights,
     )
     steps, warmup = len(order), round(settings.warmup_epochs * order.per_epoch)
     share = math.ceil(order.batch_size / accelerator.num_processes)
@@ -131,9 +142,8 @@ def train(run, validations, optimizer, output):
 
     run.model.train()
     watch, pending = training.Stopwatch(), None
-    progress = tqdm(
-        *(None, "Training", steps), initial=order.begin, unit="step", disable=not accelerator.is_main_process
-    )
+    silent = not accelerator.is_main_process
+    progress = tqdm(total=steps, initial=order.begin, desc="Training", unit="step", disable=silent)
     for step, batch in enumerate(watch.waiting(loader), order.begin):
         epoch = step // order.per_epoch
         rate = optimisation.rate(step, steps, warmup, settings)
@@ -172,7 +182,7 @@ def train(run, validations, optimizer, output):
             run.model.train()
         checkpoints.save(state | {"settings": asdict(settings)})
         if settings.patience and ended and epoch + 1 - state["best"] >= settings.patience:
-            progress.write(f"No better validation AUROC in {settings.patience} epochs: stopping")
+            accelerator.print(f"No better validation AUROC in {settings.patience} epochs: stopping")
             break
     progress.close()
     if state["best"]:

@@ -97,7 +97,7 @@ def test_commands_name_scripts_settings_and_presets_that_exist():
     from chestxray.settings import PRESETS, parse_settings
 
     commands = [line.split() for line in SHELL if "recipes/" in line]
-    assert len(commands) == 6
+    assert len(commands) == 8
     for words in commands:
         script = next(word for word in words if word.startswith("recipes/"))
         assert (ROOT / script).is_file()

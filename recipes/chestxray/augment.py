@@ -118,13 +118,19 @@ def normalise(pixels, side, mean, std):
 
 def warp(pixels, matrices, side):
     """(n, 1, s, s) uint8 through `matrices` as (n, 1, side, side) uint8, bilinear."""
-    if pixels.device.type == "cpu":
-        # Image by image OpenCV is several times faster here than grid_sample on the batch.
-        source, warped = pixels.numpy(), np.empty((len(pixels), 1, side, side), np.uint8)
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        for old, new, matrix in zip(source, warped, in_pixels(matrices, pixels.shape[-1], side), strict=True):
-            cv2.warpAffine(old[0], matrix, (side, side), dst=new[0], flags=flags, borderValue=0)
-        return torch.from_numpy(warped)
+    return (warp_by_opencv if pixels.device.type == "cpu" else warp_by_torch)(pixels, matrices, side)
+
+
+def warp_by_opencv(pixels, matrices, side):
+    """Image by image, on a CPU several times faster than grid_sample on the batch."""
+    source, warped = pixels.numpy(), np.empty((len(pixels), 1, side, side), np.uint8)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for old, new, matrix in zip(source, warped, in_pixels(matrices, pixels.shape[-1], side), strict=True):
+        cv2.warpAffine(old[0], matrix, (side, side), dst=new[0], flags=flags, borderValue=0)
+    return torch.from_numpy(warped)
+
+
+def warp_by_torch(pixels, matrices, side):
     theta = torch.from_numpy(matrices).float().to(pixels.device)
     grid = F.affine_grid(theta, (len(pixels), 1, side, side), align_corners=False)
     return F.grid_sample(pixels.float(), grid, align_corners=False).round_().to(torch.uint8)
@@ -142,18 +148,23 @@ def looked_up(pixels, tables, mean, std):
 
     One channel is computed where the three are alike, and shown three times without a copy.
     """
-    n, _, _, side = pixels.shape
     alike = len(set(mean)) == len(set(std)) == 1
     channels = [((tables - m) / s).contiguous() for m, s in list(zip(mean, std, strict=True))[: 1 if alike else 3]]
-    images = torch.empty((n, len(channels), side, side), device=pixels.device)
-    if pixels.device.type == "cpu":
-        source, target = pixels.numpy(), images.numpy()
-        for channel, table in enumerate(channels):
-            for old, new, greys in zip(source[:, 0], target[:, channel], table.numpy(), strict=True):
-                cv2.LUT(old, greys, dst=new)
-    else:
-        places = pixels.flatten(1).int() + 256 * torch.arange(n, dtype=torch.int32, device=pixels.device)[:, None]
-        for channel, table in enumerate(channels):
-            greys = table.to(pixels.device).view(-1).index_select(0, places.view(-1))
-            images[:, channel] = greys.view(n, side, side)
-    return images.expand(-1, 3, -1, -1)
+    look_up = look_up_by_opencv if pixels.device.type == "cpu" else look_up_by_torch
+    return look_up(pixels, channels).expand(-1, 3, -1, -1)
+
+
+def look_up_by_opencv(pixels, channels):
+    images = torch.empty((len(pixels), len(channels), *pixels.shape[2:]))
+    source, target = pixels.numpy(), images.numpy()
+    for channel, table in enumerate(channels):
+        for old, new, greys in zip(source[:, 0], target[:, channel], table.numpy(), strict=True):
+            cv2.LUT(old, greys, dst=new)
+    return images
+
+
+def look_up_by_torch(pixels, channels):
+    offsets = 256 * torch.arange(len(pixels), dtype=torch.int32, device=pixels.device)
+    places = (pixels[:, 0].int() + offsets[:, None, None]).view(-1)
+    images = [table.to(pixels.device).view(-1).index_select(0, places) for table in channels]
+    return torch.stack([image.view(pixels[:, 0].shape) for image in images], 1)

@@ -48,6 +48,8 @@ class Order(torch.utils.data.Sampler):
         rows: how many there are; batch_size: rows of a step, over all processes.
         process, processes: which share; shares differ by one row at most.
         weights: how often each row is to be drawn, relative to the others, or None.
+
+    Raises ValueError where a batch has fewer rows than there are processes.
     """
 
     def __init__(self, rows, batch_size, epochs, seed, process=0, processes=1, weights=None):
@@ -55,6 +57,8 @@ class Order(torch.utils.data.Sampler):
         self.process, self.processes = process, processes
         self.weights = None if weights is None else np.asarray(weights) / np.sum(weights)
         self.per_epoch, self.begin = rows // self.batch_size, 0
+        if self.batch_size < processes:
+            raise ValueError(f"a step of {self.batch_size} images leaves some of {processes} processes without any")
 
     def __len__(self):
         return self.per_epoch * self.epochs - self.begin

@@ -35,7 +35,10 @@ class Checkpoints:
         self.optimizer = getattr(optimizer, "optimizer", optimizer)
 
     def save(self, facts):
-        """Write the state after a step; every process must call it. facts: JSON, with the epoch of the `best` weights."""
+        """Write the state after a step; every process must call it.
+
+        facts: what is JSON, with the epoch of the `best` weights.
+        """
         state = {f"model.{name}": tensor for name, tensor in self._weights().items()}
         if self.average.mean:
             with self.average.in_place():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import datasets
 
-from chestxray.chexpert import (
+from chestxray.observation_archives import (
     ObservationBuilder,
     ObservationConfig,
     Row,

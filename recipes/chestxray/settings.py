@@ -127,6 +127,8 @@ class Settings:
             raise ValueError("multi-class labels take neither mixup, label_smoothing, positive_weights nor loss asl")
         if self.dataset_weights and len(self.dataset_weights) != len(self.dataset):
             raise ValueError(f"{len(self.dataset_weights)} dataset_weights for {len(self.dataset)} datasets")
+        if self.validation_list and len(self.dataset) > 1:
+            raise ValueError("a validation_list goes with one dataset")
         for name in COUNTS:
             value = getattr(self, name)
             if value is not None and value < (name != "epochs"):
