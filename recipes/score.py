@@ -34,6 +34,10 @@ def main(argv=None):
         for model, name in zip(settings.models, names, strict=True)
     ]
     rival = predicted(settings.against, output / "against.parquet", settings) if settings.against else None
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        from chestxray.scoring import predicting
+
+        predicting.leave()
     if int(os.environ.get("RANK", 0)):  # the rest is work for one process
         return
     members = [predictions.read(file) for file in files]

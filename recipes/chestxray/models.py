@@ -107,6 +107,7 @@ def configure(config, drop_path, pooling):
     if isinstance(config, TimmWrapperConfig):
         config.model_args = dict(config.model_args or {})
         config.model_args.pop("num_classes", None)  # recent timm writes the old head's width here as well
+        config.label_names = list(config.id2label.values())  # transformers 4 would bring the old head's names back
         config.model_args |= {"drop_path_rate": drop_path} if drop_path else {}
         config.model_args |= {"global_pool": pooling} if pooling else {}
         return

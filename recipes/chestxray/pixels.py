@@ -1,5 +1,6 @@
 """The pixel cache: every image decoded and shrunk once, kept as bytes."""
 
+import inspect
 import os
 import shutil
 from pathlib import Path
@@ -38,7 +39,7 @@ def shrink(dataset, size, equalize=False, num_proc=None):
 
 def fingerprint(dataset, size, equalize):
     """What the cache knows the shrunk dataset by."""
-    return Hasher.hash((dataset._fingerprint, size, equalize, shrink_image))
+    return Hasher.hash((dataset._fingerprint, size, equalize, inspect.getsource(shrink_image)))
 
 
 def make_room(datasets, size, equalize, tell=print):

@@ -1,5 +1,6 @@
 """What a training loop needs around its steps: device, precision, images as the model sees them, and watchfulness."""
 
+import os
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,7 +10,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
-from accelerate.utils.environment import parse_choice_from_env
 from transformers import PreTrainedModel
 
 from chestxray import augment, losses, models
@@ -98,10 +98,11 @@ def start(settings):
 
 
 def precision():
-    """What the launcher says; bf16 where it says nothing and the GPU has it."""
-    if asked := parse_choice_from_env("ACCELERATE_MIXED_PRECISION", ""):
-        return asked
-    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
+    """What the launcher asks for; otherwise bf16 on a GPU that has it. ("no" is what it says when it is not asked.)"""
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if asked == "no" and torch.cuda.is_available() and torch.cuda.is_bf16_supported():
+        return "bf16"
+    return asked
 
 
 def fit_to_device(model, settings, device):

@@ -115,6 +115,8 @@ def test_other_predictions_are_not_taken_for_these(checkpoint, scored):
         run(checkpoint(seed=1), "--output-dir", scored[1])
     with pytest.raises(ValueError, match="with tta none, not flip; give another --output-dir"):
         run(checkpoint(), "--tta", "flip", "--output-dir", scored[1])
+    with pytest.raises(ValueError, match="with equalize False, not True; give another --output-dir"):
+        run(checkpoint(), "--equalize", "--output-dir", scored[1])
 
 
 def test_two_processes_predict_each_image_once_and_as_one_does(checkpoint, scored, tmp_path):

@@ -17,6 +17,7 @@ from chestxray import augment, labels, models, pixels, sources, splits
 from chestxray.scoring import predictions
 from chestxray.scoring.views import side_to_shrink_to, views
 
+CHOICES = ("equalize", "views", "labeler")  # of the settings: which images and labels, and how they look
 COLUMNS = {  # ours: those of datasets
     "study": ("study_id", "study"),
     "sex": ("patient_sex",),
@@ -38,6 +39,7 @@ def predict(checkpoint, source, split, path, settings, tta="none", batch_size=64
             processor names no size; the dataset has no such split.
     """
     made_by = {"checkpoint": str(checkpoint), "sha256": digest(Path(checkpoint)), "tta": tta}
+    made_by |= {name: getattr(settings, name) for name in CHOICES}
     if path.exists():
         return refuse_others(path, made_by, source, split)
     accelerator = Accelerator(
@@ -78,7 +80,12 @@ def predict(checkpoint, source, split, path, settings, tta="none", batch_size=64
         }
         predictions.write(predictions.Predictions(rows, logits, targets, findings, about), path)
     accelerator.wait_for_everyone()
-    accelerator.end_training()
+
+
+def leave():
+    """End what several processes did together; predictions cannot be made afterwards."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def load(checkpoint):
@@ -110,7 +117,7 @@ def refuse_others(path, made_by, source, split):
     there = about["models"][0] if len(about.get("models", [])) == 1 else {}
     for name, here, had in (
         ("sha256 of the weights", made_by["sha256"], there.get("sha256")),
-        ("tta", made_by["tta"], there.get("tta")),
+        *((name, made_by[name], there.get(name)) for name in ("tta", *CHOICES)),
         ("dataset", source, about.get("source")),
     ):
         if here != had:

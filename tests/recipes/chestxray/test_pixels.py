@@ -67,6 +67,17 @@ def test_its_size_is_said_before_it_is_written_and_not_once_it_is_there(tmp_path
     assert len(said) == 2, "equalised ones are others"
 
 
+def test_a_changed_way_of_shrinking_is_not_served_from_an_older_cache(tmp_path, monkeypatch):
+    rows = on_disk(tmp_path)
+    before = pixels.fingerprint(rows, 64, False)
+
+    def shrink_image(image, size, equalize=False):
+        return np.zeros((size, size), np.uint8)
+
+    monkeypatch.setattr(pixels, "shrink_image", shrink_image)
+    assert pixels.fingerprint(rows, 64, False) != before
+
+
 def test_too_small_a_disk_is_said_before_and_not_in_the_middle(tmp_path):
     rows = on_disk(tmp_path)
     needed = 20 * 5_000_000**2 / 1e9

@@ -49,7 +49,7 @@ def test_what_is_written_is_read_back_with_its_metadata(tmp_path):
     np.testing.assert_array_equal(again.logits, table.logits)
     np.testing.assert_array_equal(again.targets, table.targets)
     assert (again.findings, again.about) == (table.findings, table.about)
-    assert predictions.read_about(tmp_path / "new" / "p.parquet")["official_test_split"] is False
+    assert predictions.read_about(tmp_path / "new" / "p.parquet")["official_test_split"] is None
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["p.parquet"], "nothing is left beside it"
 
 
