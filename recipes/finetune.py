@@ -95,6 +95,7 @@ def main(argv=None):
     accelerator.print(report.table(results))
     accelerator.print(f"Checkpoint, all_results.json and results.png are in {output}")
     push(settings, accelerator, output)
+    accelerator.wait_for_everyone()
     accelerator.end_training()
 
 

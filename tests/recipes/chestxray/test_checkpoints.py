@@ -61,6 +61,7 @@ with average.in_place(), other_average.in_place():
 again.load_best(1)
 assert not torch.equal(other[0].weight.full_tensor(), averaged), "that of three steps ago"
 accelerator.print("as if undisturbed")
+accelerator.wait_for_everyone()
 accelerator.end_training()
 """
 
