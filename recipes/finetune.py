@@ -68,6 +68,9 @@ def main(argv=None):
     for name, part in zip(names, parts, strict=True):
         accelerator.print(f"{name}: {', '.join(f'{len(rows):,} {split}' for split, rows in part.items())} images")
 
+    together = splits.joined([part["train"] for part in parts], settings.dataset_weights)
+    splits.refuse_unlabelled(together, findings)
+
     # Training
     training.fit_to_device(model, settings, accelerator.device)
     optimizer = torch.optim.AdamW(
@@ -76,7 +79,6 @@ def main(argv=None):
         fused=accelerator.device.type == "cuda" or None,
     )
     model, optimizer = accelerator.prepare(model, optimizer)
-    together = splits.joined([part["train"] for part in parts], settings.dataset_weights)
     run = training.Run(settings, accelerator, findings, processor, model, together)
     state = train(run, [part["validation"] for part in parts], optimizer, output)
 
@@ -224,9 +226,9 @@ def note(run, state, auroc, rate, watch, order, progress):
 def evaluate(run, split):
     """AUROC per finding and its mean over every image of a split, counted once; see `auroc_report`."""
     accelerator, parts = run.accelerator, []
-    size = run.settings.device_batch_size or training.CPU_BATCH
     run.model.eval()
-    for batch in split.evaluation_loader(size, accelerator.process_index, accelerator.num_processes, run.workers):
+    size, workers = run.evaluation_batch, run.workers
+    for batch in split.evaluation_loader(size, accelerator.process_index, accelerator.num_processes, workers):
         logits = run.logits(run.shown(batch["pixels"].to(accelerator.device)))
         parts.append(accelerator.gather((batch["index"].to(accelerator.device), logits)))
     index, logits = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))

@@ -85,8 +85,9 @@ class Gradients:
 
     def __init__(self, model, accelerator, size):
         self.model, self.accelerator, self.size = model, accelerator, size
-        self.several = accelerator.num_processes > 1
-        self.unproven = 2 * self.several  # the optimiser takes its memory in the first step
+        self.several, self.sharded = accelerator.num_processes > 1, accelerator.distributed_type == DistributedType.FSDP
+        # the first two steps: in the first one the optimiser has not taken its memory yet
+        self.unproven = 2 * (self.several and not self.sharded)
 
     def compute(self, loss, rows, count, seed):
         """The loss of the share, a scalar tensor; gradients are left in the model.
@@ -111,7 +112,7 @@ class Gradients:
             except RuntimeError as error:
                 if not should_reduce_batch_size(error) and not isinstance(error, torch.OutOfMemoryError):
                     raise
-                if self.accelerator.distributed_type == DistributedType.FSDP or self.size == 1:
+                if self.sharded or self.size == 1:
                     raise RuntimeError(
                         f"{self.size} images do not fit into memory; give a smaller --device-batch-size, a smaller "
                         "--image-size or --gradient-checkpointing"

@@ -60,6 +60,15 @@ def make(dataset, findings, size, settings, tell=print):
     return made
 
 
+def refuse_unlabelled(split, findings):
+    """Raise ValueError where no image of a split says anything of a finding, which could then not be learnt."""
+    if unlabelled := [name for name, known in zip(findings, ~np.isnan(split.targets).all(0), strict=True) if not known]:
+        raise ValueError(
+            f"no training image is labelled for {', '.join(unlabelled)}: choose other --findings, or another policy "
+            "for uncertain labels"
+        )
+
+
 def joined(parts, weights=None):
     """Several splits as one. weights: how often images of each are drawn, or None for all images alike."""
     if len(parts) == 1 and not weights:

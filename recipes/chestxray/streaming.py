@@ -46,7 +46,8 @@ class Streamed(Split):
     """A split whose `rows` lack the images: they come by `stream`, together with those of other splits.
 
     Its order is not that of the cache: whole shards and then `BUFFER` images at a time are shuffled, by the seed and
-    the epoch. A run that goes on in the middle of an epoch reads over, without decoding, what it has seen.
+    the epoch. A run that goes on in the middle of an epoch reads over, without decoding, what it has seen. Of several
+    processes each reads the whole stream and decodes its own share.
     """
 
     stream: object = None

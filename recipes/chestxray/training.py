@@ -17,6 +17,7 @@ from chestxray.settings import Settings
 from chestxray.splits import Split
 
 CPU_BATCH = 32  # images per pass: more of them are no faster on a CPU, and cost memory
+GPU_EVALUATION_BATCH = 128  # without gradients, small beside what training holds
 
 
 @dataclass
@@ -43,6 +44,11 @@ class Run:
     @property
     def workers(self):
         return 2 * self.on_gpu if self.settings.workers is None else self.settings.workers
+
+    @property
+    def evaluation_batch(self):
+        """Images per process and pass."""
+        return self.settings.device_batch_size or (GPU_EVALUATION_BATCH if self.on_gpu else CPU_BATCH)
 
     def loss_of(self, batch, epoch):
         """A function of (first, end) to the summed loss of these rows of a batch, augmented as this epoch has it."""

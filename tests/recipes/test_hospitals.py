@@ -141,6 +141,10 @@ def test_what_does_not_go_together_is_refused(nih, chexpert, tiny, tmp_path):
     flags = ["--dataset", nih, "--dataset", chexpert, "--model", tiny("vit"), "--output-dir", tmp_path]
     with pytest.raises(ValueError, match="1 dataset_weights for 2 datasets"):
         run(*flags, "--dataset-weights", 1)
+    with pytest.raises(
+        ValueError, match="no training image is labelled for Infiltration, Mass, .*Hernia: choose other"
+    ):
+        run("--dataset", chexpert, *flags[4:], "--findings", "nih14")
     with pytest.raises(ValueError, match="there is no policy 'maybe'"):
         run(*flags, "--uncertain", "maybe")
     with pytest.raises(ValueError, match="multi-class labels take neither mixup"):
