@@ -240,8 +240,10 @@ def test_the_rate_warms_up_falls_along_a_cosine_and_is_lower_in_lower_blocks(arc
     assert peaks[:4] == pytest.approx([0.025, 0.05, 0.075, 0.1])
     assert peaks[10] == pytest.approx(0.1 * (1 - 0.9 * (1 - math.cos(math.pi * 6 / 12)) / 2))
     assert peaks[-1] < peaks[-2] and peaks[-1] == pytest.approx(0.01, abs=0.003)
-    head, block, stem = sorted({rate for rate, _, _ in Recorded.steps[4]}, reverse=True)
-    assert (block / head, stem / head) == (pytest.approx(0.5), pytest.approx(0.25)), "one block: three depths"
+    rate_of = {tuple(shape): rate for rate, _, shapes in Recorded.steps[4] for shape in shapes}
+    head, stem = rate_of[(14, 16)], rate_of[(1, 17, 16)]
+    assert stem / head == pytest.approx(0.25)
+    assert sorted({round(rate / head, 6) for rate, _, _ in Recorded.steps[4]}) == [0.25, 0.5, 1.0]
     decays = {(decay, tuple(shape)) for _, decay, shapes in Recorded.steps[0] for shape in shapes}
     assert {decay for decay, shape in decays if len(shape) == 1} == {0.0}
     assert (0.0, (1, 17, 16)) in decays and (0.0, (1, 1, 16)) in decays, "position embeddings and the class token"
