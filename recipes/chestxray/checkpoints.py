@@ -56,10 +56,10 @@ class Checkpoints:
 
     def save_best(self, epoch):
         """Keep the weights, or their average, of this epoch. Every process must call it."""
-        with self.average.in_place():
+        with self.average.in_place():  # until they are written: unless sharded they are the model's own tensors
             weights = self._weights()
-        if self.accelerator.is_main_process:
-            write(weights, self.best(epoch), {"epoch": epoch})
+            if self.accelerator.is_main_process:
+                write(weights, self.best(epoch), {"epoch": epoch})
 
     def restore(self):
         """Go on from the last checkpoint: its facts, or None where there is none."""
