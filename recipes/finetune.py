@@ -40,11 +40,13 @@ def main(argv=None):
         accelerator.print(report.table(json.loads((output / "all_results.json").read_text())))
         accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
         return push(settings, accelerator, output)
+    output.mkdir(parents=True, exist_ok=True)
     set_seed(settings.seed)
 
     # Data and model: the first process reads the archives, the others find them read
     with accelerator.main_process_first():
         datasets = [open_dataset(source, settings) for source in settings.dataset]
+        sources.refuse_leaks([dataset for dataset, _ in datasets], settings.dataset)
         names = sources.names_of([dataset for dataset, _ in datasets], settings.dataset)
         findings = labels.findings(settings.findings, [dataset["train"] for dataset, _ in datasets])
         model, processor = models.build_model(
@@ -97,7 +99,6 @@ def main(argv=None):
     accelerator.print(report.table(results))
     accelerator.print(f"Checkpoint, all_results.json and results.png are in {output}")
     push(settings, accelerator, output)
-    accelerator.wait_for_everyone()
     accelerator.end_training()
 
 
@@ -133,13 +134,16 @@ def train(run, validations, optimizer, output):
 
     # Where it stopped, if it did
     checkpoints = Checkpoints(output / "checkpoints", accelerator, run.model, optimizer, average)
+    data = training.digest(run.train)
     state = {"step": 0, "best": 0, "best_auroc": -math.inf, "losses": [], "scores": []}
     if found := checkpoints.restore():
         if others := differing(settings, found["settings"]):
             raise ValueError(f"{output} holds an unfinished run with {'; '.join(others)}. Give another --output-dir.")
+        if found["data"] != data:
+            raise ValueError(f"{output} holds an unfinished run on other images or labels. Give another --output-dir.")
         state = {name: found[name] for name in state}
         accelerator.print(f"Going on from step {state['step']:,} of {steps:,}")
-    order.begin = state["step"]
+    order.begin = steps if out_of_patience(state, settings, order) else state["step"]
     loader = run.train.training_loader(order, run.workers, pin_memory=run.on_gpu)
     accelerator.init_trackers("chestxray", {name: str(value) for name, value in asdict(settings).items()})
 
@@ -157,11 +161,13 @@ def train(run, validations, optimizer, output):
             rows=len(batch["index"]),
             count=order.batch_size * len(run.findings),
             seed=training.seed_of(settings.seed, step, accelerator.process_index),
+            most=share,
         )
         if settings.clip:
             accelerator.clip_grad_norm_(run.model.parameters(), settings.clip)
         optimizer.step()
         optimizer.zero_grad()
+        training.share_buffers(run.model, accelerator)
         average.update(step)
         progress.update()
 
@@ -183,8 +189,8 @@ def train(run, validations, optimizer, output):
                 state |= {"best": epoch + 1, "best_auroc": auroc}
                 checkpoints.save_best(epoch + 1)
             run.model.train()
-        checkpoints.save(state | {"settings": asdict(settings)})
-        if settings.patience and ended and epoch + 1 - state["best"] >= settings.patience:
+        checkpoints.save(state | {"settings": asdict(settings), "data": data})
+        if ended and out_of_patience(state, settings, order):
             accelerator.print(f"No better validation AUROC in {settings.patience} epochs: stopping")
             break
     progress.close()
@@ -193,6 +199,11 @@ def train(run, validations, optimizer, output):
     else:
         average.settle()
     return state
+
+
+def out_of_patience(state, settings, order):
+    """Whether as many epochs have gone by without a better one as the settings wait for."""
+    return bool(settings.patience) and state["step"] // order.per_epoch - state["best"] >= settings.patience
 
 
 def mean(aurocs):
@@ -207,7 +218,7 @@ def note(run, state, auroc, rate, watch, order, progress):
     losses, state["losses"] = state["losses"], []
     figures = {
         "epoch": state["step"] // order.per_epoch,
-        "loss": sum(losses) / len(losses),
+        "loss": run.accelerator.reduce(torch.tensor(sum(losses) / len(losses), device=run.accelerator.device)).item(),
         "learning_rate": rate,
         "validation_auroc": auroc,
         "images_per_second": len(losses) * order.batch_size / seconds,
@@ -265,6 +276,7 @@ def push(settings, accelerator, output):
     """Score the checkpoint, which writes its model card, and upload both, where the settings name a repository."""
     if not settings.push_to_hub:
         return
+    accelerator.wait_for_everyone()  # until the checkpoint is written
     score.main([str(output)])
     if accelerator.is_main_process:
         print(f"Uploaded to {hub.push_model(output, settings.push_to_hub)}")

@@ -150,7 +150,10 @@ def own_side(timm_model):
 
 def tokens_besides(*lengths):
     """How many of the positions are none of an image's square of patches: class and register tokens."""
-    return next(n for n in range(min(lengths)) if all(isqrt(length - n) ** 2 == length - n for length in lengths))
+    fitting = (n for n in range(min(lengths)) if all(isqrt(length - n) ** 2 == length - n for length in lengths))
+    if (others := next(fitting, None)) is None:
+        raise ValueError(f"position embeddings of {lengths} tokens are no squares: choose another --image-size")
+    return others
 
 
 def processor_for(model, own, image_size, resize=None):

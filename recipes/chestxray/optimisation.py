@@ -89,12 +89,13 @@ class Gradients:
         # the first two steps: in the first one the optimiser has not taken its memory yet
         self.unproven = 2 * (self.several and not self.sharded)
 
-    def compute(self, loss, rows, count, seed):
+    def compute(self, loss, rows, count, seed, most=None):
         """The loss of the share, a scalar tensor; gradients are left in the model.
 
         Args:
             loss: function of (first, end) to the summed loss of those rows.
-            rows: number of rows in the share; count: what the loss is divided by.
+            rows: number of rows in the share; most: in the largest share, by which every process has as many parts;
+                sharded weights are fetched in each. count: what the loss is divided by.
             seed: of dropout and the like, so that a part begun again draws the same.
 
         Raises:
@@ -105,10 +106,10 @@ class Gradients:
             kept = [buffer.clone() for buffer in self.model.buffers()] if self.several or self.size > 1 else []
             try:
                 if self.unproven:  # a process may not fail within a step that the others wait for
-                    self._parts(loss, rows, count, seed, synchronise=False)
+                    self._parts(loss, rows, count, seed, most or rows, synchronise=False)
                     self._forget(kept)
                     self.unproven -= 1
-                return self._parts(loss, rows, count, seed)
+                return self._parts(loss, rows, count, seed, most or rows)
             except RuntimeError as error:
                 if not should_reduce_batch_size(error) and not isinstance(error, torch.OutOfMemoryError):
                     raise
@@ -122,13 +123,13 @@ class Gradients:
             self.size = math.ceil(min(self.size, rows) / 2)
             print(f"Out of memory: going on with {self.size} images at a time, accumulated to the same batch.")
 
-    def _parts(self, loss, rows, count, seed, synchronise=True):
+    def _parts(self, loss, rows, count, seed, most, synchronise=True):
         torch.manual_seed(seed)
         total = torch.zeros((), device=self.accelerator.device)
-        for first in range(0, rows, self.size):
-            last = first + self.size >= rows
+        for first in range(0, most, self.size):
+            last = first + self.size >= most
             with nullcontext() if last and synchronise else self.accelerator.no_sync(self.model):
-                part = loss(first, min(first + self.size, rows)) / count
+                part = loss(first, min(first + self.size, rows)) / count if first < rows else 0 * loss(0, 1)
                 # DDP takes the mean over the processes, the sum is wanted
                 self.accelerator.backward(part * self.accelerator.num_processes)
             total += part.detach()

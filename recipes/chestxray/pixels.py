@@ -79,6 +79,8 @@ def shrink_image(image, size, equalize=False):
 
     equalize: by OpenCV's equalizeHist, which MIMIC-CXR-JPG was made with.
     """
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
     grey = np.asarray(image.convert("L").resize((size, size), Image.Resampling.BICUBIC))
     return cv2.equalizeHist(grey) if equalize else grey
 

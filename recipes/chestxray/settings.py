@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
@@ -14,10 +14,27 @@ PRESETS = REPOSITORY / "recipes" / "configs"
 SAMPLE = str(REPOSITORY / "data" / "sample")
 # What may differ between two starts of one run: it says where and how fast, not what is learnt.
 MACHINE = (
-    *("output_dir", "device_batch_size", "mixed_precision", "compile", "channels_last", "gradient_checkpointing"),
+    *(
+        "output_dir",
+        "allow_missing",
+        "device_batch_size",
+        "mixed_precision",
+        "compile",
+        "channels_last",
+        "gradient_checkpointing",
+    ),
     *("cache", "num_proc", "workers", "checkpoint_steps", "trackers", "push_to_hub"),
 )
-COUNTS = ("epochs", "batch_size", "device_batch_size", "image_size", "resize", "num_proc", "patience")
+COUNTS = (
+    "epochs",
+    "batch_size",
+    "device_batch_size",
+    "image_size",
+    "resize",
+    "num_proc",
+    "patience",
+    "checkpoint_steps",
+)
 
 
 def setting(default, help, **parsed):
@@ -119,7 +136,9 @@ class Settings:
     push_to_hub: str | None = setting(None, "repository to which the finished checkpoint goes, with its model card")
 
     def __post_init__(self):
-        self.dataset = self.dataset or [SAMPLE]
+        self.dataset = [
+            str(Path(source).resolve()) if Path(source).is_dir() else source for source in self.dataset or [SAMPLE]
+        ]
         self.output_dir = self.output_dir or f"runs/{Path(self.model).stem}"
         self.pretrained = self.pretrained and not self.model.endswith(".json")  # which has no weights
         labels.Policy.parse(self.uncertain, self.blank, self.teacher)
@@ -129,6 +148,16 @@ class Settings:
             raise ValueError(f"{len(self.dataset_weights)} dataset_weights for {len(self.dataset)} datasets")
         if self.validation_list and len(self.dataset) > 1:
             raise ValueError("a validation_list goes with one dataset")
+        if self.streaming and (len(self.dataset) > 1 or self.dataset_weights):
+            raise ValueError("streaming goes with one dataset, without dataset_weights")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} is {getattr(self, name)}; choose from {', '.join(map(str, choices))}")
+        for name in ("learning_rate", "warmup_epochs", "weight_decay", "mixup", "workers"):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it cannot be less than 0")
+        if self.clip is not None and self.clip <= 0:
+            raise ValueError(f"clip is {self.clip}; it is a norm, above 0")
         for name in COUNTS:
             value = getattr(self, name)
             if value is not None and value < (name != "epochs"):
@@ -144,6 +173,14 @@ class Settings:
     def classes(self):
         """Outputs per finding while training: 3 where uncertain is a class of its own."""
         return 3 if "multi-class" in self.uncertain else 1
+
+
+CHOICES = {
+    name: [choice for part in (get_args(hint) or ()) for choice in (get_args(part) or (part,))]
+    for name, hint in get_type_hints(Settings).items()
+    if "Literal" in str(hint)
+}
+CHOICES = {name: [None if choice is type(None) else choice for choice in found] for name, found in CHOICES.items()}
 
 
 def parse_settings(argv=None):
@@ -170,6 +207,8 @@ def parse_settings(argv=None):
 def read_preset(path):
     """A preset's settings; the .json of its model is looked for beside it."""
     values = yaml.safe_load(path.read_text())
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is no list of settings, each as `name: value`")
     if unknown := set(values) - {field.name for field in fields(Settings)}:
         raise ValueError(f"{path} has keys that are no settings: {', '.join(sorted(unknown))}")
     if "model" not in values:

@@ -167,6 +167,22 @@ def refuse_straddling(dataset, by):
     return dataset
 
 
+def refuse_leaks(datasets, sources):
+    """Raise ValueError where an image that one dataset trains on is in validation or test of another.
+
+    MichaelNoya's subset, for one, trains on images of NIH's official test list.
+    """
+    paths = [{split: set(rows["image_file_path"]) for split, rows in dataset.items()} for dataset in datasets]
+    for one, source in zip(paths, sources, strict=True):
+        for other, rival in zip(paths, sources, strict=True):
+            for split in ("validation", "test"):
+                if other is not one and (shared := one["train"] & other.get(split, set())):
+                    raise ValueError(
+                        f"{min(shared)} is in train of {source} and in {split} of {rival} ({len(shared):,} such "
+                        "images): these two cannot be trained on together"
+                    )
+
+
 def is_synthetic(dataset, source):
     """Whether the images were drawn by chestxray.phantom: the builder says so, or a mark in the published folder."""
     description = next(iter(dataset.values())).info.description or ""

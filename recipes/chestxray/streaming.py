@@ -116,6 +116,7 @@ class Iterated(torch.utils.data.IterableDataset):
 
 def make(tables, streams, findings, size, settings):
     """The splits as `splits.make` makes them, but streamed. tables: with validation cut from train."""
+    listed = bool(settings.validation_list)
     policy = labels.Policy.parse(settings.uncertain, settings.blank, settings.teacher)
     return {
         name: Streamed(
@@ -123,7 +124,8 @@ def make(tables, streams, findings, size, settings):
             labels.targets(rows, findings, policy, training=name == "train", seed=settings.seed),
             sources.patients(rows),
             *(size, settings.equalize),
-            stream=streams.get(name, streams["train"]),
+            # what a list names is cut from train, whatever else is called validation there
+            stream=streams["train"] if name not in streams or name == "validation" and listed else streams[name],
         )
         for name, rows in tables.items()
     }

@@ -1,5 +1,6 @@
 """What a training loop needs around its steps: device, precision, images as the model sees them, and watchfulness."""
 
+import hashlib
 import os
 import time
 from dataclasses import dataclass, field
@@ -9,7 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    InitProcessGroupKwargs,
+    ProjectConfiguration,
+)
 from transformers import PreTrainedModel
 
 from chestxray import augment, losses, models
@@ -99,7 +105,11 @@ def start(settings):
         log_with=settings.trackers or None,
         project_config=ProjectConfiguration(settings.output_dir, logging_dir=str(Path(settings.output_dir) / "logs")),
         # the other processes wait while the first one decodes the archive, which can take hours
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],
+        # DDP's own way of sharing buffers waits for ever where a process begins a step again; see share_buffers
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=timedelta(days=1)),
+            DistributedDataParallelKwargs(broadcast_buffers=False),
+        ],
     )
 
 
@@ -120,6 +130,20 @@ def fit_to_device(model, settings, device):
         model.gradient_checkpointing_enable()
     if settings.channels_last or (settings.channels_last is None and device.type == "cuda"):
         model.to(memory_format=torch.channels_last)
+
+
+def share_buffers(model, accelerator):
+    """Give every process the first one's buffers, batch norm's statistics, as DDP does in each step."""
+    if accelerator.num_processes > 1 and accelerator.distributed_type != DistributedType.FSDP:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)
+
+
+def digest(split):
+    """SHA-256 of what is trained on: the images' paths and their targets."""
+    whole = hashlib.sha256("\n".join(split.rows["image_file_path"]).encode())
+    whole.update(np.ascontiguousarray(split.targets).tobytes())
+    return whole.hexdigest()
 
 
 def seed_of(*numbers):

@@ -356,6 +356,9 @@ def test_two_processes_count_every_image_once_and_score_as_one(archive, tiny, tm
         for name in ("validation_n_images", "test_n_images", "test_positives/Mass"):
             assert one[name] == two[name]
         assert one["test_n_images"] % 16, "the last batch is uneven"
+        if epochs:
+            losses = [(output / "epochs.csv").read_text().splitlines()[1].split(",")[1] for output in outputs]
+            assert float(losses[0]) == pytest.approx(float(losses[1]), rel=0.02)
         for finding in FINDINGS:
             assert one[f"test_auroc/{finding}"] == pytest.approx(
                 two[f"test_auroc/{finding}"], abs=0.01 if epochs else 1e-6

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForImageClassification
 
 import finetune
+import publish
 import score
 from chestxray import phantom_archives, sources
 from chestxray.scoring import predictions
@@ -137,6 +138,24 @@ def test_a_model_is_scored_at_a_hospital_it_never_saw(nih, chexpert, tiny, tmp_p
     assert "Not labelled by this dataset, and in no mean:" in screen and "official test list" not in screen
 
 
+def test_an_image_trained_on_is_never_scored_in_another_dataset(nih, tiny, tmp_path):
+    publish.main([str(nih), str(tmp_path / "subset"), "--patients", "30", "--seed", "1"])
+    flags = [
+        "--dataset",
+        nih,
+        "--dataset",
+        tmp_path / "subset",
+        "--model",
+        tiny("vit"),
+        "--output-dir",
+        tmp_path / "run",
+    ]
+    with pytest.raises(
+        ValueError, match=r"images/.*png is in train of .* and in (test|validation) of .*cannot be trained"
+    ):
+        run(*flags)
+
+
 def test_what_does_not_go_together_is_refused(nih, chexpert, tiny, tmp_path):
     flags = ["--dataset", nih, "--dataset", chexpert, "--model", tiny("vit"), "--output-dir", tmp_path]
     with pytest.raises(ValueError, match="1 dataset_weights for 2 datasets"):
@@ -147,5 +166,9 @@ def test_what_does_not_go_together_is_refused(nih, chexpert, tiny, tmp_path):
         run("--dataset", chexpert, *flags[4:], "--findings", "nih14")
     with pytest.raises(ValueError, match="there is no policy 'maybe'"):
         run(*flags, "--uncertain", "maybe")
+    with pytest.raises(ValueError, match="streaming goes with one dataset"):
+        run(*flags, "--streaming")
+    with pytest.raises(ValueError, match="clip is -1.0; it is a norm, above 0"):
+        run(*flags, "--clip", -1)
     with pytest.raises(ValueError, match="multi-class labels take neither mixup"):
         run(*flags, "--uncertain", "multi-class", "--mixup", 0.2)

@@ -12,6 +12,7 @@ import pytest
 from safetensors import safe_open
 
 import finetune
+from chestxray import checkpoints
 from conftest import ROOT
 
 RESNET = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
@@ -86,6 +87,24 @@ def test_the_best_and_the_last_are_kept_without_pickles(undisturbed):
     best = json.loads((undisturbed / "all_results.json").read_text())["best_epoch"]
     assert kept == [f"best-{best}.safetensors", "last.safetensors"]
     assert not [path for path in undisturbed.rglob("*") if path.suffix in (".bin", ".pt", ".pkl", ".pth", ".writing")]
+
+
+def test_stopped_early_and_killed_before_it_was_written_it_does_not_train_on(command, tmp_path):
+    flags = [*command, "--epochs", "30", "--learning-rate", "1e-9", "--patience", "1", "--output-dir", str(tmp_path)]
+    finetune.main(flags)
+    before = (tmp_path / "epochs.csv").read_bytes(), (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "all_results.json").unlink()
+    finetune.main(flags)
+    assert before == ((tmp_path / "epochs.csv").read_bytes(), (tmp_path / "model.safetensors").read_bytes())
+
+
+def test_a_run_does_not_go_on_with_other_images(command, undisturbed, tmp_path):
+    shutil.copytree(undisturbed / "checkpoints", tmp_path / "run" / "checkpoints")
+    last = tmp_path / "run" / "checkpoints" / "last.safetensors"
+    facts = checkpoints.read_facts(last) | {"data": "0"}
+    checkpoints.write(checkpoints.read(last), last, facts)
+    with pytest.raises(ValueError, match="unfinished run on other images or labels"):
+        finetune.main([*command, "--output-dir", str(tmp_path / "run")])
 
 
 def test_an_unfinished_run_is_not_gone_on_with_under_other_settings(command, undisturbed, tmp_path):
