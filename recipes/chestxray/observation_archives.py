@@ -3,6 +3,7 @@
 CheXpert's and MIMIC-CXR-JPG's builders say which rows there are and where an image lies; the rest is here.
 """
 
+import abc
 import csv
 import gzip
 import hashlib
@@ -143,13 +144,13 @@ class ObservationBuilder(datasets.GeneratorBasedBuilder):
     def _is_synthetic(self):
         return os.path.isfile(os.path.join(self.config.data_dir, nih.SYNTHETIC_MARK))
 
+    @abc.abstractmethod
     def _rows(self):
         """(split, where, Row, None) for each row of the tables, or (split, where, None, what it lacks)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _file(self, image_file_path):
         """Where the image lies on this disk; None if nowhere."""
-        raise NotImplementedError
 
 
 def cut(rows):

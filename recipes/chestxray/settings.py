@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal, get_args, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import yaml
 from transformers import HfArgumentParser
@@ -175,12 +175,15 @@ class Settings:
         return 3 if "multi-class" in self.uncertain else 1
 
 
-CHOICES = {
-    name: [choice for part in (get_args(hint) or ()) for choice in (get_args(part) or (part,))]
-    for name, hint in get_type_hints(Settings).items()
-    if "Literal" in str(hint)
-}
-CHOICES = {name: [None if choice is type(None) else choice for choice in found] for name, found in CHOICES.items()}
+def admitted(hint):
+    """The values of a Literal, with None where it is optional; () for any other type."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    literals = [value for part in get_args(hint) for value in admitted(part)]
+    return (*literals, None) if literals else ()
+
+
+CHOICES = {name: admitted(hint) for name, hint in get_type_hints(Settings).items() if admitted(hint)}
 
 
 def parse_settings(argv=None):
