@@ -22,7 +22,19 @@ from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
 import score
-from chestxray import batches, labels, models, optimisation, pixels, report, sources, splits, streaming, training
+from chestxray import (
+    batches,
+    exposure,
+    labels,
+    models,
+    opening,
+    optimisation,
+    report,
+    sources,
+    splits,
+    streaming,
+    training,
+)
 from chestxray.averaging import Average
 from chestxray.checkpoints import Checkpoints
 from chestxray.publishing import hub
@@ -35,20 +47,18 @@ def main(argv=None):
     settings = parse_settings(argv)
     output = Path(settings.output_dir)
     accelerator = training.start(settings)
-    if (output / "all_results.json").exists():
+    finished = (output / "all_results.json").exists()
+    if finished:
         refuse_others(output, settings)
-        accelerator.print(report.table(json.loads((output / "all_results.json").read_text())))
-        accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
-        return push(settings, accelerator, output)
     output.mkdir(parents=True, exist_ok=True)
     set_seed(settings.seed)
 
     # Data and model: the first process reads the archives, the others find them read
     with accelerator.main_process_first():
-        datasets = [open_dataset(source, settings) for source in settings.dataset]
-        sources.refuse_leaks([dataset for dataset, _ in datasets], settings.dataset)
-        names = sources.names_of([dataset for dataset, _ in datasets], settings.dataset)
-        findings = labels.findings(settings.findings, [dataset["train"] for dataset, _ in datasets])
+        datasets = [opening.open_dataset(source, settings) for source in settings.dataset]
+        opening.refuse_leaks(datasets)
+        names = sources.names_of([opened.splits for opened in datasets], settings.dataset)
+        findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
         model, processor = models.build_model(
             settings.model,
             findings,
@@ -62,11 +72,14 @@ def main(argv=None):
     with accelerator.main_process_first():  # every image decoded and shrunk once, unless it is streamed
         side, _ = models.sides(processor)
         parts = [
-            streaming.make(dataset, streams, findings, side, settings)
+            streaming.make(opened.splits, opened.streams, findings, side, settings)
             if settings.streaming
-            else splits.make(dataset, findings, side, settings, accelerator.print)
-            for dataset, streams in datasets
+            else splits.make(opened.splits, findings, side, settings, accelerator.print)
+            for opened in datasets
         ]
+    digests = splits.digests_of(parts, accelerator)
+    if finished:
+        return show(settings, accelerator, output, digests)
     for name, part in zip(names, parts, strict=True):
         accelerator.print(f"{name}: {', '.join(f'{len(rows):,} {split}' for split, rows in part.items())} images")
 
@@ -82,39 +95,37 @@ def main(argv=None):
     )
     model, optimizer = accelerator.prepare(model, optimizer)
     run = training.Run(settings, accelerator, findings, processor, model, together)
-    state = train(run, [part["validation"] for part in parts], optimizer, output)
+    state = train(run, [part["validation"] for part in parts], optimizer, digests, output)
 
     # The best model, on validation again and on test once
     results = {"best_epoch": state["best"], "processes": accelerator.num_processes, "datasets": names}
-    for name, source, (dataset, _), part in zip(names, settings.dataset, datasets, parts, strict=True):
+    for name, opened, part in zip(names, datasets, parts, strict=True):
         scores = {
-            "synthetic": sources.is_synthetic(dataset, source),
+            "synthetic": opened.synthetic,
             "official_test": is_official(part["test"].rows["image_file_path"]) if "test" in part else None,
         }
         for split in ("validation", "test"):
             if split in part:
                 scores |= {f"{split}_{key}": value for key, value in evaluate(run, part[split]).items()}
         results |= scores if len(names) == 1 else {f"{name}/{key}": value for key, value in scores.items()}
-    save(run, results, state["scores"], output)
+    save(run, results, state["scores"], datasets, digests, output)
     accelerator.print(report.table(results))
     accelerator.print(f"Checkpoint, all_results.json and results.png are in {output}")
     push(settings, accelerator, output)
     accelerator.end_training()
 
 
-def open_dataset(source, settings):
-    """(DatasetDict with validation, streams of its images or None)."""
-    streams, num_proc = None, settings.num_proc or pixels.processes()
-    if settings.streaming:
-        dataset, streams = streaming.stream(source)
-    else:
-        dataset = sources.load(source, settings.allow_missing, num_proc, settings.labeler)
-    if settings.views == "frontal":
-        dataset = sources.frontal(dataset)
-    return sources.with_validation(dataset, settings.validation_list, settings.allow_missing), streams
+def show(settings, accelerator, output, digests):
+    """The results of a finished run again. Raises ValueError where its images or labels have changed since."""
+    seen = exposure.read(output)
+    if seen and not all(map(exposure.same_data, seen.digests, digests)):
+        raise ValueError(f"{output} holds a finished run on other images or labels. Give another --output-dir.")
+    accelerator.print(report.table(json.loads((output / "all_results.json").read_text())))
+    accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
+    push(settings, accelerator, output)
 
 
-def train(run, validations, optimizer, output):
+def train(run, validations, optimizer, digests, output):
     """Leave the best weights in the run's model; its `best` epoch (0: none could be ranked), the `scores` of all."""
     settings, accelerator = run.settings, run.accelerator
     order = batches.Order(
@@ -134,12 +145,11 @@ def train(run, validations, optimizer, output):
 
     # Where it stopped, if it did
     checkpoints = Checkpoints(output / "checkpoints", accelerator, run.model, optimizer, average)
-    data = training.digest(run.train)
     state = {"step": 0, "best": 0, "best_auroc": -math.inf, "losses": [], "scores": []}
     if found := checkpoints.restore():
         if others := differing(settings, found["settings"]):
             raise ValueError(f"{output} holds an unfinished run with {'; '.join(others)}. Give another --output-dir.")
-        if found["data"] != data:
+        if not all(map(exposure.same_data, found["data"], digests)):
             raise ValueError(f"{output} holds an unfinished run on other images or labels. Give another --output-dir.")
         state = {name: found[name] for name in state}
         accelerator.print(f"Going on from step {state['step']:,} of {steps:,}")
@@ -189,7 +199,7 @@ def train(run, validations, optimizer, output):
                 state |= {"best": epoch + 1, "best_auroc": auroc}
                 checkpoints.save_best(epoch + 1)
             run.model.train()
-        checkpoints.save(state | {"settings": asdict(settings), "data": data})
+        checkpoints.save(state | {"settings": asdict(settings), "data": digests})
         if ended and out_of_patience(state, settings, order):
             accelerator.print(f"No better validation AUROC in {settings.patience} epochs: stopping")
             break
@@ -249,7 +259,7 @@ def evaluate(run, split):
     return auroc_report(logits[first], split.targets, split.patients, label_names=run.findings)
 
 
-def save(run, results, scores, output):
+def save(run, results, scores, datasets, digests, output):
     """Write everything beside `output`, then move it in, `all_results.json`, the sign of a finished run, last."""
     weights = run.accelerator.get_state_dict(run.model)
     if not run.accelerator.is_main_process:
@@ -263,6 +273,7 @@ def save(run, results, scores, output):
     model.save_pretrained(beside, state_dict=weights)
     run.processor.save_pretrained(beside)
     write_settings(run.settings, beside)
+    exposure.write(datasets, digests, beside)
     report.write_epochs(scores, beside / "epochs.csv")
     report.plot(results, beside / "results.png")
     report.write(results, beside / "all_results.json")

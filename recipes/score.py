@@ -4,22 +4,21 @@
     accelerate launch --num_processes 8 recipes/score.py CHECKPOINT --dataset DIR --output-dir OUT
     python recipes/score.py OUT/predictions.parquet              everything again, without the model
     python recipes/score.py A B C --output-dir OUT               an ensemble, by mean probability
-    python recipes/score.py A --against B                        and the paired test of two models
+    python recipes/score.py A --against B                        and the paired test of two models on A's images
 
-A checkpoint is a folder as finetune.py leaves it; a predictions file stands for one anywhere. Thresholds and
-calibration are fitted on validation alone. The output folder then holds `predictions.parquet`, `report.html`,
-`report.md` with `figures/`, `scorecard.json` and the model card `README.md`, which the checkpoint gets as well.
+A checkpoint is a folder as finetune.py leaves it, scored on each dataset it was trained on; a predictions file stands
+for one anywhere. Thresholds and calibration are fitted on validation alone. The output folder then holds
+`predictions.parquet`, `report.html`, `report.md` with `figures/`, `scorecard.json` and the model card `README.md`,
+which the checkpoint gets as well. Each of several datasets has a folder of its own there.
 """
 
 import argparse
 import json
 import os
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
-from chestxray.scoring import model_card, pages, plots, predictions, scorecard, wording
+from chestxray.scoring import model_card, pages, plots, predictions, scorecard, transfer, wording
 from chestxray.scoring.thresholds import RULES
 
 
@@ -28,50 +27,102 @@ def main(argv=None):
     output = Path(settings.output_dir or default_output(settings.models[0]))
 
     # Predictions: of each checkpoint, by all processes together; a file's as they are
-    names = [f"predictions-{number}" for number in range(1, len(settings.models) + 1)]
-    files = [
-        predicted(model, output / f"{name if len(names) > 1 else 'predictions'}.parquet", settings)
-        for model, name in zip(settings.models, names, strict=True)
-    ]
-    rival = predicted(settings.against, output / "against.parquet", settings) if settings.against else None
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        from chestxray.scoring import predicting
-
-        predicting.leave()
+    if checkpoints := [model for model in settings.models if not is_file(model)]:
+        scored = predict_datasets(checkpoints, settings, output)
+    else:
+        scored = [(settings.models, settings.against, output)]
     if int(os.environ.get("RANK", 0)):  # the rest is work for one process
         return
-    members = [predictions.read(file) for file in files]
+
+    # Numbers and pages of each dataset, and the model card of all of them
+    cards = [make_card(*files, settings) for files in scored]
+    for card, (_, _, folder) in zip(cards, scored, strict=True):
+        write_report(card, folder)
+    written = model_card.save(cards[0], output)
+    for card, (_, _, folder) in zip(cards, scored, strict=True):
+        show(card, folder, len(cards) > 1)
+    print(f"Model card: {', '.join(map(str, written))}")
+
+
+def predict_datasets(checkpoints, settings, output):
+    """[(a predictions file of each model, the rival's or None, folder for the report)], one for each dataset."""
+    from chestxray.scoring import predicting  # PyTorch, which predictions files do not need
+
+    accelerator = predicting.start()
+    sources = settings.dataset or predicting.settings_of(checkpoints[0], settings).dataset
+    if len(sources) > 1 and len(checkpoints) < len(settings.models):
+        raise ValueError("a predictions file is of one dataset: give checkpoints, or one --dataset")
+    names = transfer.names(sources)
+    folders = [output / name for name in names] if len(names) > 1 else [output]
+    scored = []
+    rivals = [settings.against] if settings.against and not is_file(settings.against) else []
+    for source, folder in zip(sources, folders, strict=True):
+        opened = predicting.open_to_score(accelerator, source, settings.split, checkpoints, settings, rivals)
+        common = predicting.settings_of(checkpoints[0], settings, [source])
+        splits = [name for name in dict.fromkeys(("validation", settings.split)) if name in opened.splits]
+        files = [
+            predict(accelerator, model, folder / f"{name}.parquet", opened, splits, common, settings)
+            for model, name in zip(settings.models, file_names(settings.models), strict=True)
+        ]
+        rival = settings.against and folder / "against.parquet"
+        if rival:
+            rival = predict(accelerator, settings.against, rival, opened, [settings.split], common, settings)
+        scored.append((files, rival, folder))
+    predicting.leave()
+    return scored
+
+
+def predict(accelerator, model, path, opened, splits, common, settings):
+    """The predictions file of a model: itself, or `path`, written unless it is there.
+
+    common: the settings that say which images and labels all models are scored on.
+    """
+    if is_file(model):
+        return model
+    from chestxray.scoring import predicting
+
+    own = predicting.settings_of(model, settings, [opened.source])
+    own = replace(own, views=common.views, labeler=common.labeler)
+    predicting.predict(accelerator, model, opened, splits, path, own, tta=settings.tta, batch_size=settings.batch_size)
+    return path
+
+
+def file_names(models):
+    return [f"predictions-{number}" for number in range(1, len(models) + 1)] if len(models) > 1 else ["predictions"]
+
+
+def make_card(files, rival, folder, settings):
+    """The scorecard of one dataset; several files are an ensemble, whose own predictions are written too."""
+    members = [predictions.read(Path(file)) for file in files]
     table = predictions.ensemble(members, [str(file) for file in files])
     if len(members) > 1:
-        predictions.write(table, output / "predictions.parquet")
+        predictions.write(table, folder / "predictions.parquet")
+    against = predictions.read(Path(rival)) if rival else None
+    return scorecard.make(table, settings.split, settings.level, settings.rule, settings.sensitivity, against)
 
-    # Numbers
-    card = scorecard.make(
-        table,
-        settings.split,
-        settings.level,
-        settings.rule,
-        settings.sensitivity,
-        predictions.read(rival) if rival else None,
-    )
 
-    # Pages
+def write_report(card, folder):
+    """Write report.html, report.md with figures/, and scorecard.json."""
     pictures = plots.draw(card)
     blocks = wording.blocks(card, pictures)
-    (output / "figures").mkdir(parents=True, exist_ok=True)
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
     for picture in pictures:
-        (output / "figures" / f"{picture.name}.svg").write_bytes(picture.svg)
-    (output / "report.html").write_text(pages.html(blocks, wording.title(card)), encoding="utf-8")
-    (output / "report.md").write_text(pages.markdown(blocks), encoding="utf-8")
-    (output / "scorecard.json").write_text(json.dumps(scorecard.as_json(card), indent=2) + "\n", encoding="utf-8")
-    written = model_card.save(card, output)
+        (folder / "figures" / f"{picture.name}.svg").write_bytes(picture.svg)
+    (folder / "report.html").write_text(pages.html(blocks, wording.title(card)), encoding="utf-8")
+    (folder / "report.md").write_text(pages.markdown(blocks), encoding="utf-8")
+    (folder / "scorecard.json").write_text(json.dumps(scorecard.as_json(card), indent=2) + "\n", encoding="utf-8")
 
+
+def show(card, folder, several):
+    """Print the table of one dataset, below the dataset's name where there are several."""
+    if several:
+        print(f"\n{wording.dataset(card)}")
     print(wording.summary(card))
     print(wording.findings(card).text())
     if card.comparison:
         print("", wording.how_compared(card), wording.comparison(card).text(), sep="\n")
     print(*card.notes, *wording.few_in_short(card), sep="\n")
-    print(f"Report: {output / 'report.html'}; model card: {', '.join(map(str, written))}")
+    print(f"Report: {folder / 'report.html'}")
 
 
 def parse(argv):
@@ -79,7 +130,18 @@ def parse(argv):
     parser.add_argument(
         "models", nargs="+", metavar="MODEL", help="checkpoint folder or predictions file; several: ensemble"
     )
-    parser.add_argument("--dataset", help="as for finetune.py; by default the one the checkpoint was trained on")
+    parser.add_argument(
+        "--dataset",
+        nargs="+",
+        action="extend",
+        help="as for finetune.py, each with a report of its own; by default those the checkpoint was trained on",
+    )
+    parser.add_argument(
+        "--seen",
+        choices=("refuse", "leave-out"),
+        default="refuse",
+        help="images that a model was trained on, or of such patients: refuse them, or score the others and say so",
+    )
     parser.add_argument("--split", default="test", help="what to score (default: test)")
     parser.add_argument("--output-dir", help="by default MODEL/score, or the folder of the predictions file")
     parser.add_argument(
@@ -120,42 +182,11 @@ def parse(argv):
 
 
 def default_output(model):
-    return Path(model).parent if model.endswith(".parquet") else Path(model) / "score"
+    return Path(model).parent if is_file(model) else Path(model) / "score"
 
 
-def predicted(model, path, settings):
-    """The predictions file of a model: itself, or `path`, made from the checkpoint where it is not there yet."""
-    model = Path(model)
-    if model.suffix == ".parquet":
-        return model
-    if not (model / "config.json").exists():
-        raise FileNotFoundError(f"{model} is neither a checkpoint's folder (it has no config.json) nor a .parquet file")
-    from chestxray.scoring import predicting  # PyTorch, which a predictions file does not need
-
-    trained = trained_on(model, settings)
-    predicting.predict(
-        *(model, settings.dataset or trained.dataset[0], settings.split, path, trained),
-        *(settings.tta, settings.batch_size),
-    )
-    return path
-
-
-def trained_on(checkpoint, settings):
-    """The settings of its fine-tune, for dataset and pixels, with what this command's flags say instead."""
-    from chestxray.settings import Settings
-
-    saved = checkpoint / "settings.yaml"
-    if not saved.exists() and not settings.dataset:
-        raise ValueError(f"{checkpoint} has no settings.yaml that names its dataset: give --dataset")
-    known = {field.name for field in fields(Settings)}
-    values = yaml.safe_load(saved.read_text()) if saved.exists() else {}
-    trained = Settings(**{name: value for name, value in values.items() if name in known})
-    trained.uncertain, trained.teacher = "ignore", None  # which are for training
-    trained.allow_missing |= settings.allow_missing
-    trained.labeler = settings.labeler or trained.labeler
-    trained.views = settings.views or trained.views
-    trained.equalize = trained.equalize if settings.equalize is None else settings.equalize
-    return trained
+def is_file(model):
+    return str(model).endswith(".parquet")
 
 
 if __name__ == "__main__":

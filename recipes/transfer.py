@@ -14,10 +14,8 @@ import os
 from pathlib import Path
 
 import yaml
-from transformers import AutoConfig
 
-import score
-from chestxray import labels, mimic, phantom, pixels, sources
+from chestxray import labels, mimic, phantom
 from chestxray.scoring import pages, predicting, transfer
 
 
@@ -35,8 +33,15 @@ def main(argv=None):
         transfer.Target(name, source, labeler if mimic.is_mimic(source) else None)
         for name, source in zip(transfer.names(settings.dataset), settings.dataset, strict=True)
     ]
-    known = {f"the model {model.name}": outputs(model.checkpoint) for model in models}
-    known |= {f"the dataset {target.name}": labelled(target.source, labeler, settings) for target in targets}
+    accelerator = predicting.start()
+    opened = {
+        target.name: predicting.open_to_score(
+            accelerator, target.source, settings.split, [model.checkpoint for model in models], settings
+        )
+        for target in targets
+    }
+    known = {f"the model {model.name}": predicting.findings_of(model.checkpoint) for model in models}
+    known |= {f"the dataset {name}": labels.own(dataset.splits[settings.split]) for name, dataset in opened.items()}
     findings = transfer.shared(known)
 
     # Predictions: of each pair, by all processes together
@@ -44,8 +49,16 @@ def main(argv=None):
     for model in models:
         for target in targets:
             files[model.name, target.name] = path = output / file_name(model, target)
+            splits = [
+                name for name in dict.fromkeys(("validation", settings.split)) if name in opened[target.name].splits
+            ]
             predicting.predict(
-                *(model.checkpoint, target.source, settings.split, path, model.settings),
+                accelerator,
+                model.checkpoint,
+                opened[target.name],
+                splits,
+                path,
+                model.settings,
                 batch_size=settings.batch_size,
             )
     predicting.leave()
@@ -65,7 +78,7 @@ def main(argv=None):
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", metavar="CHECKPOINT", help="folder as finetune.py leaves it")
-    parser.add_argument("--dataset", action="append", required=True, help="as for finetune.py; once for each")
+    parser.add_argument("--dataset", action="extend", nargs="+", required=True, help="as for finetune.py; several")
     parser.add_argument("--output-dir", required=True, help="where tables, picture and predictions go")
     parser.add_argument("--split", default="test", help="what to score, of every dataset (default: test)")
     parser.add_argument(
@@ -82,18 +95,21 @@ def parse(argv):
         help="equalise every image's histogram, or leave it as it comes (default: as each model was trained)",
     )
     parser.add_argument("--batch-size", type=int, default=64, help="images per step, all processes together")
+    parser.add_argument(
+        "--seen",
+        choices=("refuse", "leave-out"),
+        default="refuse",
+        help="images that a model was trained on, or of such patients: refuse them, or score the others and say so",
+    )
     parser.add_argument("--allow-missing", action="store_true", help="accept archives that lack images")
     return parser.parse_args(argv)
 
 
 def model_of(name, checkpoint, settings):
     """A row of the table, with what predicting it takes: its own settings and what this command's flags say instead."""
-    folder = Path(checkpoint)
-    if not (folder / "config.json").exists():
-        raise FileNotFoundError(f"{folder} is no checkpoint's folder: it has no config.json")
-    saved = folder / "settings.yaml"
+    used = predicting.settings_of(checkpoint, settings, settings.dataset)
+    saved = Path(checkpoint) / "settings.yaml"
     trained = yaml.safe_load(saved.read_text()) if saved.exists() else {}
-    used = score.trained_on(folder, settings)
     used.allow_missing = settings.allow_missing  # which was said of the datasets it was trained on
     return transfer.Model(name, checkpoint, trained.get("dataset") or [], trained.get("equalize"), used)
 
@@ -108,22 +124,6 @@ def agreed(name, models):
         differ = ", ".join(f"{value} for {model}" for model, value in values.items())
         raise ValueError(f"the models were trained with different {name}: {differ}. Give --{name}")
     return values[models[0].name]
-
-
-def outputs(checkpoint):
-    """The findings a checkpoint tells, without its weights."""
-    config = AutoConfig.from_pretrained(checkpoint)
-    return [config.id2label[number] for number in range(config.num_labels)]
-
-
-def labelled(source, labeler, settings):
-    """What a dataset labels. Raises ValueError where it has no such split."""
-    # Every process asks for it: datasets' own lock lets one prepare it while the others wait.
-    dataset = sources.load(source, settings.allow_missing, pixels.processes(), labeler)
-    there = [*dataset, *(["validation"] if "train" in dataset and "validation" not in dataset else [])]
-    if settings.split not in there:
-        raise ValueError(f"{source} has no split {settings.split}, only {', '.join(there)}: give another --split")
-    return labels.own(next(iter(dataset.values())))
 
 
 def file_name(model, target):

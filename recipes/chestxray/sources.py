@@ -133,11 +133,18 @@ def with_validation(dataset, list_file=None, allow_missing=False):
         held_out = named_in(list_file, dataset["train"]["image_file_path"], allow_missing)
     else:
         held_out = np.array([is_validation(patient) for patient in patients(dataset["train"])])
+    return refuse_straddling(cut_validation(dataset, held_out), list_file)
+
+
+def cut_validation(dataset, held_out):
+    """The dataset with the rows of `train` that a boolean array chooses as `validation`.
+
+    Raises ValueError where train or validation would be empty.
+    """
     if held_out.all() or not held_out.any():
         raise ValueError(f"{len(held_out)} training images are too few to cut a validation split from by patient")
     cut = {"train": np.flatnonzero(~held_out), "validation": np.flatnonzero(held_out)}
-    cut = {split: dataset["train"].select(rows) for split, rows in cut.items()}
-    return refuse_straddling(DatasetDict({**dataset, **cut}), list_file)
+    return DatasetDict({**dataset, **{split: dataset["train"].select(rows) for split, rows in cut.items()}})
 
 
 def named_in(list_file, paths, allow_missing):
@@ -165,22 +172,6 @@ def refuse_straddling(dataset, by):
                 "name all images of a patient, or none"
             )
     return dataset
-
-
-def refuse_leaks(datasets, sources):
-    """Raise ValueError where an image that one dataset trains on is in validation or test of another.
-
-    MichaelNoya's subset, for one, trains on images of NIH's official test list.
-    """
-    paths = [{split: set(rows["image_file_path"]) for split, rows in dataset.items()} for dataset in datasets]
-    for one, source in zip(paths, sources, strict=True):
-        for other, rival in zip(paths, sources, strict=True):
-            for split in ("validation", "test"):
-                if other is not one and (shared := one["train"] & other.get(split, set())):
-                    raise ValueError(
-                        f"{min(shared)} is in train of {source} and in {split} of {rival} ({len(shared):,} such "
-                        "images): these two cannot be trained on together"
-                    )
 
 
 def is_synthetic(dataset, source):

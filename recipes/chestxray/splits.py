@@ -1,9 +1,13 @@
 """What is trained on and scored: the rows of a split, their targets and their patients."""
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, concatenate_datasets
+import xxhash
+from accelerate.utils import broadcast_object_list
+from datasets import Dataset, Image, concatenate_datasets
 
 from chestxray import batches, labels, pixels, sources
 
@@ -39,9 +43,41 @@ class Split:
     def evaluation_loader(self, size, process=0, processes=1, workers=0):
         return batches.evaluation_loader(self.batches(), size, process, processes, workers)
 
+    def digest(self):
+        """What tells this split from another: {"rows": of paths, patients and targets, "pixels" or "files": of images}.
+
+        `pixels`, with their side, are the shrunk bytes of the cache, `files` what lies on the disk; streamed images
+        are not looked at.
+        """
+        rows = hashlib.sha256("\n".join(self.rows["image_file_path"]).encode())
+        rows.update("\n".join(self.patients).encode())
+        rows.update(np.ascontiguousarray(self.targets).tobytes())
+        return {"rows": rows.hexdigest(), **digest_images(self.rows, self.size, self.equalize)}
+
     def names(self, index):
         """`image_file_path` of the rows at these positions."""
         return self.rows.select_columns("image_file_path")[list(index)]["image_file_path"]
+
+
+def digests_of(parts, accelerator):
+    """[{split: `Split.digest`}] of [{split: Split}], computed by the first process for all of them."""
+    computed = accelerator.is_main_process and [{name: rows.digest() for name, rows in part.items()} for part in parts]
+    return broadcast_object_list([computed])[0]
+
+
+def digest_images(rows, size, equalize):
+    """{what: digest} of the images of a split, {} where it has none."""
+    images = xxhash.xxh3_128()  # 5.6 GB for NIH at 224 pixels: a cryptographic digest would take longer than the disk
+    if "pixels" in rows.column_names:
+        for batch in rows.select_columns("pixels").with_format("arrow").iter(1000):
+            for image in batch["pixels"]:
+                images.update(image.as_buffer())
+        return {f"pixels {size}{' equalized' if equalize else ''}": images.hexdigest()}
+    if "image" in rows.column_names:
+        for row in rows.select_columns("image").cast_column("image", Image(decode=False)):
+            images.update(row["image"]["bytes"] or Path(row["image"]["path"]).read_bytes())
+        return {"files": images.hexdigest()}
+    return {}
 
 
 def make(dataset, findings, size, settings, tell=print):

@@ -1,6 +1,5 @@
 """What a training loop needs around its steps: device, precision, images as the model sees them, and watchfulness."""
 
-import hashlib
 import os
 import time
 from dataclasses import dataclass, field
@@ -137,13 +136,6 @@ def share_buffers(model, accelerator):
     if accelerator.num_processes > 1 and accelerator.distributed_type != DistributedType.FSDP:
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, src=0)
-
-
-def digest(split):
-    """SHA-256 of what is trained on: the images' paths and their targets."""
-    whole = hashlib.sha256("\n".join(split.rows["image_file_path"]).encode())
-    whole.update(np.ascontiguousarray(split.targets).tobytes())
-    return whole.hexdigest()
 
 
 def seed_of(*numbers):

@@ -151,7 +151,7 @@ def test_an_image_trained_on_is_never_scored_in_another_dataset(nih, tiny, tmp_p
         tmp_path / "run",
     ]
     with pytest.raises(
-        ValueError, match=r"images/.*png is in train of .* and in (test|validation) of .*cannot be trained"
+        ValueError, match=r"images/.*png, or .*, is in train of .* and in (test|validation) of .*cannot be trained"
     ):
         run(*flags)
 

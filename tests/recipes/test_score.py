@@ -19,7 +19,6 @@ from huggingface_hub import ModelCard
 import finetune
 import score
 from chestxray.scoring import anchors, predicting, predictions
-from chestxray.settings import Settings
 from conftest import NIH, ROOT
 from multilabel_auroc.multilabel_auroc import compare
 
@@ -133,13 +132,13 @@ def test_two_processes_predict_each_image_once_and_as_one_does(checkpoint, score
     pd.testing.assert_frame_equal(one, two, atol=1e-5)
 
 
-def test_views_are_averaged_and_named(checkpoint, archive, scored, tmp_path, capsys):
+def test_views_are_averaged_and_named(checkpoint, scored, tmp_path, capsys):
     run(checkpoint(), "--tta", "ten-crop", "--output-dir", tmp_path)
     assert "averaged over views of each image (ten-crop)" in capsys.readouterr().out
-    predicting.predict(checkpoint(), str(archive), "test", tmp_path / "flip.parquet", Settings(), tta="flip")
+    run(checkpoint(), "--tta", "flip", "--output-dir", tmp_path / "flip")
     plain = predictions.read(scored[1] / "predictions.parquet").logits
-    for name in ("flip", "predictions"):
-        shown = predictions.read(tmp_path / f"{name}.parquet").logits
+    for folder in (tmp_path, tmp_path / "flip"):
+        shown = predictions.read(folder / "predictions.parquet").logits
         assert not np.allclose(plain, shown)
         assert np.corrcoef(plain.ravel(), shown.ravel())[0, 1] > 0.5
 
@@ -254,7 +253,7 @@ def test_published_results_are_shown_on_the_official_split_only(scored, tmp_path
 
 
 def test_what_is_no_model_is_refused(checkpoint, tmp_path):
-    with pytest.raises(FileNotFoundError, match="neither a checkpoint's folder"):
+    with pytest.raises(FileNotFoundError, match="no checkpoint's folder .it has no config.json. and no .parquet file"):
         run(tmp_path)
     shutil.copytree(checkpoint(), tmp_path / "copy")
     (tmp_path / "copy" / "settings.yaml").unlink()

@@ -1,21 +1,24 @@
 """From a checkpoint and a dataset to predictions, by all processes together, each image once."""
 
 import hashlib
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from datasets import ClassLabel, DatasetDict
 from tqdm.auto import tqdm
-from transformers import AutoImageProcessor, AutoModelForImageClassification
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
-from chestxray import augment, labels, models, pixels, sources, splits
+from chestxray import augment, exposure, labels, models, opening, splits
 from chestxray.scoring import predictions
 from chestxray.scoring.views import side_to_shrink_to, views
+from chestxray.settings import Settings
 
 CHOICES = ("equalize", "views", "labeler")  # of the settings: which images and labels, and how they look
 COLUMNS = {  # ours: those of datasets
@@ -26,36 +29,97 @@ COLUMNS = {  # ours: those of datasets
 }
 
 
-def predict(checkpoint, source, split, path, settings, tta="none", batch_size=64):
-    """Write the predictions of `split` and of validation to `path`, unless they are there already.
+def start():
+    """Accelerate, for all predictions of a command."""
+    # the other processes wait while the first one decodes the archive, which can take hours
+    return Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))])
+
+
+def leave():
+    """End what several processes did together; predictions cannot be made afterwards."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def settings_of(checkpoint, flags, dataset=None):
+    """The `Settings` of a checkpoint's fine-tune, with what a command says instead.
+
+    Args:
+        flags: with `allow_missing`, and `labeler`, `views` and `equalize`, None where the fine-tune's stay.
+        dataset: the list of datasets of the command, which a checkpoint without settings.yaml needs.
+    """
+    saved = Path(checkpoint) / "settings.yaml"
+    if not (Path(checkpoint) / "config.json").exists():
+        raise FileNotFoundError(f"{checkpoint} is no checkpoint's folder (it has no config.json) and no .parquet file")
+    if not saved.exists() and not dataset:
+        raise ValueError(f"{checkpoint} has no settings.yaml that names its dataset: give --dataset")
+    known = {field.name for field in fields(Settings)}
+    values = yaml.safe_load(saved.read_text()) if saved.exists() else {"dataset": []}
+    trained = Settings(**{name: value for name, value in values.items() if name in known})
+    trained.dataset = trained.dataset if saved.exists() else []
+    trained.uncertain, trained.teacher, trained.streaming = "ignore", None, False  # which are for training
+    trained.allow_missing |= flags.allow_missing
+    trained.labeler = flags.labeler or trained.labeler
+    trained.views = flags.views or trained.views
+    trained.equalize = trained.equalize if flags.equalize is None else flags.equalize
+    return trained
+
+
+def open_to_score(accelerator, source, split, models, flags, rivals=()):
+    """A dataset as the first of several checkpoints was trained on it, without the images that any of them has seen.
+
+    Args:
+        models: folders; flags: see `settings_of`, with `seen`, "refuse" or "leave-out".
+        rivals: folders of other models, on whose images thresholds are not fitted.
+
+    Returns:
+        `opening.Opened` with `split`, and with `validation` where there is one or can be borrowed.
+
+    Raises:
+        ValueError: the dataset has no such split; a model has seen images of it, or of validation.
+    """
+    seen = [exposure.read(Path(model)) for model in (*models, *rivals)]
+    settings, leave_out = settings_of(models[0], flags, [source]), flags.seen == "leave-out"
+    with accelerator.main_process_first():
+        opened = opening.open_dataset(source, settings, seen[0])
+        if split not in opened.splits:
+            raise ValueError(f"{source} has no split {split}, only {', '.join(opened.splits)}: give another --split")
+        if split == "train":  # a teacher's predictions are made so, and nobody takes these scores for a test
+            note = "These images are of the split train: a model that was trained on them scores too well on them."
+            return replace(opened, notes=(*opened.notes, note))
+        opened = opening.leave_out_seen(opened, split, exposure.merge(seen), leave_out)
+        fitting = exposure.merge(seen[: len(models)])
+        if fitting and split != "validation" and "validation" in opened.splits:
+            opened = opening.leave_out_seen(opened, "validation", fitting, leave_out)
+        if "validation" not in opened.splits:
+            opened = opening.borrow_validation(opened, settings, seen[0])
+    return opened
+
+
+def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, tta="none", batch_size=64):
+    """Write a checkpoint's predictions of some splits to `path`, unless they are there already.
 
     Args:
         checkpoint: a folder as finetune.py leaves it.
-        source: see `sources.load`; settings: of the fine-tune, for what it says besides of data and pixels.
+        opened: see `open_to_score`; settings: see `settings_of`, for `equalize` and the cache.
         tta: one of `views.VIEWS`.
 
     Raises:
         ValueError: `path` holds other predictions; the dataset labels none of the model's findings; the checkpoint's
-            processor names no size; the dataset has no such split.
+            processor names no size.
     """
+    findings = findings_of(checkpoint)
+    refuse_unknown(findings, opened, splits_to_predict[0], checkpoint)
+    whole, side = models.sides(load_processor(checkpoint))
+    with accelerator.main_process_first():
+        wanted = DatasetDict({name: opened.splits[name] for name in splits_to_predict})
+        chosen = splits.make(wanted, findings, side_to_shrink_to(whole, side, tta), settings, accelerator.print)
     made_by = {"checkpoint": str(checkpoint), "sha256": digest(Path(checkpoint)), "tta": tta}
     made_by |= {name: getattr(settings, name) for name in CHOICES}
+    (digests,) = splits.digests_of([chosen], accelerator)
     if path.exists():
-        return refuse_others(path, made_by, source, split)
-    accelerator = Accelerator(
-        # the other processes wait while the first one decodes the archive, which can take hours
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],
-    )
-    num_proc = settings.num_proc or pixels.processes()
-    model, processor, findings = load(checkpoint)
-    with accelerator.main_process_first():
-        dataset = sources.load(source, settings.allow_missing, num_proc, settings.labeler)
-        dataset = sources.frontal(dataset) if settings.views == "frontal" else dataset
-        dataset = sources.with_validation(dataset) if "train" in dataset else dataset
-        refuse_unknown(findings, split, dataset, checkpoint, source)
-        whole, side = models.sides(processor)
-        wanted = DatasetDict({name: dataset[name] for name in dict.fromkeys(("validation", split)) if name in dataset})
-        chosen = splits.make(wanted, findings, side_to_shrink_to(whole, side, tta), settings, accelerator.print)
+        return refuse_others(path, made_by, digests)
+    model, processor, _ = load(checkpoint)
     model = accelerator.prepare(model)
     share = -(-batch_size // accelerator.num_processes)
     loaders = {
@@ -73,28 +137,35 @@ def predict(checkpoint, source, split, path, settings, tta="none", batch_size=64
         logits = np.concatenate(list(parts.values()))
         targets = np.concatenate([part.targets for part in chosen.values()])
         about = {
-            "dataset": sources.name_of(dataset, source),
-            "source": source,
-            "synthetic": sources.is_synthetic(dataset, source),
+            "dataset": opened.name,
+            "source": opened.source,
+            "synthetic": opened.synthetic,
+            "validation_source": opened.validation_source,
+            "notes": list(opened.notes),
+            "digests": digests,
             "models": [made_by],
         }
         predictions.write(predictions.Predictions(rows, logits, targets, findings, about), path)
     accelerator.wait_for_everyone()
 
 
-def leave():
-    """End what several processes did together; predictions cannot be made afterwards."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+def findings_of(checkpoint):
+    """What a checkpoint tells, in its order, without its weights."""
+    config = AutoConfig.from_pretrained(checkpoint)
+    return [config.id2label[number] for number in range(config.num_labels)]
 
 
 def load(checkpoint):
     """(model, processor, findings) of a folder. Raises ValueError where the processor is not of finetune.py's kind."""
     model = AutoModelForImageClassification.from_pretrained(checkpoint).eval()
+    return model, load_processor(checkpoint), findings_of(checkpoint)
+
+
+def load_processor(checkpoint):
     processor = AutoImageProcessor.from_pretrained(checkpoint)
     if not (getattr(processor, "size", None) or {}).get("height"):
         raise ValueError(f"{checkpoint}/preprocessor_config.json names no height, as finetune.py's does")
-    return model, processor, [model.config.id2label[number] for number in range(model.config.num_labels)]
+    return processor
 
 
 def digest(checkpoint):
@@ -110,26 +181,30 @@ def digest(checkpoint):
     return whole.hexdigest()
 
 
-def refuse_others(path, made_by, source, split):
+def refuse_others(path, made_by, digests):
+    """Raise ValueError where the predictions in `path` are of another model, or of other images or labels."""
     about = predictions.read_about(path)
-    if split not in set(pd.read_parquet(path, columns=["split"])["split"]):
-        raise ValueError(f"{path} holds no predictions of {split}; give another --output-dir")
     there = about["models"][0] if len(about.get("models", [])) == 1 else {}
     for name, here, had in (
         ("sha256 of the weights", made_by["sha256"], there.get("sha256")),
         *((name, made_by[name], there.get(name)) for name in ("tta", *CHOICES)),
-        ("dataset", source, about.get("source")),
     ):
         if here != had:
             raise ValueError(f"{path} holds others, with {name} {had}, not {here}; give another --output-dir")
+    for split, here in digests.items():
+        had = about.get("digests", {}).get(split)
+        if had is None:
+            raise ValueError(f"{path} holds no predictions of {split}; give another --output-dir")
+        if not exposure.same_data(here, had):
+            raise ValueError(f"{path} holds others, of other images or labels of {split}; give another --output-dir")
 
 
-def refuse_unknown(findings, split, dataset, checkpoint, source):
-    if split not in dataset:
-        raise ValueError(f"{source} has no split {split}; it has {', '.join(dataset)}")
-    known = labels.own(dataset[split])
+def refuse_unknown(findings, opened, split, checkpoint):
+    known = labels.own(opened.splits[split])
     if not {labels.canonical(name) for name in findings} & {labels.canonical(name) for name in known}:
-        raise ValueError(f"{checkpoint} has the findings {findings}, of which {source} labels none; it labels {known}")
+        raise ValueError(
+            f"{checkpoint} has the findings {findings}, of which {opened.source} labels none; it labels {known}"
+        )
 
 
 @torch.inference_mode()

@@ -163,7 +163,7 @@ def notes(card, fitting):
     undefined = [name for name in card.findings.index[card.findings["auroc"].isna()] if name not in unlabelled]
     unfitted = [name for name in fitting.findings if math.isnan(card.calibration.loc[name, "slope"])]
     unfitted = [name for name in unfitted if name not in unlabelled_in(fitting)]
-    found = [SYNTHETIC] * bool(card.about.get("synthetic"))
+    found = [SYNTHETIC] * bool(card.about.get("synthetic")) + list(card.about.get("notes") or [])
     if card.about["split"] == "test" and card.about["official"] is False and not card.about.get("synthetic"):
         found.append(
             f"These {card.about['n_images']:,} images are not the {anchors.TEST_IMAGES:,} of NIH's official test list: "
