@@ -118,7 +118,7 @@ def main(argv=None):
 def show(settings, accelerator, output, digests):
     """The results of a finished run again. Raises ValueError where its images or labels have changed since."""
     seen = exposure.read(output)
-    if seen and not all(map(exposure.same_data, seen.digests, digests)):
+    if seen and not all(map(exposure.same_data, digests, seen.digests)):
         raise ValueError(f"{output} holds a finished run on other images or labels. Give another --output-dir.")
     accelerator.print(report.table(json.loads((output / "all_results.json").read_text())))
     accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
@@ -149,7 +149,7 @@ def train(run, validations, optimizer, digests, output):
     if found := checkpoints.restore():
         if others := differing(settings, found["settings"]):
             raise ValueError(f"{output} holds an unfinished run with {'; '.join(others)}. Give another --output-dir.")
-        if not all(map(exposure.same_data, found["data"], digests)):
+        if not all(map(exposure.same_data, digests, found["data"])):
             raise ValueError(f"{output} holds an unfinished run on other images or labels. Give another --output-dir.")
         state = {name: found[name] for name in state}
         accelerator.print(f"Going on from step {state['step']:,} of {steps:,}")

@@ -103,7 +103,13 @@ def merge(exposures):
 
 
 def same_data(ours, theirs):
-    """Whether two digests, or dicts of them at any depth, agree on all that both tell."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        return all(same_data(ours[name], theirs[name]) for name in ours.keys() & theirs.keys())
-    return ours == theirs
+    """Whether two {split: digest} tell of the same data: the same splits, each alike in all that both digests hold."""
+    return (
+        isinstance(theirs, dict)
+        and ours.keys() == theirs.keys()
+        and all(
+            ours[split][what] == theirs[split][what]
+            for split in ours
+            for what in ours[split].keys() & theirs[split].keys()
+        )
+    )

@@ -195,7 +195,7 @@ def refuse_others(path, made_by, digests):
         had = about.get("digests", {}).get(split)
         if had is None:
             raise ValueError(f"{path} holds no predictions of {split}; give another --output-dir")
-        if not exposure.same_data(here, had):
+        if not exposure.same_data({split: here}, {split: had}):
             raise ValueError(f"{path} holds others, of other images or labels of {split}; give another --output-dir")
 
 
