@@ -137,7 +137,7 @@ def train(run, validations, optimizer, digests, output):
         processes=accelerator.num_processes,
         weights=run.train.weights,
     )
-    steps, warmup = len(order), round(settings.warmup_epochs * order.per_epoch)
+    steps, warmup = len(order), optimisation.warmup_steps(settings, order.per_epoch)
     share = math.ceil(order.batch_size / accelerator.num_processes)
     fits = settings.device_batch_size or (share if run.on_gpu else training.CPU_BATCH)
     gradients = optimisation.Gradients(run.model, accelerator, fits)

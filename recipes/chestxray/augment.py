@@ -24,7 +24,7 @@ class Drawn:
         matrices: (n, 2, 3) float64, from places in the new image to places in the old one, both -1 to 1 from left to
             right and from top to bottom.
         gain, offset: (n,) float64: grey g in 0 to 1 becomes (g - 1/2) gain + 1/2 + offset.
-        randaugment: what `randaugment.draw` gives, or None.
+        randaugment: what `randaugment.choose` gives, or None.
     """
 
     matrices: np.ndarray
@@ -37,11 +37,11 @@ def draw(index, epoch, seed, settings, shown=1.0):
     """What is done to each image in an epoch, from the image alone: neither batch nor process plays a part.
 
     Args:
-        index: n ints, the images.
+        index: n ints, the `draw` of the images in `batches.Batches`.
         settings: `crop`, `flip`, `rotate`, `scale`, `shift`, `contrast` and `randaugment` of `Settings`.
         shown: share of the old image's side that is seen where nothing is drawn.
     """
-    u = uniforms(seed, epoch, index, 11)
+    u = uniforms(seed, epoch, index, 11 + randaugment.COUNT)
     symmetric = 2 * u - 1
     mirror = np.where(u[:, 0] < settings.flip, -1.0, 1.0)
     angle = symmetric[:, 1] * math.radians(settings.rotate)
@@ -50,7 +50,7 @@ def draw(index, epoch, seed, settings, shown=1.0):
     matrices = np.zeros((len(u), 2, 3))
     matrices[:, 0] = np.stack([cos * mirror, -sin, symmetric[:, 3] * 2 * settings.shift], 1)
     matrices[:, 1] = np.stack([sin * mirror, cos, symmetric[:, 4] * 2 * settings.shift], 1)
-    choices = randaugment.draw(index, epoch, seed, settings.randaugment) if settings.randaugment else None
+    choices = randaugment.choose(u[:, 11:], settings.randaugment) if settings.randaugment else None
     if choices is not None:
         matrices = chained(matrices, choices.matrices)
     return Drawn(

@@ -1,6 +1,7 @@
 """Batches of a split, read from its shrunk bytes a batch at a time, and their order over a whole run."""
 
 import numpy as np
+import pandas as pd
 import torch
 
 from chestxray.pixels import shrink_image
@@ -9,8 +10,9 @@ from chestxray.pixels import shrink_image
 class Batches(torch.utils.data.Dataset):
     """A split as a map-style dataset that reads a batch at a time.
 
-    `batches[[i, j, …]]` gives a dict of `index` (n,) int64, `pixels` (n, 1, size, size) uint8 and `targets`
-    (n, findings) float32, NaN where unknown.
+    `batches[[i, j, …]]` gives a dict of `index` (n,) int64, the rows, `draw` (n,) int64, by which each is augmented,
+    `pixels` (n, 1, size, size) uint8 and `targets` (n, findings) float32, NaN where unknown. i + len(batches) k is row
+    i too, drawn in its own way: what an `Order` gives for a row that comes for the k-th time again in an epoch.
 
     Args:
         rows: with the column `pixels` of `pixels.shrink`, or with `image`, which is then decoded each time.
@@ -25,7 +27,8 @@ class Batches(torch.utils.data.Dataset):
     def __len__(self):
         return len(self.rows)
 
-    def __getitems__(self, indices):
+    def __getitems__(self, draws):
+        indices = [draw % len(self) for draw in draws]
         rows = self.rows[indices]
         if self.cached:
             pixels = [np.frombuffer(row.as_buffer(), np.uint8) for row in rows["pixels"]]
@@ -33,6 +36,7 @@ class Batches(torch.utils.data.Dataset):
             pixels = [shrink_image(image, self.size, self.equalize) for image in rows["image"]]
         return {
             "index": torch.tensor(indices),
+            "draw": torch.tensor(draws),
             "pixels": torch.from_numpy(np.stack(pixels)).view(-1, 1, self.size, self.size),
             "targets": torch.from_numpy(self.targets[indices]),
         }
@@ -42,7 +46,8 @@ class Order(torch.utils.data.Sampler):
     """The rows of every step of a run, this process's share of each, from the step it is to begin with.
 
     In an epoch each row comes once, shuffled by seed and epoch; a last, uneven batch is left out, unless it is all
-    there is. With weights, rows are drawn with replacement, as many as there are.
+    there is. With weights, rows are drawn with replacement, as many as there are; one that comes again has its number
+    of rows added each time, see `Batches`, so that it is augmented anew.
 
     Args:
         rows: how many there are; batch_size: rows of a step, over all processes.
@@ -75,7 +80,13 @@ class Order(torch.utils.data.Sampler):
         random = np.random.default_rng([self.seed, epoch])
         if self.weights is None:
             return random.permutation(self.rows)
-        return random.choice(self.rows, self.rows, p=self.weights)
+        chosen = random.choice(self.rows, self.rows, p=self.weights)
+        return chosen + self.rows * times_before(chosen)
+
+
+def times_before(values):
+    """How often each value stands before its place already, (n,) int64: 0, 0, 1 for 7, 3, 7."""
+    return pd.Series(values).groupby(values).cumcount().to_numpy()
 
 
 def training_loader(batches, order, workers=0, pin_memory=False):

@@ -12,7 +12,7 @@ def uniforms(seed, epoch, index, count):
     hashed from seed, epoch and image.
 
     Args:
-        seed, epoch: int; index: n ints.
+        seed, epoch: int; index: n ints. What is no augmentation has a number that no epoch reaches: see `labels`.
 
     Returns:
         (n, count) float64.

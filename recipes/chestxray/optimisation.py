@@ -9,9 +9,13 @@ from accelerate.utils import DistributedType
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from timm.models import group_parameters
 
-# a block is the innermost numbered module of these names: vit.layers.3, convnext.encoder.stages.2.layers.5
-BLOCK = re.compile(r"^(.*?\b(?:layers?|stages|blocks?)\.\d+(?:\.(?:layers?|blocks?)\.\d+)?)\.")
-UNDECAYED = re.compile(r"position_embedding|pos_embed|relative_position|[a-z]+_tokens?$")
+# encoder.layers.3 of ViT, encoder.stages.2.layers.5 of ConvNeXt, encoder.layers.2.blocks.5 of Swin: a block, before
+# which the name of its stage may stand
+NAMES = r"(?:layers?|stages?|blocks?)"
+BLOCK = re.compile(rf"(?P<block>(?P<stage>.*?\b{NAMES}\.\d+)(?:\.(?:{NAMES}\.)?\d+)?)\.")
+MATCH_PREV = (99999,)  # timm's sign that a pattern's parameters join the group before
+MATRICES = torch.nn.Linear, torch.nn.modules.conv._ConvNd, torch.nn.MultiheadAttention, torch.nn.RNNBase
+POSITIONS = re.compile(r"cpb_mlp|position_bias_mlp|pos_block|pos_embed")
 
 
 # The rate
@@ -30,41 +34,96 @@ def rate(step, steps, warmup, settings):
     return settings.learning_rate * (1 - fallen * (1 - settings.final_rate))
 
 
+def warmup_steps(settings, per_epoch):
+    """How many steps the rate rises over: at most half of the run, so that it always falls after its peak."""
+    return min(round(settings.warmup_epochs * per_epoch), settings.epochs * per_epoch // 2)
+
+
 def parameter_groups(model, settings):
     """Parameters for the optimiser, with the `share` of the rate and the weight decay of each group.
 
     Layer-wise decay (Clark et al. 2020, ELECTRA, section 3.1; Bao et al. 2021, BEiT): the head learns at the full
-    rate, each block below at `layer_decay` of the one above, what comes before the first block slowest.
+    rate, each level below, see `levels`, at `layer_decay` of the one above, what comes before the first block slowest.
+
+    Raises ValueError where the model has no blocks to count.
     """
     named = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    layer = layers(model, named)
-    top = max(layer.values())
+    level = dict.fromkeys(named, 0)
+    if settings.layer_decay < 1:
+        level = levels(model, named, settings.layer_decay_blocks)
+    top = max(level.values())
     groups = {}
     for name, weight in named.items():
-        share = settings.layer_decay ** (top - layer[name])
-        decay = settings.weight_decay * decays(name, weight)
+        share = settings.layer_decay ** (top - level[name])
+        decay = settings.weight_decay * decays(model, name)
         group = groups.setdefault((share, decay), {"params": [], "share": share, "weight_decay": decay})
         group["params"].append(weight)
     return list(groups.values())
 
 
-def layers(model, names):
-    """The depth of each parameter: 0 before the first block, then 1 per block, one more after the last."""
-    if hasattr(model, "timm_model"):
-        inner = group_parameters(model.timm_model, model.timm_model.group_matcher(coarse=False), reverse=True)
-        return {name: inner[name.removeprefix("timm_model.")] for name in names}
-    blocks, depth = {}, {}
+def levels(model, names, blocks=1):
+    """The level of each parameter: 0 before the first block, then 1, 2 … per block, the highest after the last one.
+
+    What lies between two blocks, as a downsampling layer does, belongs to the later one. A last norm has the head's
+    level. So it is in BEiT (microsoft/unilm, beit/optim_factory.py@2312c6f), MAE (facebookresearch/mae,
+    util/lr_decay.py@be47fef) and ConvNeXt V2 (facebookresearch/ConvNeXt-V2, optim_factory.py@2553895).
+
+    Args:
+        names: of the parameters that learn, in the model's order.
+        blocks: how many neighbouring blocks share a level: 1, or 3 as in the "group" of ConvNeXt V2.
+
+    Raises ValueError where no block is found.
+    """
+    timm_model = getattr(model, "timm_model", None)
+    level = timm_levels(timm_model, names) if hasattr(timm_model, "group_matcher") else levels_by_name(names)
+    top = max(level.values())
+    if top < 2:
+        kind = type(timm_model if timm_model is not None else model).__name__
+        raise ValueError(f"layer_decay is less than 1, but {kind} has no numbered blocks to count: leave it at 1")
+    highest = math.ceil((top - 1) / blocks) + 1
+    return {name: highest if own == top else math.ceil(own / blocks) for name, own in level.items()}
+
+
+def timm_levels(timm_model, names):
+    """Those of timm's `group_matcher`, but a last norm is not the last block's."""
+    matcher = timm_model.group_matcher(coarse=False)
+    if isinstance(matcher, dict):
+        matcher = {part: patterns_of_blocks(patterns) for part, patterns in matcher.items()}
+    level = group_parameters(timm_model, matcher, reverse=True)
+    return {name: level[name.removeprefix("timm_model.")] for name in names}
+
+
+def patterns_of_blocks(patterns):
+    """Without those that give the last block what comes after it: they match no number."""
+    if not isinstance(patterns, (list, tuple)):
+        return patterns
+    return [(pattern, after) for pattern, after in patterns if after != MATCH_PREV or re.compile(pattern).groups]
+
+
+def levels_by_name(names):
+    """Those of a model of transformers, whose names come in the order in which the image passes the modules."""
+    found = {name: match for name in names if (match := BLOCK.match(name))}
+    stages = {match["stage"] for match in found.values() if match["block"] != match["stage"]}
+    number, level = {}, {}
     for name in names:
-        if block := BLOCK.match(name):
-            depth[name] = blocks.setdefault(block[1], len(blocks) + 1)
+        block = found[name]["block"] if name in found else None
+        if block and block not in stages:
+            level[name] = number.setdefault(block, len(number) + 1)
         else:
-            depth[name] = None if blocks else 0
-    return {name: len(blocks) + 1 if number is None else number for name, number in depth.items()}
+            level[name] = len(number) + 1 if number else 0
+    return level
 
 
-def decays(name, weight):
-    """Whether weight decay applies: not to one-dimensional ones (norms, biases), position embeddings and tokens."""
-    return weight.ndim > 1 and not UNDECAYED.search(name)
+def decays(model, name):
+    """Whether weight decay applies: to the matrices of linear, convolution and recurrent layers alone.
+
+    It applies neither to norms, biases, layer scales and temperatures nor to tokens and embeddings of positions,
+    whatever their shapes, as the models' authors have it: see `no_weight_decay` of timm's models,
+    `no_weight_decay_keywords` of Swin V2 (microsoft/Swin-Transformer, models/swin_transformer_v2.py@055c506) and
+    "gamma" and "beta" of ConvNeXt V2's response norm (`get_parameter_groups` in its optim_factory.py@2553895).
+    """
+    owner, weight = model.get_submodule(name.rpartition(".")[0]), model.get_parameter(name)
+    return isinstance(owner, MATRICES) and weight.ndim > 1 and not POSITIONS.search(name)
 
 
 # The step

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from chestxray.draws import normals, uniforms
+from chestxray.draws import normals
 
 OPERATIONS = (
     *("AutoContrast", "Equalize", "Invert", "Posterize", "Solarize", "SolarizeAdd", "Contrast", "Brightness"),
     *("Sharpness", "Color", "Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY"),
 )
 LAYERS, PROBABILITY, SPREAD, MOST = 2, 0.5, 0.5, 10
+COUNT = 5 * LAYERS  # of the numbers that an image's operations are drawn from
 NOTHING = -1
 NUMBER = {name: number for number, name in enumerate(OPERATIONS)}
 
@@ -33,8 +34,9 @@ class Choices:
     matrices: np.ndarray
 
 
-def draw(index, epoch, seed, magnitude):
-    u = uniforms(seed + 1, epoch, index, 5 * LAYERS).reshape(-1, 5, LAYERS)
+def choose(uniforms, magnitude):
+    """uniforms: (n, COUNT) numbers in [0, 1) that nothing else is drawn from."""
+    u = uniforms.reshape(-1, 5, LAYERS)
     operations = np.where(u[:, 0] < PROBABILITY, (u[:, 1] * len(OPERATIONS)).astype(int), NOTHING)
     strengths = np.clip(magnitude + SPREAD * normals(u[:, 2], u[:, 3]), 0, MOST) / MOST
     strengths *= np.where(u[:, 4] < 0.5, -1, 1)

@@ -34,6 +34,7 @@ COUNTS = (
     "num_proc",
     "patience",
     "checkpoint_steps",
+    "layer_decay_blocks",
 )
 
 
@@ -109,10 +110,11 @@ class Settings:
     batch_size: int = setting(64, "images per step, all processes and accumulated parts together")
     learning_rate: float = setting(1e-4, "at its peak")
     schedule: Literal["cosine", "constant"] = setting("cosine", "of the rate after warm-up, by step")
-    warmup_epochs: float = setting(1.0, "over which the rate rises from 0")
+    warmup_epochs: float = setting(1.0, "over which the rate rises from 0; at most half of the run")
     final_rate: float = setting(0.0, "share of the peak at which the cosine ends")
     layer_decay: float = setting(1.0, "factor of the rate from each block to the one below it (Clark et al. 2020)")
-    weight_decay: float = setting(0.05, "none on norms, biases, position embeddings and tokens")
+    layer_decay_blocks: int = setting(1, 'how many neighbouring blocks share a rate; 3 is the "group" of ConvNeXt V2')
+    weight_decay: float = setting(0.05, "of the matrices of layers; none on norms, biases, scales, positions, tokens")
     clip: float | None = setting(None, "norm to which gradients are clipped")
     ema: float = setting(0.0, "decay of the moving average of the weights, which is then what is scored; 0 for none")
     patience: int | None = setting(None, "epochs without a better validation AUROC after which to stop")

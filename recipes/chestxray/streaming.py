@@ -68,7 +68,7 @@ class Streamed(Split):
 
     def _training(self, order):
         for epoch in range(order.begin // order.per_epoch, order.epochs):
-            shuffled = self.stream.shuffle(seed=order.seed + 1000003 * epoch, buffer_size=BUFFER)
+            shuffled = self.stream.shuffle(generator=np.random.default_rng([order.seed, epoch]), buffer_size=BUFFER)
             for number, batch in enumerate(self._in_batches(shuffled, order.batch_size)):
                 if number == order.per_epoch:
                     break
@@ -98,6 +98,7 @@ class Streamed(Split):
             pixels = np.stack(list(pool.map(self._decode, rows)))
         return {
             "index": torch.tensor(index),
+            "draw": torch.tensor(index),  # an epoch shows each image once
             "pixels": torch.from_numpy(pixels)[:, None],
             "targets": torch.from_numpy(self.targets[index]),
         }

@@ -61,7 +61,7 @@ class Run:
         targets = batch["targets"].to(self.accelerator.device, non_blocking=True)
 
         def loss_of_rows(first, end):
-            images = self.augmented(pixels[first:end], batch["index"][first:end], epoch)
+            images = self.augmented(pixels[first:end], batch["draw"][first:end], epoch)
             wanted = targets[first:end]
             if self.settings.mixup:
                 images, wanted = losses.mixed(images, wanted, self.settings.mixup)
@@ -71,10 +71,10 @@ class Run:
 
         return loss_of_rows
 
-    def augmented(self, pixels, index, epoch):
-        """(n, 1, s, s) uint8 as (n, 3, side, side) float32."""
+    def augmented(self, pixels, draw, epoch):
+        """(n, 1, s, s) uint8 as (n, 3, side, side) float32; draw: see `batches.Batches`."""
         whole, side = models.sides(self.processor)
-        drawn = augment.draw(index.numpy(), epoch, self.settings.seed, self.settings, shown=side / whole)
+        drawn = augment.draw(draw.numpy(), epoch, self.settings.seed, self.settings, shown=side / whole)
         return augment.augment(pixels, drawn, side, self.processor.image_mean, self.processor.image_std)
 
     def shown(self, pixels):

@@ -149,7 +149,7 @@ def ours(rows, size, statistics, settings=None):
         if settings is None:
             yield augment.normalise(batch["pixels"], SIDE, *statistics)
             continue
-        drawn = augment.draw(batch["index"].numpy(), 0, 0, settings, shown=SIDE / size)
+        drawn = augment.draw(batch["draw"].numpy(), 0, 0, settings, shown=SIDE / size)
         yield augment.augment(batch["pixels"], drawn, SIDE, *statistics)
 
 

@@ -25,7 +25,7 @@ from transformers import (
 
 import finetune
 import publish
-from chestxray import settings, sources
+from chestxray import augment, settings, sources
 from conftest import NIH, ROOT, TINY
 
 BIN = Path(sys.executable).parent
@@ -248,6 +248,29 @@ def test_the_rate_warms_up_falls_along_a_cosine_and_is_lower_in_lower_blocks(arc
     assert {decay for decay, shape in decays if len(shape) == 1} == {0.0}
     assert (0.0, (1, 17, 16)) in decays and (0.0, (1, 1, 16)) in decays, "position embeddings and the class token"
     assert (0.3, (14, 16)) in decays
+
+
+def test_a_run_of_one_epoch_is_not_all_warm_up(archive, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(Recorded, "steps", [])
+    monkeypatch.setattr(torch.optim, "AdamW", Recorded)
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 1, "--batch-size", 8, "--learning-rate", 0.1]
+    run(*flags, "--output-dir", tmp_path)
+    rates = [step[0][0] for step in Recorded.steps]
+    assert max(rates) == pytest.approx(0.1) and rates[-1] < 0.02
+
+
+def test_an_image_that_weights_bring_again_in_an_epoch_is_augmented_anew(archive, tiny, tmp_path, monkeypatch):
+    draw, drawn = augment.draw, []
+
+    def recorded(draws, epoch, *others, **named):
+        matrices = draw(draws, epoch, *others, **named).matrices
+        drawn.extend((epoch, *numbers) for numbers in matrices.reshape(len(matrices), -1))
+        return draw(draws, epoch, *others, **named)
+
+    monkeypatch.setattr(augment, "draw", recorded)
+    flags = ["--dataset", archive, "--dataset-weights", 1, "--model", tiny("vit"), "--epochs", 2]
+    run(*flags, "--batch-size", 16, "--device-batch-size", 6, "--output-dir", tmp_path)
+    assert len(set(drawn)) == len(drawn) == 2 * 64
 
 
 @pytest.mark.parametrize(

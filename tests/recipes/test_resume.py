@@ -19,6 +19,7 @@ RESNET = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], 
 EVERYTHING = (  # all that has a state of its own, or draws random numbers
     *("--epochs", 4, "--batch-size", 16, "--device-batch-size", 6, "--ema", 0.9, "--mixup", 0.2, "--clip", 1),
     *("--randaugment", 6, "--label-smoothing", 0.1, "--checkpoint-steps", 1, "--num-proc", 1),
+    *("--dataset-weights", 1),
 )
 
 

@@ -1,5 +1,6 @@
 """What an image looks like in an epoch depends on the image, the epoch and the seed, and on nothing else."""
 
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from chestxray import labels
 from chestxray.augment import (
     augment,
     draw,
@@ -80,6 +82,24 @@ def test_a_random_crop_shows_as_much_of_the_area_as_asked_for(pixels):
 def test_equal_channels_are_computed_once(pixels):
     shown = normalise(pixels, 32, [0.5] * 3, [0.25] * 3)
     assert shown.shape == (6, 3, 32, 32) and shown.stride(1) == 0
+
+
+def test_randaugment_does_not_repeat_geometry_of_any_seed():
+    def angles_and_numbers(seed):
+        settings = SimpleNamespace(**{**NOTHING, "rotate": 10.0})
+        matrices = draw(np.arange(2000), 0, seed, settings).matrices
+        operated = draw(np.arange(2000), 0, seed, SimpleNamespace(**{**NOTHING, "randaugment": 6.0})).randaugment
+        return np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]), operated.operations
+
+    drawn = [angles_and_numbers(seed) for seed in range(3)]
+    for angles, _ in drawn:
+        for _, operations in drawn:
+            for layer in range(2):
+                assert abs(np.corrcoef(angles, operations[:, layer])[0, 1]) < 0.1
+
+
+def test_no_epoch_of_augmentation_draws_what_an_uncertain_label_draws():
+    assert min(zlib.crc32(finding.name.encode()) for finding in labels.TABLE) > 1_000_000
 
 
 def test_what_is_drawn_is_uniform():

@@ -6,7 +6,8 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Image, Sequence, Value, load_from_disk
 from PIL import Image as Pillow
 
-from chestxray import batches, pixels
+from chestxray import augment, batches, pixels
+from chestxray.settings import Settings
 
 NAMES = ["No Finding", "Mass", "Nodule", "Hernia"]
 FEATURES = Features({"image_file_path": Value("string"), "image": Image(), "labels": Sequence(ClassLabel(names=NAMES))})
@@ -108,5 +109,29 @@ def test_begun_later_it_goes_on_as_if_it_had_never_stopped():
 
 def test_weights_say_how_often_a_row_comes():
     order = batches.Order(1000, 100, 5, seed=0, weights=np.repeat([1.0, 3.0], 500))
-    rows = np.concatenate(list(order))
+    rows = np.concatenate(list(order)) % 1000
     assert (rows >= 500).mean() == pytest.approx(0.75, abs=0.03)
+
+
+def test_a_row_that_comes_again_in_an_epoch_is_the_same_image_augmented_anew():
+    rows = dataset(radiographs(3), [[0]] * 3)
+    weights = [5.0, 1.0, 1.0]
+
+    def drawn(process=0, processes=1):
+        order = batches.Order(3, 3, 20, 0, process, processes, weights)
+        return [batch_of(rows, indices) for indices in order]
+
+    whole, halves = drawn(), [drawn(process, 2) for process in range(2)]
+    for epoch, batch in enumerate(whole):
+        assert len({*batch["draw"].tolist()}) == 3, "no draw comes twice in an epoch"
+        assert all(0 <= row < 3 for row in batch["index"])
+        geometry = augment.draw(batch["draw"].numpy(), epoch, 0, Settings()).matrices
+        assert len(np.unique(geometry, axis=0)) == 3
+        parts = [half[epoch] for half in halves]
+        for name in ("index", "draw", "pixels"):
+            assert torch.equal(torch.cat([part[name] for part in parts]), batch[name])
+    assert any(len({*batch["index"].tolist()}) < 3 for batch in whole), "some image came again"
+
+
+def test_without_weights_an_image_is_augmented_by_its_row():
+    assert sorted(sum(batches.Order(50, 10, 1, seed=4), [])) == list(range(50))
