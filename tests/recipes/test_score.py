@@ -299,7 +299,9 @@ def test_real_radiographs_are_not_called_synthetic(checkpoint, tmp_path, capsys)
 # Documentation
 
 
-@pytest.mark.parametrize("module", ["scoring.predictions", "scoring.logistic", "scoring.subgroups", "tables"])
+@pytest.mark.parametrize(
+    "module", ["scoring.predictions", "scoring.logistic", "scoring.calibration", "scoring.subgroups", "tables"]
+)
 def test_the_docstrings_examples_run(module):
     result = doctest.testmod(importlib.import_module(f"chestxray.{module}"))
     assert result.attempted and not result.failed
