@@ -34,9 +34,9 @@ def partners(data):
 
 
 def age_counts(data):
-    """Images per five years of age: one column for each view and sex."""
+    """Images per five years of age, from 0 to 100 or the oldest: one column for each view and sex."""
     images = data.images
-    bins = range(0, 101, 5)
+    bins = range(0, max(100, 5 * (int(images["age"].max()) // 5 + 1)) + 1, 5)
     return pd.DataFrame(
         {
             f"{view} {sex}": np.histogram(images["age"][(images["view"] == view) & (images["sex"] == sex)], bins)[0]
@@ -74,7 +74,7 @@ def draw_partners(shares, counts):
     figure = Figure(figsize=(9, 7.2), layout="constrained")
     axes = figure.add_subplot()
     colours = matplotlib.colormaps["cividis"].resampled(25)  # few enough for a colour bar without pixels
-    image = axes.pcolormesh(100 * shares, cmap=colours, vmin=0, vmax=50)
+    image = axes.pcolormesh(100 * shares, cmap=colours, vmin=0, vmax=max(50, 100 * shares.max(axis=None)))
     axes.set_aspect("equal")
     axes.invert_yaxis()
     names = [name.replace("_", " ") for name in shares]
@@ -96,13 +96,13 @@ def draw_ages(counts):
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, view in zip(panels, ("PA", "AP"), strict=True):
-        edges = [*counts.index, 100]
+        edges = [*counts.index, counts.index[-1] + 5]
         for sex, colour in (("F", FEMALE), ("M", MALE)):
             axes.stairs(counts[f"{view} {sex}"], edges, fill=True, color=colour, alpha=0.25)
             axes.stairs(counts[f"{view} {sex}"], edges, color=colour, linewidth=2, label=sex)
         axes.set_title(f"{view}, {counts[[f'{view} F', f'{view} M']].to_numpy().sum():,} images")
         axes.set_xlabel("age, years")
-        axes.set_xlim(0, 100)
+        axes.set_xlim(0, edges[-1])
         axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.grid(axis="y")
         axes.set_axisbelow(True)
@@ -129,7 +129,9 @@ def draw_patient_shares(shares):
 
 
 def draw_shift(shares):
-    shares = shares.dropna()
+    """A logarithmic axis has no place for 0: findings that a split lacks are named below it instead."""
+    in_both = (shares[list(SPLITS)] > 0).all(axis=1)
+    lost, shares = shares.index[~in_both], shares[in_both]
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.add_subplot()
     at = np.arange(len(shares))
@@ -143,8 +145,10 @@ def draw_shift(shares):
     axes.set_xscale("log")
     axes.set_xticks([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50], ["0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50"])
     axes.minorticks_off()
-    axes.set_xlim(0.12, 40)
-    axes.set_xlabel("% of the split's images, logarithmic")
+    values = 100 * shares[list(SPLITS)].to_numpy().ravel()
+    axes.set_xlim(min([0.12, *values / 1.3]), max([40, *3 * values[values > 25]]))  # room for the dot and the ratio
+    missing = f"\nnot drawn, as a split has none: {', '.join(lost)}" if len(lost) else ""
+    axes.set_xlabel(f"% of the split's images, logarithmic{missing}")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     axes.legend(loc="lower right")

@@ -4,6 +4,8 @@ import csv
 import json
 import math
 
+import numpy as np
+
 from chestxray.tables import Table, between, figure
 
 SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
@@ -93,15 +95,17 @@ def plot(results, path):
 
 def panel(axes, results, title):
     split = splits(results)[-1]
-    names = [name for name in findings(results) if is_defined(results[f"{split}_auroc_low/{name}"])]
+    names = [name for name in findings(results) if is_defined(results[f"{split}_auroc/{name}"])]
     names.sort(key=lambda name: results[f"{split}_auroc/{name}"])
+    # An AUROC of 0 or 1 has no interval: its dot is drawn, its line is not.
     middle, low, high = (
-        [results[f"{split}_{key}/{name}"] for name in names] for key in ("auroc", "auroc_low", "auroc_high")
+        np.array([results[f"{split}_{key}/{name}"] for name in names], dtype=float)
+        for key in ("auroc", "auroc_low", "auroc_high")
     )
     axes.hlines(names, low, high, color="tab:blue", alpha=0.4, linewidth=4)
     axes.plot(middle, names, "o", color="tab:blue")
     axes.axvline(0.5, color="grey", linestyle=":")
     axes.axvline(results[f"{split}_auroc"], color="tab:orange")
     axes.set_xlabel(f"{split} AUROC with 95% interval over patients; mean {results[f'{split}_auroc']:.3f}")
-    axes.set_xlim(min(0.45, *low) if low else 0, 1.005)
+    axes.set_xlim(np.nanmin([0.47, *middle, *low]) - 0.02, 1.01)
     axes.set_title("\n".join(filter(None, [title, SYNTHETIC if results["synthetic"] else ""])), fontsize=9)

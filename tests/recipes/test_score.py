@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -297,7 +298,45 @@ def test_real_radiographs_are_not_called_synthetic(checkpoint, tmp_path, capsys)
 # Documentation
 
 
-@pytest.mark.parametrize("module", ["scoring.predictions", "scoring.logistic", "scoring.subgroups", "tables"])
+@pytest.mark.parametrize(
+    "module", ["scoring.predictions", "scoring.logistic", "scoring.calibration", "scoring.subgroups", "tables"]
+)
 def test_the_docstrings_examples_run(module):
     result = doctest.testmod(importlib.import_module(f"chestxray.{module}"))
     assert result.attempted and not result.failed
+
+
+# Without validation rows
+
+
+def test_predictions_of_the_scored_split_alone_end_with_a_full_report(scored, tmp_path, capsys):
+    whole = predictions.read(scored[1] / "predictions.parquet")
+    predictions.write(whole.of("test"), tmp_path / "predictions.parquet")
+    run(tmp_path / "predictions.parquet")
+    screen = capsys.readouterr().out
+    assert "no rows of validation" in screen and "sensitivity" not in screen
+    ours, theirs = card_of(tmp_path), card_of(scored[1])
+    assert ours["findings"]["mean"]["auroc"] == theirs["findings"]["mean"]["auroc"]
+    assert ours["thresholds"]["youden"]["Mass"]["logit"] is None and ours["about"]["n_validation"] == 0
+    text, page = ((tmp_path / f"report.{kind}").read_text() for kind in ("md", "html"))
+    assert "no rows of validation" in text.split("## Findings")[0]
+    for section in ("Thresholds", "Calibration"):
+        assert f"## {section}" not in text and f">{section}<" not in page
+    for picture in re.findall(r"\]\((figures/[^)]*)\)", text):
+        assert (tmp_path / picture).is_file()
+    assert "no rows of validation" in (tmp_path / "README.md").read_text()
+
+
+def test_findings_with_too_few_positives_on_validation_are_named_on_screen_page_and_card(scored, tmp_path, capsys):
+    whole = predictions.read(scored[1] / "predictions.parquet")
+    targets, of_validation = whole.targets.copy(), (whole.rows["split"] == "validation").to_numpy()
+    targets[of_validation] = np.arange(of_validation.sum())[:, None] % 2  # plenty of all the others
+    targets[of_validation, 0] = np.arange(of_validation.sum()) < 3
+    predictions.write(replace(whole, targets=targets), tmp_path / "predictions.parquet")
+    run(tmp_path / "predictions.parquet")
+    words = f"{whole.findings[0]}: no threshold and no calibration, because validation has fewer than 5 positives (3)."
+    for text in (capsys.readouterr().out, *((tmp_path / name).read_text() for name in ("report.md", "README.md"))):
+        assert words in text
+    assert card_of(tmp_path)["calibration"][whole.findings[0]]["slope"] is None
+    assert card_of(tmp_path)["thresholds"]["youden"][whole.findings[0]]["logit"] is None
+    assert card_of(tmp_path)["thresholds"]["youden"][whole.findings[1]]["logit"] is not None

@@ -4,6 +4,8 @@ Throughout, logits and targets are (n, k), targets 0, 1 or NaN for unknown, and 
 where it is undefined.
 """
 
+import math
+
 import numpy as np
 
 from chestxray.scoring import logistic
@@ -15,10 +17,12 @@ def fit(logits, targets):
     """Slope and intercept per finding, by Platt scaling (Platt 1999, section 2.2) on the logits.
 
     With N+ positives and N- negatives the targets are (N+ + 1) / (N+ + 2) and 1 / (N- + 2) rather than 1 and 0, as
-    Platt has it: with few images, or classes that do not overlap, the fit stays finite.
+    Platt has it: with few images, or classes that do not overlap, the fit stays finite. How many positives are enough
+    is for the caller to say: see `validation.FEWEST`.
 
     Returns:
-        (k, 2) float64; NaN for a finding with one class only: no probability is guessed.
+        (k, 2) float64; NaN for a finding with one class only, for no probability is guessed, and where the slope is
+        not above zero, for it would turn the ranking round.
     """
     return np.stack([_fit_one(*column) for column in zip(logits.T, targets.T, strict=True)])
 
@@ -29,7 +33,8 @@ def _fit_one(logits, targets):
     m, n = positive.sum(), (~positive).sum()
     if not m or not n:
         return np.full(2, np.nan)
-    return logistic.fit(logits[:, None], np.where(positive, (m + 1) / (m + 2), 1 / (n + 2)))
+    fitted = logistic.fit(logits[:, None], np.where(positive, (m + 1) / (m + 2), 1 / (n + 2)))
+    return fitted if fitted[0] > 0 else np.full(2, np.nan)
 
 
 def apply(logits, parameters):
@@ -53,6 +58,34 @@ def calibration_error(probabilities, targets):
     return np.array(
         [(count * np.abs(share - mean)).sum() / count.sum() if len(count) else np.nan for mean, share, count in bins]
     )
+
+
+def chance_error(probabilities, targets):
+    """The calibration error to expect by chance of a model whose probabilities are right, (k,).
+
+    Few images give a high error whatever the model (Roelofs et al. 2022, AISTATS). In a bin of n images, with mean
+    probability p, the positives are taken as binomial; their mean distance from p is `_mean_distance`.
+    """
+    return np.array([_chance_error_of(*column) for column in zip(probabilities.T, targets.T, strict=True)])
+
+
+def _chance_error_of(probabilities, targets):
+    mean, _, count = reliability(probabilities, targets)
+    distances = [_mean_distance(n, p) for n, p in zip(count.tolist(), mean.tolist(), strict=True)]
+    return count @ distances / count.sum() if len(count) else np.nan
+
+
+def _mean_distance(n, p):
+    """E|K / n - p| of a binomial K (De Moivre 1730; Diaconis & Zabell 1991, doi 10.1214/ss/1177011699).
+
+    >>> round(_mean_distance(1, 0.1), 6)  # 0.1 × 0.9 + 0.9 × 0.1
+    0.18
+    """
+    k = math.floor(n * p) + 1
+    if not 0 < p < 1 or k > n:
+        return 0.0
+    log_ways = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return 2 * k * (1 - p) / n * math.exp(log_ways + k * math.log(p) + (n - k) * math.log1p(-p))
 
 
 def reliability(probabilities, targets):

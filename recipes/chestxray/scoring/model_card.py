@@ -99,20 +99,18 @@ def body(card):
     ]
     notes = [note for note in card.notes if note != SYNTHETIC]  # which stands on top
     page += [Warnings(notes)] if notes else []
-    page += [Heading("Limits"), Paragraph(limits(card)), Heading("Data"), Paragraph(data(about))]
+    page += [Heading("Limits"), Paragraph(limits(card)), Heading("Data"), Paragraph(data(card))]
     if settings := training(card):
         page += [Heading("Training"), Paragraph(f"With recipes/finetune.py:\n\n```yaml\n{settings}```")]
     return page
 
 
 def limits(card):
-    before, after = card.calibration.loc["mean", ["ece_before", "ece_after"]]
     sentences = [
-        "The model gives probabilities that are not calibrated"
-        + ("." if math.isnan(before) else f": mean ECE {before:.3f}, after Platt scaling on validation {after:.3f}."),
+        f"The model gives probabilities that are not calibrated{calibration_error(card)}.",
         "Thresholds and predictive values depend on how common a finding is and do not carry over to other hospitals.",
     ]
-    if "together" in card.shortcuts:
+    if "together" in card.shortcuts and not math.isnan(card.shortcuts.loc["mean", "together"]):
         sentences.append(
             "View, age and sex alone, without the image, score a mean AUROC of "
             f"{wording.figure(card.shortcuts.loc['mean', 'together'])}; the model may use such shortcuts."
@@ -125,7 +123,20 @@ def limits(card):
     return " ".join(sentences)
 
 
-def data(about):
+def calibration_error(card):
+    """Before and after Platt scaling, over which findings; nothing where none could be calibrated."""
+    n, before, after = wording.n_calibrated(card), *card.calibration.loc["mean", ["ece_before", "ece_after"]]
+    if not n or math.isnan(before):
+        return ""
+    over = f" over the {n} of {len(card.scored.findings)} findings that could be calibrated"
+    return (
+        f": mean ECE{over * (n < len(card.scored.findings))} {before:.3f}, after Platt scaling on "
+        f"{wording.validation(card)} {after:.3f}"
+    )
+
+
+def data(card):
+    about = card.about
     words = f"Scored on {about.get('dataset', 'a dataset that the predictions do not name')}, split {about['split']}"
     words += ", the official test list." if about["official"] else "."
     if "NIH ChestX-ray14" in about.get("dataset", "") and not about.get("synthetic"):
@@ -133,7 +144,12 @@ def data(about):
             " The data come from the NIH Clinical Center, https://nihcc.app.box.com/v/ChestXray-NIHCC; cite Wang et "
             "al., ChestX-ray8, CVPR 2017."
         )
-    return words + " Thresholds and calibration were fitted on validation patients, who are not in the scored split."
+    if not wording.n_with_threshold(card):
+        return words
+    return (
+        f"{words} Thresholds and calibration were fitted on patients of {wording.validation(card)}, who are not in the "
+        "scored split."
+    )
 
 
 def is_synthetic(card):

@@ -3,18 +3,21 @@
 import io
 import math
 from dataclasses import dataclass
+from itertools import cycle, product
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from chestxray.drawing import BLUE, GREEN, INK, ORANGE, PURPLE, RED, style
-from chestxray.scoring import calibration, scorecard
+from chestxray.scoring import calibration, scorecard, wording
 from chestxray.scoring.anchors import ANCHORS
 from chestxray.scoring.subgroups import ATTRIBUTES, FEW
+from chestxray.tables import figure as value
 from multilabel_auroc.multilabel_auroc import rank
 
-SHADES = (BLUE, ORANGE, GREEN, PURPLE, RED)  # of an attribute's subgroups, in their order
+LOOKS = tuple(product("osD^v", (BLUE, ORANGE, GREEN, PURPLE, RED)))  # of an attribute's subgroups, in their order
+SPREAD = 0.22  # of their dots about a finding's line, at most; lines are 1 apart
 COLUMNS = 5  # of the small panels, one per finding
 POINTS = 400  # of a curve: more cannot be told apart at this size
 
@@ -34,42 +37,63 @@ def picture(name, title, alternative, figure):
 
 
 def draw(card):
-    """The `Picture`s of a `scorecard.Scorecard`, in the order in which they are read."""
-    mean, split = card.findings.loc["mean", "auroc"], card.about["split"]
-    measures = card.calibration.loc["mean"]
+    """The `Picture`s of a `scorecard.Scorecard`, in the order in which they are read.
+
+    What needs thresholds or calibration is left out where there is no validation to fit them on.
+    """
     with matplotlib.rc_context(style(9)):
-        pictures = [
-            picture(
-                "intervals",
-                "AUROC with its 95% interval over patients",
-                f"For each finding its AUROC on {split} and the interval; their mean is {mean:.3f}.",
-                draw_intervals(card),
-            ),
-            picture(
-                "roc",
-                "ROC curves with their AUROC; the point is the threshold",
-                f"One panel per finding: sensitivity over 1 - specificity on {split}, with the threshold's point.",
-                draw_curves(card, roc, "auroc", "1 - specificity", "sensitivity"),
-            ),
-            picture(
-                "precision-recall",
-                "Precision and recall with average precision; the dotted line is the share of positives",
-                f"One panel per finding: precision over recall on {split}, with the threshold's point.",
-                draw_curves(card, precision_recall, "average_precision", "recall", "precision"),
-            ),
-            picture(
-                "reliability",
-                "Reliability before and after Platt scaling, with the ECE after",
-                f"One panel per finding: share of positives over predicted probability in {calibration.BINS} bins. The "
-                f"mean calibration error is {measures['ece_before']:.3f} before and {measures['ece_after']:.3f} after.",
-                draw_reliability(card),
-            ),
-        ]
-        for name, measure, words in (("subgroups", "auroc", "AUROC"), ("missed", "missed", "Missed positives")):
-            alternative = f"{words} of each finding on {split}, by sex, age, view and images per patient where known."
-            figure = draw_subgroups(card, measure, f"{words} on {split}")
-            pictures.append(picture(name, f"{words} by subgroup", alternative, figure))
+        pictures = [intervals(card), *curves(card), by_subgroup(card, "subgroups", "auroc", "AUROC")]
+        if wording.has_validation(card):
+            pictures += [reliability(card), by_subgroup(card, "missed", "missed", "Missed positives")]
     return pictures
+
+
+def intervals(card):
+    mean, split = card.findings.loc["mean", "auroc"], card.about["split"]
+    return picture(
+        "intervals",
+        "AUROC with its 95% interval over patients",
+        f"For each finding its AUROC on {split} and the interval; their mean is {mean:.3f}.",
+        draw_intervals(card),
+    )
+
+
+def curves(card):
+    split, has_points = card.about["split"], wording.has_validation(card)
+    title, alternative = "; the point is the threshold" * has_points, ", with the threshold's point" * has_points
+    yield picture(
+        "roc",
+        f"ROC curves with their AUROC{title}",
+        f"One panel per finding: sensitivity over 1 - specificity on {split}{alternative}.",
+        draw_curves(card, roc, "auroc", "1 - specificity", "sensitivity"),
+    )
+    yield picture(
+        "precision-recall",
+        f"Precision and recall with average precision{title}; the dotted line is the share of positives",
+        f"One panel per finding: precision over recall on {split}{alternative}.",
+        draw_curves(card, precision_recall, "average_precision", "recall", "precision"),
+    )
+
+
+def reliability(card):
+    measures = card.calibration.loc["mean"]
+    return picture(
+        "reliability",
+        "Reliability before and after Platt scaling, with the ECE after",
+        f"One panel per finding: share of positives over predicted probability in {calibration.BINS} bins. The "
+        f"mean calibration error is {value(measures['ece_before'])} before and {value(measures['ece_after'])} after.",
+        draw_reliability(card),
+    )
+
+
+def by_subgroup(card, name, measure, words):
+    split = card.about["split"]
+    return picture(
+        name,
+        f"{words} by subgroup",
+        f"{words} of each finding on {split}, by sex, age, view and images per patient where known.",
+        draw_subgroups(card, measure, f"{words} on {split}"),
+    )
 
 
 def synthetic(figure, card):
@@ -90,12 +114,13 @@ def draw_intervals(card):
         axes.hlines(place, row["auroc_low"], row["auroc_high"], color=colour, alpha=0.5, linewidth=4)
         axes.plot(row["auroc"], place, "o", color=colour)
         axes.annotate(f"{row['auroc']:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center")
-    if card.about["official"] and card.about["level"] == "image":
+    published = ANCHORS if card.about["official"] and card.about["level"] == "image" else ()
+    if published:
         draw_anchors(axes)
     axes.set_yticks([-1.3, *range(len(table))], ["mean", *(name.replace("_", " ") for name in table.index)])
     axes.tick_params(axis="y", length=0)
-    lowest = np.nanmin([0.9, *table["auroc_low"], *table["auroc"]])
-    axes.set_xlim(max(0, math.floor(lowest * 20) / 20 - 0.01), 1.005)
+    drawn = [*card.findings[["auroc", "auroc_low"]].to_numpy().ravel(), *(anchor.auroc for anchor in published)]
+    axes.set_xlim(math.floor(np.nanmin([0.9, *drawn]) * 20) / 20 - 0.01, 1.01)
     if axes.get_xlim()[0] < 0.5:
         axes.axvline(0.5, color=INK, linestyle=":")
     axes.grid(axis="x")
@@ -166,7 +191,7 @@ def roc(axes, ranking, row, has_threshold):
     axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
     axes.plot(*thinned(wrong, right), color=BLUE, linewidth=1.5)
     if has_threshold:
-        axes.plot(1 - row["specificity"], row["sensitivity"], "o", color=ORANGE, markersize=5)
+        axes.plot(1 - row["specificity"], row["sensitivity"], "o", color=ORANGE, markersize=5, clip_on=False)
 
 
 def precision_recall(axes, ranking, row, has_threshold):
@@ -176,7 +201,7 @@ def precision_recall(axes, ranking, row, has_threshold):
     axes.axhline(m / (m + n), color=INK, linestyle=":", linewidth=1)
     axes.plot(*thinned(recall, precision), color=BLUE, linewidth=1.5)
     if has_threshold and not math.isnan(row["ppv"]):
-        axes.plot(row["sensitivity"], row["ppv"], "o", color=ORANGE, markersize=5)
+        axes.plot(row["sensitivity"], row["ppv"], "o", color=ORANGE, markersize=5, clip_on=False)
 
 
 def thinned(x, y):
@@ -196,12 +221,13 @@ def draw_reliability(card):
         axes.set_title(titled(name, card.calibration.loc[name, "ece_after"]))
         axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
         if math.isnan(card.calibration.loc[name, "slope"]):
-            axes.text(0.5, 0.5, "not calibrated:\none class only\non validation", ha="center", va="center")
+            axes.text(0.5, 0.5, "not calibrated", ha="center", va="center")
             continue
         for values, colour, label in ((before, ORANGE, "before"), (card.probabilities, BLUE, "after")):
             mean, share, count = calibration.reliability(values[:, column], card.scored.targets[:, column])
             axes.plot(mean, share, color=colour, linewidth=1, alpha=0.25)
-            axes.scatter(mean, share, 5 + 60 * count / count.sum(), color=colour, label=label, zorder=3)
+            sizes = 5 + 60 * count / count.sum()
+            axes.scatter(mean, share, sizes, color=colour, label=label, zorder=3, clip_on=False)
     drawn = [axes.get_legend_handles_labels() for axes in of_finding.values() if axes.get_legend_handles_labels()[0]]
     if drawn:
         place = grid[len(of_finding)] if len(grid) > len(of_finding) else figure
@@ -234,23 +260,32 @@ def draw_subgroups(card, measure, words):
         axes.grid(axis="x")
         axes.set_axisbelow(True)
         axes.tick_params(labelbottom=True)
-    enough = table[~table["few"]][measure].dropna()
-    if len(enough):
-        grid[0].set_xlim(max(enough.min() - 0.1, -0.02), min(enough.max() + 0.1, 1.02))
-    note = f"{words}; hollow: under {FEW} positives or negatives (outside the frame where far off)"
+    grid[0].set_xlim(*reach(table[measure].dropna()))
+    note = f"{words}; hollow: under {FEW} positives or negatives"
     figure.supxlabel(note, fontsize=9)
     synthetic(figure, card)
     return figure
+
+
+def reach(values):
+    """Limits between which every value is seen, with room for its dot; of shares, from 0 to 1 without values."""
+    low, high = (values.min(), values.max()) if len(values) else (0, 1)
+    room = max(0.05 * (high - low), 0.01)
+    return low - room, high + room
 
 
 def draw_attribute(axes, table, measure, places):
     enough = table[~table["few"]].groupby("finding")[measure].agg(["min", "max"])
     height = [places[name] for name in enough.index]
     axes.hlines(height, enough["min"], enough["max"], color=INK, linewidth=2, alpha=0.5)
-    for colour, (subgroup, part) in zip(SHADES, table.groupby("subgroup", sort=False), strict=False):
-        height = [places[name] for name in part["finding"]]
+    subgroups = list(table.groupby("subgroup", sort=False))
+    # Each subgroup has a height of its own, so that dots of the same value do not hide each other.
+    shifts = np.linspace(SPREAD, -SPREAD, len(subgroups)) if len(subgroups) > 1 else [0]
+    for (subgroup, part), (marker, colour), shift in zip(subgroups, cycle(LOOKS), shifts, strict=False):
+        height = [places[name] + shift for name in part["finding"]]
         faces = ["none" if is_few else colour for is_few in part["few"]]
         sizes = [55 if name == "mean" else 28 for name in part["finding"]]
-        axes.scatter(part[measure], height, sizes, facecolors=faces, edgecolors=colour, zorder=3)
-        axes.scatter([], [], 28, color=colour, label=subgroup)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
+        axes.scatter(part[measure], height, sizes, facecolors=faces, edgecolors=colour, marker=marker, zorder=3)
+        axes.scatter([], [], 28, color=colour, marker=marker, label=subgroup)
+    if subgroups:
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)

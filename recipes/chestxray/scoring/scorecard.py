@@ -6,11 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from chestxray.scoring import anchors, calibration, predictions, shortcuts, subgroups, thresholds
+from chestxray.scoring import anchors, calibration, predictions, shortcuts, subgroups, thresholds, validation
 from multilabel_auroc.multilabel_auroc import auroc_report, compare
 
 SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
 VALIDATION = "validation"
+NO_VALIDATION = (
+    "These predictions have no rows of validation: no thresholds, no calibration and no score of the metadata alone."
+)
 
 
 @dataclass
@@ -19,21 +22,26 @@ class Scorecard:
 
     Attributes:
         about: of the predictions, and `split`, `level`, `rule`, `sensitivity`, `official`, `n_images`, `n_units`
-            (images, studies or patients), `n_patients`.
+            (images, studies or patients), `n_patients`, `n_validation` (units as well).
         findings: `positives`, `negatives`, `auroc`, `auroc_low`, `auroc_high`, `average_precision`; `sensitivity`,
             `specificity`, `ppv`, `npv` at the threshold; the last row is "mean", over the findings that have both
             classes, with the interval of the mean AUROC.
         rules: index (rule, finding): the threshold as a logit and as a probability, and what it does.
-        calibration: `slope`, `intercept`, `brier_before`, `brier_after`, `ece_before`, `ece_after`; last row "mean".
+        validation: `positives`, `negatives`: the units of validation that thresholds and calibration rest on.
+        calibration: `slope`, `intercept`, `brier_before`, `brier_after`, `ece_before`, `ece_after`, and `ece_chance`,
+            the error after that chance alone would make; last row "mean", over the findings with a slope.
         subgroups, gaps, shortcuts: see the modules of these names; the last row of shortcuts is "mean".
         comparison: what `compare` returns, None without a rival.
         scored: the predictions that were judged, at their level; probabilities: (n, k), calibrated.
         notes: what a reader must know besides, one sentence each.
+
+    Without validation rows, or where they are too few (see `validation`), what is fitted on them is NaN.
     """
 
     about: dict
     findings: pd.DataFrame
     rules: pd.DataFrame
+    validation: pd.DataFrame
     calibration: pd.DataFrame
     subgroups: pd.DataFrame
     gaps: pd.DataFrame
@@ -48,7 +56,8 @@ def make(table, split="test", level="image", rule="youden", sensitivity=0.9, riv
     """A scorecard of `Predictions`; thresholds and calibration come from their validation rows alone.
 
     Args:
-        table: predictions of `split` and of validation.
+        table: predictions of `split` and, for thresholds, calibration and `shortcuts`, of validation. Its
+            `about["validation_source"]` names the dataset of the validation rows where it is another one.
         level: one of `predictions.LEVELS`.
         rule: one of `thresholds.RULES`, the threshold of the tables.
         sensitivity: what the rule of that name is to reach.
@@ -64,9 +73,11 @@ def make(table, split="test", level="image", rule="youden", sensitivity=0.9, riv
     table = predictions.Predictions(
         table.rows.assign(images=counts), table.logits, table.targets, table.findings, table.about
     )
-    fitting, images = table.of(VALIDATION), table.of(split)
-    refuse_shared_patients(fitting, images, split)
-    fitting, scored = (predictions.aggregate(part, level) for part in (fitting, images))
+    fitting, images = table.where((table.rows["split"] == VALIDATION).to_numpy()), table.of(split)
+    if not other_validation(table.about):  # where the same number is the same patient
+        refuse_shared_patients(fitting, images, split)
+    fitting, scored = (predictions.aggregate(part, level) if len(part.rows) else part for part in (fitting, images))
+    counts, fitting = validation.count(fitting), validation.keep_enough(fitting)
 
     limits = thresholds.fit(fitting.logits, fitting.targets, sensitivity)
     platt = calibration.fit(fitting.logits, fitting.targets)
@@ -83,9 +94,11 @@ def make(table, split="test", level="image", rule="youden", sensitivity=0.9, riv
             "n_images": len(images.rows),
             "n_units": len(scored.rows),
             "n_patients": int(images.rows["patient"].nunique()),
+            "n_validation": len(fitting.rows),
         },
         findings=rank_and_call(scored, limits[rule]),
         rules=calls(scored, limits),
+        validation=counts,
         calibration=calibrate(scored, platt, probabilities),
         subgroups=parts,
         gaps=subgroups.gaps(parts),
@@ -95,8 +108,14 @@ def make(table, split="test", level="image", rule="youden", sensitivity=0.9, riv
         probabilities=probabilities,
         notes=[],
     )
-    card.notes = notes(card, fitting)
+    card.notes = notes(card)
     return card
+
+
+def other_validation(about):
+    """The dataset that validation comes from where it is another one than the scored one, otherwise None."""
+    named = about.get("validation_source")
+    return None if named in (None, about.get("source"), about.get("dataset")) else named
 
 
 def refuse_shared_patients(fitting, images, split):
@@ -138,6 +157,7 @@ def calibrate(scored, platt, probabilities):
     for name, measure in (("brier", calibration.brier), ("ece", calibration.calibration_error)):
         for when, values in (("before", np.where(fitted, before, np.nan)), ("after", probabilities)):
             table[f"{name}_{when}"] = measure(values, scored.targets)
+    table["ece_chance"] = calibration.chance_error(probabilities, scored.targets)
     return with_mean(table)
 
 
@@ -158,27 +178,31 @@ def with_mean(table):
 # Words
 
 
-def notes(card, fitting):
-    unlabelled = unlabelled_in(card.scored)
+def notes(card):
+    about, unlabelled = card.about, unlabelled_in(card.scored)
     undefined = [name for name in card.findings.index[card.findings["auroc"].isna()] if name not in unlabelled]
-    unfitted = [name for name in fitting.findings if math.isnan(card.calibration.loc[name, "slope"])]
-    unfitted = [name for name in unfitted if name not in unlabelled_in(fitting)]
-    found = [SYNTHETIC] * bool(card.about.get("synthetic")) + list(card.about.get("notes") or [])
-    if card.about["split"] == "test" and card.about["official"] is False and not card.about.get("synthetic"):
+    found = [SYNTHETIC] * bool(about.get("synthetic")) + list(about.get("notes") or [])
+    if about["split"] == "test" and about["official"] is False and not about.get("synthetic"):
         found.append(
-            f"These {card.about['n_images']:,} images are not the {anchors.TEST_IMAGES:,} of NIH's official test list: "
+            f"These {about['n_images']:,} images are not the {anchors.TEST_IMAGES:,} of NIH's official test list: "
             "do not compare with scores published on it."
         )
     if unlabelled:
         found.append(f"Not labelled by this dataset, and in no mean: {', '.join(unlabelled)}.")
     if undefined:
-        found.append(f"Undefined, as {card.about['split']} has one class only, and in no mean: {', '.join(undefined)}.")
-    if unfitted:
-        found.append(
-            f"No threshold and no calibration, as validation has one class only: {', '.join(unfitted)}. Nothing is "
-            "guessed in their place."
-        )
-    return found
+        found.append(f"Undefined, as {about['split']} has one class only, and in no mean: {', '.join(undefined)}.")
+    return found + notes_on_validation(card, unlabelled)
+
+
+def notes_on_validation(card, unlabelled):
+    if not card.about["n_validation"]:
+        return [NO_VALIDATION]
+    other, found = other_validation(card.about), []
+    if other:
+        found.append(f"Thresholds and calibration come from validation of {other}, not of the scored dataset.")
+    labelled = ~card.validation.index.isin(unlabelled)
+    platt = card.calibration.loc[card.validation.index, ["slope", "intercept"]].to_numpy()
+    return found + validation.notes(card.validation[labelled], platt[labelled])
 
 
 def unlabelled_in(table):
@@ -193,6 +217,7 @@ def as_json(card):
             "about": card.about,
             "findings": card.findings.to_dict("index"),
             "thresholds": {rule: part.droplevel(0).to_dict("index") for rule, part in card.rules.groupby(level=0)},
+            "validation": card.validation.to_dict("index"),
             "calibration": card.calibration.to_dict("index"),
             "subgroups": card.subgroups.to_dict("records"),
             "gaps": card.gaps.to_dict("records"),

@@ -18,15 +18,19 @@ def audit(validation, scored):
     """AUROC per finding of logistic regressions on each attribute and on all together.
 
     Returns:
-        A DataFrame, one row per finding and one column per attribute that the rows have, and `together` where there
-        are several; NaN where either split has one class only. Without any attribute it has no column.
+        A DataFrame, one row per finding and one column per attribute that rows of both have, and `together` where
+        there are several; NaN where either split has one class only. Without any attribute it has no column.
     """
-    present = [name for name in ATTRIBUTES if name in validation.rows and validation.rows[name].notna().any()]
+    present = [name for name in ATTRIBUTES if all(is_known(part.rows, name) for part in (validation, scored))]
     chosen = {name: [name] for name in present} | ({"together": present} if len(present) > 1 else {})
     scores = {name: auroc(_scores(validation, scored, columns), scored.targets) for name, columns in chosen.items()}
     table = pd.DataFrame(scores, index=scored.findings)
     table[~_both_classes(validation.targets)] = np.nan
     return table
+
+
+def is_known(rows, name):
+    return name in rows and rows[name].notna().any()
 
 
 def _scores(validation, scored, columns):

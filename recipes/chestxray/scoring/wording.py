@@ -2,7 +2,7 @@
 
 import math
 
-from chestxray.scoring import calibration, subgroups, thresholds
+from chestxray.scoring import calibration, scorecard, subgroups, thresholds
 from chestxray.scoring.anchors import ANCHORS, NOTE
 from chestxray.scoring.pages import Heading, Paragraph, Warnings
 from chestxray.tables import Table, between, figure
@@ -22,15 +22,31 @@ def blocks(card, pictures):
     if card.comparison:
         page += [Heading("Against the other model"), Paragraph(how_compared(card)), comparison(card)]
     page += [drawn["roc"], drawn["precision-recall"]]
-    page += [Heading("Thresholds"), Paragraph(how_called(card)), *rules(card)]
-    page += [Heading("Calibration"), Paragraph(HOW_CALIBRATED), calibrated(card), drawn["reliability"]]
-    page += [Heading("Subgroups"), Paragraph(HOW_DIVIDED), divided(card)]
+    if has_validation(card):
+        page += [Heading("Thresholds"), Paragraph(how_called(card)), *rules(card)]
+        page += [Heading("Calibration"), Paragraph(how_calibrated(card)), calibrated(card), drawn["reliability"]]
+    page += [Heading("Subgroups"), Paragraph(how_divided(card)), divided(card)]
     page += [Warnings(few)] if (few := subgroups.warnings(card.subgroups)) else []
-    page += [Paragraph(HOW_FAR_APART), gaps(card)] if card.gaps["auroc_gap"].notna().any() else [Paragraph(NO_GAPS)]
-    page += [drawn["subgroups"], drawn["missed"]]
-    page += [Heading("What the metadata alone would score"), Paragraph(how_audited(card))]
-    page += [shortcuts(card)] if len(card.shortcuts.columns) else []
+    has_gaps = card.gaps["auroc_gap"].notna().any()
+    page += [Paragraph(how_far_apart(card)), gaps(card)] if has_gaps else [Paragraph(NO_GAPS)]
+    page += [drawn[name] for name in ("subgroups", "missed") if name in drawn]
+    if has_validation(card):
+        page += [Heading("What the metadata alone would score"), Paragraph(how_audited(card))]
+        page += [shortcuts(card)] if len(card.shortcuts.columns) else []
     return page + [Heading("How this was made"), made(card)]
+
+
+def has_validation(card):
+    """Whether there are rows to fit on; without them the page has nothing that needs a threshold or a fit."""
+    return card.about["n_validation"] > 0
+
+
+def n_with_threshold(card):
+    return int(card.rules.loc[card.about["rule"]].drop("mean")["logit"].notna().sum())
+
+
+def n_calibrated(card):
+    return int(card.calibration.drop("mean")["slope"].notna().sum())
 
 
 def title(card):
@@ -65,21 +81,40 @@ def summary(card):
 def how_found(card):
     return (
         "Intervals take the patient as the unit (Obuchowski 1997), as images of one patient are not independent. "
-        "Sensitivity, specificity and predictive values are at the threshold chosen on validation by "
-        f"{thresholds.RULES[card.about['rule']]}. Predictive values hold at this split's share of positives only. The "
-        "last row is the mean over findings; a dash is undefined."
+        f"{how_judged(card)}The last row is the mean over findings; a dash is undefined."
     )
 
 
+def how_judged(card):
+    """Of the figures at a threshold; nothing where no finding has one."""
+    if not has_validation(card):
+        return ""
+    n = n_with_threshold(card)
+    mean_of = f" Their means are over the {n} findings with a threshold." * (n < len(card.scored.findings))
+    return (
+        f"Sensitivity, specificity and predictive values are at the threshold chosen on {validation(card)} by "
+        f"{thresholds.RULES[card.about['rule']]}. Predictive values hold at this split's share of positives only."
+        f"{mean_of} "
+    )
+
+
+def validation(card):
+    other = scorecard.other_validation(card.about)
+    return f"validation of {other}" if other else "validation"
+
+
 def findings(card):
-    header = "finding, positives, AUROC, 95% interval, AP, sensitivity, specificity, PPV, NPV".split(", ")
+    header, keys = ["finding", "positives", "AUROC", "95% interval", "AP"], ["average_precision"]
+    if has_validation(card):
+        header += ["sensitivity", "specificity", "PPV", "NPV"]
+        keys += ["sensitivity", "specificity", "ppv", "npv"]
     rows = [
         [
             name,
             f"{int(row['positives']):,}" if name != "mean" else "",
             figure(row["auroc"]),
             between(row["auroc_low"], row["auroc_high"]),
-            *(figure(row[key]) for key in ("average_precision", "sensitivity", "specificity", "ppv", "npv")),
+            *(figure(row[key]) for key in keys),
         ]
         for name, row in card.findings.iterrows()
     ]
@@ -127,7 +162,8 @@ def p_value(p):
 
 def how_called(card):
     return (
-        "Chosen on validation alone, then applied here: "
+        f"Chosen on {validation(card)} alone, on {card.about['n_validation']:,} {UNITS[card.about['level']]}, then "
+        "applied here: "
         + "; ".join(f"{RULES[rule]}, {meaning}" for rule, meaning in thresholds.RULES.items())
         + f" ({card.about['sensitivity']:g}, which this split need not reach). The threshold is given as the model's "
         "own probability, before calibration."
@@ -145,74 +181,106 @@ def rules(card):
         ]
         wanted = f": {card.about['sensitivity']:g}" if rule == "sensitivity" else ""
         found += [Heading(RULES[rule] + wanted, 3), Table(header, rows, last_is_mean=True)]
-    return found
+    return found + [Paragraph(words) for words in [out_of_reach(card)] if words]
 
 
-HOW_CALIBRATED = (
-    "Platt scaling per finding: probability = sigmoid(slope × logit + intercept), fitted on validation alone. ECE is "
-    f"the expected calibration error of the finding's probability in {calibration.BINS} bins of equal width (Guo et "
-    "al. 2017, equation 3); the Brier score is the mean squared error of the probability."
-)
+def out_of_reach(card):
+    """Which findings have too few positives on validation for the sensitivity asked for, as a sentence or "".
+
+    The lowest of m independent scores has m / (m + 1) of further ones above it on average (the mean of an order
+    statistic of uniform values; David & Nagaraja 2003, Order Statistics).
+    """
+    wanted, counts = card.about["sensitivity"], card.validation["positives"]
+    fitted = card.rules.loc["sensitivity"].drop("mean")["logit"].notna()
+    few = counts[fitted & (counts / (counts + 1) < wanted)]
+    if few.empty:
+        return ""
+    named = ", ".join(f"{name} ({count})" for name, count in few.items())
+    return (
+        f"Do not expect a sensitivity of {wanted:g} on other patients for {named}: with m positives on validation "
+        "(in brackets), even a threshold at the lowest of them finds m / (m + 1) of others on average."
+    )
+
+
+def how_calibrated(card):
+    n = n_calibrated(card)
+    mean_of = f" Means are over the {n} findings with a slope." * (n < len(card.scored.findings))
+    return (
+        f"Platt scaling per finding: probability = sigmoid(slope × logit + intercept), fitted on {validation(card)} "
+        "alone, whose positives are in the second column. ECE is the expected calibration error of the finding's "
+        f"probability in {calibration.BINS} bins of equal width (Guo et al. 2017, equation 3); by chance is what a "
+        "model with the right probabilities would show on as many images, so an ECE near it is no sign of a fault. The "
+        f"Brier score is the mean squared error of the probability.{mean_of}"
+    )
 
 
 def calibrated(card):
-    header = ["finding", "slope", "intercept", "Brier before", "after", "ECE before", "after"]
-    keys = ("slope", "intercept", "brier_before", "brier_after", "ece_before", "ece_after")
+    header = ["finding", "validation positives", "slope", "intercept", "Brier before", "after"]
+    header += ["ECE before", "after", "by chance"]
+    fitted, judged = ("slope", "intercept"), ("brier_before", "brier_after", "ece_before", "ece_after", "ece_chance")
     rows = [
-        [name, *("" if name == "mean" and key in keys[:2] else figure(row[key]) for key in keys)]
-        for name, row in card.calibration.iterrows()
+        [name, f"{card.validation.loc[name, 'positives']:,}", *(figure(row[key]) for key in (*fitted, *judged))]
+        for name, row in card.calibration.drop("mean").iterrows()
     ]
-    return Table(header, rows, last_is_mean=True)
+    mean = ["mean", "", "", "", *(figure(card.calibration.loc["mean", key]) for key in judged)]
+    return Table(header, [*rows, mean], last_is_mean=True)
 
 
-HOW_DIVIDED = (
-    "The mean over the findings that both classes are there for in the subgroup, so means over different numbers of "
-    "findings are not like with like. Missed is the false-negative rate at the threshold, as a mean over findings."
-)
+def how_divided(card):
+    missed = " Missed is the false-negative rate at the threshold, as a mean over the findings with a threshold."
+    return (
+        "The mean over the findings that both classes are there for in the subgroup, so means over different numbers "
+        f"of findings are not like with like.{missed * has_validation(card)}"
+    )
 
 
 def divided(card):
-    table = card.subgroups
+    table, has_missed = card.subgroups, has_validation(card)
     rows = [
         [
             f"{subgroups.ATTRIBUTES[row['attribute']]}: {row['subgroup']}",
             *(f"{int(row[key]):,}" for key in ("images", "patients", "positives", "n_findings")),
             figure(row["auroc"]),
             between(row["auroc_low"], row["auroc_high"]),
-            figure(row["missed"]),
+            *([figure(row["missed"])] * has_missed),
         ]
         for _, row in table[table["finding"] == "mean"].iterrows()
     ]
     units = UNITS[card.about["level"]]
-    header = ["subgroup", units, "patients", "positive labels", "findings", "mean AUROC", "95% interval", "missed"]
-    return Table(header, rows)
+    header = ["subgroup", units, "patients", "positive labels", "findings", "mean AUROC", "95% interval"]
+    return Table(header + ["missed"] * has_missed, rows)
 
 
 NO_GAPS = (
     f"Gaps are not given: no finding has {subgroups.FEW} positives and {subgroups.FEW} negatives in two subgroups of "
     "one attribute."
 )
-HOW_FAR_APART = (
-    f"The widest gap between two subgroups, finding by finding, in AUROC / in missed positives. Subgroups with under "
-    f"{subgroups.FEW} positives or negatives of a finding are left out; a dash means that fewer than two are left. "
-    "Gaps of small subgroups are wide by chance alone, and the more subgroups, the wider."
-)
+
+
+def how_far_apart(card):
+    missed = " / in missed positives" * has_validation(card)
+    return (
+        f"The widest gap between two subgroups, finding by finding, in AUROC{missed}. Subgroups with under "
+        f"{subgroups.FEW} positives or negatives of a finding are left out; a dash means that fewer than two are left. "
+        "Gaps of small subgroups are wide by chance alone, and the more subgroups, the wider."
+    )
 
 
 def gaps(card):
     table = card.gaps
     attributes = list(dict.fromkeys(table["attribute"]))
-    cells = {(row["finding"], row["attribute"]): gap(row) for _, row in table.iterrows()}
+    keys = ["auroc_gap", "missed_gap"] if has_validation(card) else ["auroc_gap"]
+    cells = {(row["finding"], row["attribute"]): gap(row, keys) for _, row in table.iterrows()}
     names = [*card.scored.findings, "mean"]
     rows = [[name, *(cells[name, attribute] for attribute in attributes)] for name in names]
     return Table(["finding", *(subgroups.ATTRIBUTES[name] for name in attributes)], rows, last_is_mean=True)
 
 
-def gap(row):
+def gap(row, keys):
     if math.isnan(row["auroc_gap"]):
         return "–"
     which = f" ({row['worst']} below {row['best']})" if row["finding"] != "mean" else ""
-    return f"{figure(row['auroc_gap'])} / {figure(row['missed_gap'])}{which}"
+    return " / ".join(figure(row[key]) for key in keys) + which
 
 
 def few_in_short(card):
@@ -227,8 +295,9 @@ def how_audited(card):
     if not len(card.shortcuts.columns):
         return "The dataset gives neither view nor age nor sex."
     return (
-        "AUROC of logistic regressions that never see the image, fitted on validation's metadata and scored on this "
-        "split. What they reach, a model may reach by recognising projection, age and sex instead of the finding."
+        f"AUROC of logistic regressions that never see the image, fitted on the metadata of {validation(card)} and "
+        "scored on this split. What they reach, a model may reach by recognising projection, age and sex instead of "
+        "the finding."
     )
 
 

@@ -1,5 +1,7 @@
 """Platt scaling and the measures of calibration, against scikit-learn and against the truth."""
 
+import math
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -65,3 +67,22 @@ def test_the_calibration_error_is_its_definition():
         if members.any():
             error += members.mean() * abs(targets[members].mean() - probabilities[members].mean())
     assert calibration.calibration_error(probabilities[:, None], targets[:, None])[0] == pytest.approx(error)
+
+
+def test_the_error_by_chance_is_what_right_probabilities_show():
+    rng = np.random.default_rng(4)
+    probabilities = rng.beta(1, 6, (60, 1))
+    shown = [
+        calibration.calibration_error(probabilities, (rng.random((60, 1)) < probabilities).astype(float))[0]
+        for _ in range(400)
+    ]
+    expected = calibration.chance_error(probabilities, np.zeros((60, 1)))[0]
+    assert expected == pytest.approx(np.mean(shown), rel=0.05) and expected > 0.05
+    assert np.isnan(calibration.chance_error(probabilities, np.full((60, 1), np.nan))).all()
+
+
+@pytest.mark.parametrize("n, p", [(1, 0.1), (5, 0.5), (7, 0.33), (40, 0.02), (3, 0.0), (3, 1.0), (4, 0.999)])
+def test_the_mean_distance_of_a_binomial_is_its_sum(n, p):
+    ways = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
+    expected = sum(way * abs(k / n - p) for k, way in enumerate(ways))
+    assert calibration._mean_distance(n, p) == pytest.approx(expected, abs=1e-12)

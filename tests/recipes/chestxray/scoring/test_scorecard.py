@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 
-from chestxray.scoring import anchors, predictions, scorecard, wording
+from chestxray.scoring import anchors, model_card, pages, plots, predictions, scorecard, wording
 from multilabel_auroc.multilabel_auroc import auroc_report, compare
 
 FINDINGS = ["Mass", "Nodule", "Hernia"]
@@ -49,7 +50,7 @@ def test_a_finding_with_one_class_is_undefined_and_named():
     table.targets[table.rows["split"] == "test", 1] = 0
     card = scorecard.make(table)
     assert any(note.startswith("Undefined, as test has one class only, and in no mean: Nodule.") for note in card.notes)
-    assert any("as validation has one class only: Mass." in note for note in card.notes)
+    assert any(note.startswith("Mass: no threshold and no calibration, because ") for note in card.notes)
     called = ["sensitivity", "specificity", "ppv", "npv"]
     assert card.findings.loc["Mass", called].isna().all() and card.findings.loc["Mass", "auroc"] > 0.5
     assert card.calibration.loc["Mass"].isna().all()
@@ -106,10 +107,101 @@ def test_synthetic_data_are_called_so():
     assert scorecard.SYNTHETIC not in scorecard.make(make(synthetic=False)).notes
 
 
-def test_without_validation_nothing_is_scored():
+@pytest.mark.parametrize("level", ["image", "patient"])
+def test_without_validation_everything_else_is_scored_and_a_note_says_so(level):
     table = make()
-    with pytest.raises(ValueError, match="no rows of validation; they have test"):
-        scorecard.make(table.of("test"))
+    card, whole = (scorecard.make(part, level=level) for part in (table.of("test"), table))
+    fitted = ["sensitivity", "specificity", "ppv", "npv"]
+    pd.testing.assert_frame_equal(card.findings.drop(columns=fitted), whole.findings.drop(columns=fitted))
+    pd.testing.assert_frame_equal(card.subgroups.drop(columns="missed"), whole.subgroups.drop(columns="missed"))
+    for nothing in (card.findings[fitted], card.rules, card.calibration, card.subgroups["missed"]):
+        assert nothing.isna().all(axis=None)
+    assert not whole.subgroups["missed"].isna().all() and card.shortcuts.empty
+    assert card.about["n_validation"] == 0 and card.notes[-1] == scorecard.NO_VALIDATION
+    assert scorecard.NO_VALIDATION not in whole.notes
+    assert scorecard.as_json(card)["thresholds"]["youden"]["Mass"]["logit"] is None
+
+
+def page(card):
+    with matplotlib.rc_context():
+        return pages.markdown(wording.blocks(card, plots.draw(card)))
+
+
+def test_the_page_without_validation_has_no_section_that_needs_it():
+    table = make()
+    without, whole = page(scorecard.make(table.of("test"))), page(scorecard.make(table))
+    assert without.index(scorecard.NO_VALIDATION) < without.index("## Findings")
+    for needs in (
+        "## Thresholds",
+        "## Calibration",
+        "metadata alone would",
+        "sensitivity |",
+        "missed",
+        "at the thresh",
+    ):
+        assert needs in whole and needs not in without, needs
+    assert "| nan" not in without
+    assert all("–" not in row for row in wording.findings(scorecard.make(table.of("test"))).rows)
+    card = model_card.model_card(scorecard.make(table.of("test")))
+    assert "Thresholds and calibration were fitted" not in card and "are not calibrated." in card
+
+
+def test_too_few_positives_on_validation_give_no_threshold_and_no_calibration():
+    table = make()
+    on_validation = (table.rows["split"] == "validation").to_numpy()
+    table.targets[on_validation, 0] = np.arange(200) < 4
+    card = scorecard.make(table)
+    assert "Mass: no threshold and no calibration, because validation has fewer than 5 positives (4)." in card.notes[1]
+    assert card.rules["logit"].xs("Mass", level=1).isna().all() and card.calibration.loc["Mass"].isna().all()
+    assert card.shortcuts.loc["Mass"].isna().all(), "nor do so few tell what the metadata alone would score"
+    assert card.findings.loc["mean", "sensitivity"] == pytest.approx(
+        card.findings.loc[["Nodule", "Hernia"], "sensitivity"].mean()
+    )
+    assert "over the 2 findings with a threshold" in page(card) and "over the 2 findings with a slope" in page(card)
+    assert "mean ECE over the 2 of 3 findings that could be calibrated" in model_card.limits(card)
+
+
+def test_units_are_counted_and_not_images():
+    table = make()
+    on_validation = (table.rows["split"] == "validation").to_numpy()
+    table.targets[on_validation, 0] = np.arange(200) < 8  # of four patients
+    assert scorecard.make(table, level="image").validation.loc["Mass", "positives"] == 8
+    card = scorecard.make(table, level="patient")
+    assert card.validation.loc["Mass"].tolist() == [4, 96] and np.isnan(card.calibration.loc["Mass", "slope"])
+
+
+def test_a_ranking_the_wrong_way_round_is_not_turned_by_calibration():
+    table = make()
+    table.logits[(table.rows["split"] == "validation").to_numpy(), 2] *= -3
+    card = scorecard.make(table)
+    assert "Hernia: no calibration, because the slope fitted on validation is not above zero" in card.notes[1]
+    assert card.calibration.loc["Hernia"].isna().all() and np.isnan(card.probabilities[:, 2]).all()
+    assert not np.isnan(card.rules.loc[("youden", "Hernia"), "logit"])
+
+
+def test_a_sensitivity_that_so_few_positives_cannot_promise_is_said():
+    table = make()
+    table.targets[(table.rows["split"] == "validation").to_numpy(), 0] = np.arange(200) < 8
+    words = "Do not expect a sensitivity of 0.9 on other patients for Mass (8):"
+    assert words in page(scorecard.make(table)) and words not in page(scorecard.make(table, sensitivity=0.85))
+
+
+def test_validation_of_another_dataset_is_named_and_its_patients_are_others():
+    table = make(source="/data/nih", validation_source="/data/chexpert")
+    table.rows.loc[399, "patient"] = "00000007"  # a number that both datasets gave to somebody
+    card = scorecard.make(table)
+    assert "Thresholds and calibration come from validation of /data/chexpert, not of the scored dataset." in card.notes
+    assert "Chosen on validation of /data/chexpert alone, on 200 images" in page(card)
+    same = scorecard.make(make(source="/data/nih", validation_source="/data/nih"))
+    assert not any("/data/nih" in note for note in same.notes)
+
+
+def test_a_finding_that_validation_of_another_dataset_does_not_label_is_named():
+    table = make(source="/data/nih", validation_source="/data/chexpert")
+    table.targets[(table.rows["split"] == "validation").to_numpy(), 0] = np.nan
+    card = scorecard.make(table)
+    assert "Mass: no threshold and no calibration, because validation has no labels for it." in card.notes
+    assert card.findings.loc["Mass", "auroc"] > 0.5
 
 
 def test_a_patient_on_both_sides_is_refused():

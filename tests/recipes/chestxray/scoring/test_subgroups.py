@@ -95,3 +95,7 @@ def test_without_both_classes_on_validation_a_shortcut_is_undefined():
     validation = make(seed=1)
     validation.targets[:, 1] = 0
     assert shortcuts.audit(validation, make(seed=2)).isna().all(axis=1).tolist() == [False, True]
+
+
+def test_metadata_that_only_validation_has_are_no_shortcut():
+    assert shortcuts.audit(make(seed=1), make(seed=2, view=None)).columns.tolist() == ["age", "sex", "together"]
