@@ -64,7 +64,7 @@ def main(argv=None):
     (output / "report.html").write_text(pages.html(blocks, wording.title(card)), encoding="utf-8")
     (output / "report.md").write_text(pages.markdown(blocks), encoding="utf-8")
     (output / "scorecard.json").write_text(json.dumps(scorecard.as_json(card), indent=2) + "\n", encoding="utf-8")
-    written = model_card.save(card, output)
+    written = model_card.save([card], output)
 
     print(wording.summary(card))
     print(wording.findings(card).text())

@@ -76,6 +76,7 @@ def predict(checkpoint, source, split, path, settings, tta="none", batch_size=64
             "dataset": sources.name_of(dataset, source),
             "source": source,
             "synthetic": sources.is_synthetic(dataset, source),
+            "may_be_passed_on": sources.may_be_passed_on(source),
             "models": [made_by],
         }
         predictions.write(predictions.Predictions(rows, logits, targets, findings, about), path)
