@@ -8,7 +8,8 @@
 
 A checkpoint is a folder as finetune.py leaves it; a predictions file stands for one anywhere. Thresholds and
 calibration are fitted on validation alone. The output folder then holds `predictions.parquet`, `report.html`,
-`report.md` with `figures/`, `scorecard.json` and the model card `README.md`, which the checkpoint gets as well.
+`report.md` with `figures/`, `scorecard.json` and the model card `README.md`, which the checkpoint gets as well if the
+scores are of its own test. All but the predictions tell no path, no image and no patient.
 """
 
 import argparse

@@ -88,12 +88,13 @@ def name_of(dataset, source):
 
 
 def names_of(datasets, sources):
-    """The names of several datasets, each its own."""
+    """The names of several datasets, each its own; none of them tells where a folder lies."""
     names = [name_of(dataset, source) for dataset, source in zip(datasets, sources, strict=True)]
+    folders = [public_name(source) for source in sources]
     return apart(
         [
-            name if names.count(name) == 1 else f"{name}, {public_name(source)}"
-            for name, source in zip(names, sources, strict=True)
+            name if names.count(name) == 1 or name == folder else f"{name}, {folder}"
+            for name, folder in zip(names, folders, strict=True)
         ]
     )
 
