@@ -37,6 +37,7 @@ from chestxray import (
 )
 from chestxray.averaging import Average
 from chestxray.checkpoints import Checkpoints
+from chestxray.places import public_settings
 from chestxray.publishing import hub
 from chestxray.scoring.anchors import is_official
 from chestxray.settings import differing, parse_settings, refuse_others, write_settings
@@ -155,7 +156,8 @@ def train(run, validations, optimizer, digests, output):
         accelerator.print(f"Going on from step {state['step']:,} of {steps:,}")
     order.begin = steps if out_of_patience(state, settings, order) else state["step"]
     loader = run.train.training_loader(order, run.workers, pin_memory=run.on_gpu)
-    accelerator.init_trackers("chestxray", {name: str(value) for name, value in asdict(settings).items()})
+    shown = public_settings(asdict(settings))  # a tracker may show them to others
+    accelerator.init_trackers("chestxray", {name: str(value) for name, value in shown.items()})
 
     run.model.train()
     watch, pending = training.Stopwatch(), None
@@ -290,7 +292,7 @@ def push(settings, accelerator, output):
     accelerator.wait_for_everyone()  # until the checkpoint is written
     score.main([str(output)])
     if accelerator.is_main_process:
-        print(f"Uploaded to {hub.push_model(output, settings.push_to_hub)}")
+        print(f"Uploaded to {hub.push_model(output, settings.push_to_hub, settings.public)}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import chestxray
-from chestxray import pixels
+from chestxray import pixels, sources
 from chestxray.publishing import archive, card, hub, pool, shards, subset
 
 
@@ -24,6 +24,7 @@ def main(argv=None):
     out = Path(arguments.out)
     with pool.workers(arguments.num_proc) as workers:
         # What there is, and who belongs to which split
+        sources.refuse_restricted(arguments.archive)
         builder = chestxray.NIHChestXray("full", data_dir=arguments.archive, allow_missing=arguments.allow_missing)
         source = archive.open_archive(builder, workers.map)
         splits, drawn = source.splits, None
@@ -49,11 +50,11 @@ def main(argv=None):
 
     # The card
     features = {config: shards.builder_of(config).info.features for config in {shard.columns for shard in planned}}
-    card.write(out, planned, features, source, splits, builder.info.description, drawn)
+    written = card.write(out, planned, features, source, splits, builder.info.description, drawn)
     print(f'{out} is complete: load_dataset("{out}")')
 
     if arguments.push:
-        hub.push(out, arguments.push)
+        hub.push(out, arguments.push, [*(shard.file for shard in planned), *written], arguments.public)
         print(f'load_dataset("{arguments.push}")')
 
 
@@ -79,8 +80,12 @@ def parse(argv):
     add("--seed", type=int, default=42, help="of that draw")
     add("--num-proc", type=int, default=pixels.processes(), help="processes; one per core by default")
     add("--push", metavar="REPO_ID", help="upload; the token comes from HF_TOKEN or `hf auth login`")
+    add("--public", action="store_true", help="let everybody see that repository where it is new; private by default")
     add("--dry-run", action="store_true", help="print what would go where, and write nothing")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.public and not arguments.push:
+        parser.error("--public says who sees the repository of --push: give --push as well")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@
 A checkpoint is a folder as finetune.py leaves it, scored on each dataset it was trained on; a predictions file stands
 for one anywhere. Thresholds and calibration are fitted on validation alone. The output folder then holds
 `predictions.parquet`, `report.html`, `report.md` with `figures/`, `scorecard.json` and the model card `README.md`,
-which the checkpoint gets as well. Each of several datasets has a folder of its own there.
+which the checkpoint gets as well if the scores are of its own test. Each of several datasets has a folder of its own
+there. All but the predictions tell no path, no image and no patient.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def main(argv=None):
     cards = [make_card(*files, settings) for files in scored]
     for card, (_, _, folder) in zip(cards, scored, strict=True):
         write_report(card, folder)
-    written = model_card.save(cards[0], output)
+    written = model_card.save(cards, output)
     for card, (_, _, folder) in zip(cards, scored, strict=True):
         show(card, folder, len(cards) > 1)
     print(f"Model card: {', '.join(map(str, written))}")

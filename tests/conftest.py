@@ -224,8 +224,8 @@ def recorder():
     """`recorder("someone/name")` starts a server that takes uploads to this repository; see `RecordedHub`."""
     servers = []
 
-    def start(repository, main=()):
-        servers.append(RecordedHub(repository, main))
+    def start(repository, main=(), refusal=None):
+        servers.append(RecordedHub(repository, main, refusal))
         return servers[-1]
 
     yield start

@@ -65,6 +65,7 @@ class ObservationBuilder(datasets.GeneratorBasedBuilder):
 
     BUILDER_CONFIG_CLASS = ObservationConfig
     DEFAULT_WRITER_BATCH_SIZE = 32  # full-size images of 2 MB (439 GB / 223,648 in CheXpert): 64 MB in memory
+    MAY_BE_PASSED_ON = False  # neither images nor rows: see LICENSE of each
     EXCUSED = ()  # what a row may lack without `allow_missing`
 
     def __init__(self, config_name=None, **kwargs):

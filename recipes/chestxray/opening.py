@@ -72,11 +72,13 @@ def with_validation(opened, settings, seen):
     return sources.with_validation(opened.splits, listed, settings.allow_missing)
 
 
-def borrow_validation(opened, settings, seen):
+def borrow_validation(opened, split, settings, seen):
     """A dataset without validation images, with those of a dataset that the model was trained on, if one is at hand.
 
-    settings, seen: of the checkpoint. Where none is at hand the dataset comes back with a note that says so.
+    Patients of `split`, which is to be scored, are left out. settings, seen: of the checkpoint. Where none is at hand
+    the dataset comes back as it is.
     """
+    patients = set(opened.keys(split).patients)
     reasons = []
     for source in settings.dataset:
         try:
@@ -84,8 +86,11 @@ def borrow_validation(opened, settings, seen):
         except (OSError, ValueError) as error:
             reasons.append(f"{source}: {error}")
             continue
-        if "validation" in home.splits and home.synthetic == opened.synthetic:
-            splits = DatasetDict({**opened.splits, "validation": home.splits["validation"]})
+        if "validation" not in home.splits or home.synthetic != opened.synthetic:
+            continue
+        others = [row for row, patient in enumerate(home.keys("validation").patients) if patient not in patients]
+        if others:
+            splits = DatasetDict({**opened.splits, "validation": home.splits["validation"].select(others)})
             return replace(opened, splits=splits, validation_source=home.name)
     for reason in reasons:
         print(f"No validation images from {reason}")

@@ -23,7 +23,7 @@ MACHINE = (
         "channels_last",
         "gradient_checkpointing",
     ),
-    *("cache", "num_proc", "workers", "checkpoint_steps", "trackers", "push_to_hub"),
+    *("cache", "num_proc", "workers", "checkpoint_steps", "trackers", "push_to_hub", "public"),
 )
 COUNTS = (
     "epochs",
@@ -136,6 +136,7 @@ class Settings:
         default_factory=list, metadata={"help": "tensorboard, wandb, trackio or another of Accelerate's, or all"}
     )
     push_to_hub: str | None = setting(None, "repository to which the finished checkpoint goes, with its model card")
+    public: bool = setting(False, "let everybody see that repository where it is new; private by default")
 
     def __post_init__(self):
         self.dataset = [
@@ -150,6 +151,8 @@ class Settings:
             raise ValueError(f"{len(self.dataset_weights)} dataset_weights for {len(self.dataset)} datasets")
         if self.validation_list and len(self.dataset) > 1:
             raise ValueError("a validation_list goes with one dataset")
+        if self.public and not self.push_to_hub:
+            raise ValueError("public says who sees the repository of push_to_hub: give --push-to-hub as well")
         if self.streaming and (len(self.dataset) > 1 or self.dataset_weights):
             raise ValueError("streaming goes with one dataset, without dataset_weights")
         for name, choices in CHOICES.items():

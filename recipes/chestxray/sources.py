@@ -1,6 +1,7 @@
 """From a name on the command line to a dataset with train, validation and test."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import chestxray
 from chestxray import labels
 from chestxray.chexpert import CheXpert, is_chexpert
 from chestxray.mimic import MIMICCXR, is_mimic
+from chestxray.places import apart, public_name
+from chestxray.publishing import parquet
 from chestxray.tar_subsets import TarSubset, is_tar_subset
 
 SPLITS = ("train", "validation", "test")
@@ -79,17 +82,21 @@ def frontal_rows(rows):
 
 
 def name_of(dataset, source):
-    """The description's words up to its first colon or semicolon; the source where there is no description."""
+    """The description's words up to its first colon or semicolon; without one the Hub id, or the folder's name."""
     description = next(iter(dataset.values())).info.description or ""
-    return description.replace(";", ":").partition(":")[0].strip() or source
+    return description.replace(";", ":").partition(":")[0].strip() or public_name(source)
 
 
 def names_of(datasets, sources):
-    """The names of several datasets, each its own."""
+    """The names of several datasets, each its own; none of them tells where a folder lies."""
     names = [name_of(dataset, source) for dataset, source in zip(datasets, sources, strict=True)]
-    return [
-        name if names.count(name) == 1 else f"{name}, {source}" for name, source in zip(names, sources, strict=True)
-    ]
+    folders = [public_name(source) for source in sources]
+    return apart(
+        [
+            name if names.count(name) == 1 or name == folder else f"{name}, {folder}"
+            for name, folder in zip(names, folders, strict=True)
+        ]
+    )
 
 
 def patient(image_file_path):
@@ -178,3 +185,34 @@ def is_synthetic(dataset, source):
     """Whether the images were drawn by chestxray.phantom: the builder says so, or a mark in the published folder."""
     description = next(iter(dataset.values())).info.description or ""
     return description.startswith("Synthetic") or (Path(source) / "SYNTHETIC.txt").is_file()
+
+
+def may_be_passed_on(source):
+    """Whether the owner of a dataset lets others pass on its images and its patients' rows; no where nobody knows.
+
+    A folder is told by what it holds: NIH's tables, tar shards of NIH's images, or the Parquet files of publish.py,
+    which takes nothing else. Of a Hub id, of other Parquet and of other folders nothing is known.
+    """
+    folder = Path(source)
+    try:
+        builder = builder_of(folder, allow_missing=True, labeler="chexpert")
+    except (ValueError, OSError):
+        return False
+    if builder is None:
+        files = list(folder.rglob("*.parquet")) if folder.is_dir() else []
+        return bool(files) and all(map(is_published, files))
+    if isinstance(builder, chestxray.NIHChestXray):  # which a folder that nobody knows gets as well
+        return any(True for _ in folder.rglob("Data_Entry_2017*.csv"))
+    return builder.MAY_BE_PASSED_ON
+
+
+def is_published(file):
+    """Whether a Parquet file carries the digest that publish.py writes into its shards."""
+    return bool(re.fullmatch("[0-9a-f]{64}", parquet.read_key(file) or ""))
+
+
+def refuse_restricted(source):
+    """Raise ValueError for a folder of a dataset whose owner forbids to pass it on."""
+    builder = builder_of(Path(source), allow_missing=True, labeler="chexpert")
+    if builder and not builder.MAY_BE_PASSED_ON:
+        raise ValueError(f"{source} holds {builder.NAME}, which may not be passed on: {builder.LICENSE}")

@@ -52,6 +52,7 @@ class TarSubset(datasets.GeneratorBasedBuilder):
     """
 
     VERSION = datasets.Version("1.0.0")
+    MAY_BE_PASSED_ON = True  # as NIH's release
     BUILDER_CONFIG_CLASS = chestxray.NIHChestXray.BUILDER_CONFIG_CLASS  # a folder that has changed is read anew
     DEFAULT_WRITER_BATCH_SIZE = 100
 

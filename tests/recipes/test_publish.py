@@ -23,9 +23,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from archives import write_archive
 from chestxray import pixels
 from chestxray.publishing import card, hub, parquet, shards, subset
 from conftest import NIH, ROOT
+from private_words import leaks
 
 PUBLISH = ROOT / "recipes" / "publish.py"
 CONFIGS = ("image-classification", "full", "object-detection", "metadata")
@@ -453,17 +455,67 @@ def test_push_puts_the_tables_on_main_and_the_script_on_its_own_revision(release
         "HF_TOKEN": "hf_secret",
         "HF_HOME": str(tmp_path / "home"),
     }
-    out.mkdir()
-    (out / hub.SCRIPT.name).write_text("a loading script, which would break a repository of its name")
+    # a loading script, which would break a repository of its name, and what else may lie about
+    strangers = (hub.SCRIPT.name, "notes.md", "full/notes.md", "predictions.parquet", "data/figures/mine.svg", "id_rsa")
+    for name in strangers:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("mine")
     command = [sys.executable, PUBLISH, folder, out, "--push", "someone/set"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    published = {path: (out / path).read_bytes() for path in digests(out) if path != hub.SCRIPT.name}
+    published = {path: (out / path).read_bytes() for path in digests(out) if path not in strangers}
     assert server.kept["main"] == {**published, ".gitattributes": b""}
     assert server.kept["script"]["set.py"] == hub.SCRIPT.read_bytes()
     asked = [token for path, token in server.seen if "someone/set" in path or "/repos/" in path]
     assert len(asked) > 5 and set(asked) == {"Bearer hf_secret"}
     assert "hf_secret" not in done.stdout + done.stderr
+    secrets = [re.escape(str(word).encode()) for word in ("hf_secret", tmp_path, Path.home() / "", Path.cwd())]
+    assert not leaks({**server.kept["main"], **server.kept["script"]}, secrets)
+    assert not leaks({path: b"".join(bodies) for path, bodies in server.sent.items()}, secrets)
+
+
+@pytest.mark.parametrize("form", ["parquet", "webdataset"])
+def test_no_byte_of_what_is_published_tells_a_place(release, tmp_path, form):
+    publish(release(), tmp_path / "out", "--format", form, "--sizes", 128)
+    files = {path: (tmp_path / "out" / path).read_bytes() for path in digests(tmp_path / "out")}
+    assert not leaks(files, [re.escape(str(place).encode()) for place in (tmp_path, Path.home() / "", Path.cwd())])
+
+
+def pushed(server, tmp_path, *words):
+    environment = {"HF_ENDPOINT": server.address, "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_secret"}
+    environment = {**os.environ, **environment, "HF_HOME": str(tmp_path / "home")}
+    command = [sys.executable, PUBLISH, *words, "--push", server.repository]
+    return subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+
+
+def test_a_new_repository_is_private_unless_asked_otherwise(release, recorder, tmp_path):
+    folder = release()
+    for flags, seen_by in (([], "private"), (["--public"], "public")):
+        server = recorder("someone/set")
+        done = pushed(server, tmp_path, folder, tmp_path / "out", *flags)
+        assert done.returncode == 0, done.stderr
+        (made,) = server.created
+        assert made.get("visibility", "private" if made.get("private") else "public") == seen_by
+    there = recorder("someone/set", {"README.md": b"old"})
+    assert pushed(there, tmp_path, folder, tmp_path / "out").returncode == 0
+    assert not [path for path, _ in there.seen if path.endswith("/settings")], "visibility is changed there"
+    with pytest.raises(SystemExit):
+        publish(folder, tmp_path / "out", "--public")
+
+
+def test_a_refusal_is_one_line_without_the_token(release, recorder, tmp_path):
+    done = pushed(recorder("someone/set", refusal=403), tmp_path, release(), tmp_path / "out")
+    assert "the Hub refuses someone/set (403): HF_TOKEN" in the_error(done)
+    assert "hf_secret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("layout, name", [("chexpert", "CheXpert"), ("mimic", "MIMIC-CXR-JPG")])
+def test_what_may_not_be_passed_on_is_refused_before_anything_is_written(recorder, tmp_path, layout, name):
+    folder = write_archive(layout, tmp_path / layout, 5)
+    server = recorder("someone/set")
+    done = pushed(server, tmp_path, folder, tmp_path / "out")
+    assert f"{layout} holds {name}, which may not be passed on: " in the_error(done)
+    assert not server.seen and not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_says_what_would_go_where_and_writes_nothing(release, tmp_path, capsys):

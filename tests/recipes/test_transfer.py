@@ -140,6 +140,12 @@ def test_all_means_are_over_the_same_findings_whatever_one_dataset_lacks(checkpo
         assert cells_of(numbers)["vit", dataset]["auroc"] == pytest.approx(mean)
 
 
+def test_no_place_of_this_machine_is_on_the_page(transferred, home, checkpoint):
+    for name in ("transfer.md", "transfer.json", "transfer.png"):
+        content = (transferred[1] / name).read_bytes()
+        assert not [place for place in (home, checkpoint) if str(place.parent).encode() in content], name
+
+
 # Runs
 
 

@@ -98,10 +98,15 @@ def write(out, shards, features, source, splits, description, drawn=None):
     Args:
         source: the Archive; splits: {split: names} as published; description: the builder's, one sentence.
         drawn: how the patients were drawn, {"patients": n, "seed": s}; None for the official split.
+
+    Returns:
+        The files written, as paths below `out`.
     """
+    written = ["README.md"]
     static, body = read(REPOSITORY / "README.md")
     if body and not drawn and not description.startswith("Synthetic") and len(source.places) == len(source.records):
         shutil.copytree(FIGURES, Path(out, "data", "figures"), dirs_exist_ok=True)
+        written += [f"data/figures/{figure.relative_to(FIGURES).as_posix()}" for figure in FIGURES.rglob("*.*")]
         body = elsewhere(body)
     else:
         if description.startswith("Synthetic"):
@@ -115,7 +120,9 @@ def write(out, shards, features, source, splits, description, drawn=None):
     matter = yaml.safe_dump(matter, sort_keys=False, allow_unicode=True, width=120)
     if description.startswith("Synthetic"):
         Path(out, MARK).write_text(f"{description}\n", encoding="utf-8")
+        written.append(MARK)
     Path(out, "README.md").write_text(f"---\n{matter}---\n\n{body}", encoding="utf-8")
+    return written
 
 
 def elsewhere(body):

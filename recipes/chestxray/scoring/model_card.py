@@ -1,4 +1,8 @@
-"""The model card of a checkpoint: the `model-index` that the Hub reads, and what a user must know before use."""
+"""The model card of a checkpoint: the `model-index` that the Hub reads, and what a user must know before use.
+
+A card is made of one scorecard, or of one for each dataset that the model was scored on. Nothing in it names a place on
+this machine, an image or a patient.
+"""
 
 import math
 from pathlib import Path
@@ -6,40 +10,48 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
+from chestxray.places import apart, is_hub_id, place, public_settings
 from chestxray.scoring import wording
 from chestxray.scoring.pages import Heading, Paragraph, Warnings, markdown
 from chestxray.scoring.scorecard import SYNTHETIC
 
 MARK = "<!-- written by recipes/score.py -->"
-PLACES = ("output_dir", "num_proc", "push_to_hub")  # settings that say nothing of the model
+NOT_OF_THE_MODEL = ("output_dir", "num_proc", "push_to_hub", "public")  # settings that say nothing of it
+CHOICES = ("views", "labeler", "equalize")  # of images and labels: a checkpoint's own scores are with those of training
 
 
-def model_card(card):
+def model_card(cards):
     """The README.md of a checkpoint, front matter included, as text."""
-    return f"---\n{front_matter(card).to_yaml()}\n---\n\n{MARK}\n\n{markdown(body(card))}"
+    return f"---\n{front_matter(cards).to_yaml()}\n---\n\n{MARK}\n\n{markdown(body(cards))}"
 
 
-def front_matter(card):
-    """`ModelCardData` with one result per finding and metric, and their mean."""
+def front_matter(cards):
+    """`ModelCardData` with one result per dataset, finding and metric, and their mean."""
     data = ModelCardData(
         language="en",
         library_name="transformers",
         pipeline_tag="image-classification",
-        tags=["medical", "radiology", "chest-x-ray", "multi-label"] + ["synthetic-data"] * is_synthetic(card),
-        model_name=name(card),
-        eval_results=results(card),
+        tags=["medical", "radiology", "chest-x-ray", "multi-label"]
+        + ["synthetic-data"] * any(map(is_synthetic, cards)),
+        model_name=name(cards),
+        eval_results=[
+            result
+            for card, source in zip(cards, apart([card.about.get("source", "unknown") for card in cards]), strict=True)
+            for result in results(card, source)
+        ],
     )
-    if base := base_model(card):
+    if base := base_model(cards):
         data.base_model = base
     return data
 
 
-def results(card):
+def results(card, source):
+    """A list of `EvalResult`; source: what to call the dataset for a program."""
     about = card.about
     where = {
         "task_type": "image-classification",
         "task_name": "Multi-label image classification",
-        "dataset_type": slug(about.get("source", "unknown")),
+        "dataset_type": source,
         "dataset_name": named(card),
         "dataset_split": about["split"],
     }
@@ -49,13 +61,20 @@ def results(card):
         EvalResult(
             **where,
             metric_type=kind,
-            metric_name=f"{words}, {'mean over findings' if finding == 'mean' else finding}",
+            metric_name=f"{words}, {'mean over findings' if finding == 'mean' else finding}{how(card)}",
             metric_value=round(float(row[key]), 4),
         )
         for key, (kind, words) in measures.items()
         for finding, row in card.findings.loc[order].iterrows()
         if not math.isnan(row[key])
     ]
+
+
+def how(card):
+    """What is out of the ordinary in a score: studies or patients instead of images, the mean of several views."""
+    level = "" if card.about["level"] == "image" else f", by {card.about['level']}"
+    views = sorted({model["tta"] for model in models(card)} - {"none"})
+    return level + "".join(f", averaged over views ({tta})" for tta in views)
 
 
 def named(card):
@@ -68,17 +87,11 @@ def named(card):
     return words
 
 
-def slug(source):
-    """A Hub id as it is; of a path its last part, for a card should not tell where files lay."""
-    return source if "/" in source and not Path(source).exists() and source.count("/") == 1 else Path(source).name
-
-
-def body(card):
-    about, split = card.about, card.about["split"]
-    findings = ", ".join(card.scored.findings).replace("_", " ")
-    page = [Heading(name(card), 1)]
-    page += [Warnings([SYNTHETIC])] if is_synthetic(card) else []
-    many = len(about.get("models", []))
+def body(cards):
+    findings = ", ".join(cards[0].scored.findings).replace("_", " ")
+    page = [Heading(name(cards), 1)]
+    page += [Warnings([SYNTHETIC])] if all(map(is_synthetic, cards)) else []
+    many = len(models(cards[0]))
     what = f"The mean probability of {many} multi-label classifiers" if many > 1 else "A multi-label classifier"
     page += [
         Paragraph(f"{what} of chest X-rays, with one output for each of: {findings}."),
@@ -86,41 +99,59 @@ def body(card):
         Paragraph(
             "```python\nfrom transformers import pipeline\n\n"
             f'classify = pipeline("image-classification", model="PATH_OR_HUB_ID", function_to_apply="sigmoid", '
-            f'top_k={len(card.scored.findings)})\nprint(classify("image.png"))\n```'
+            f'top_k={len(cards[0].scored.findings)})\nprint(classify("image.png"))\n```'
         ),
         Heading("Intended use"),
         Paragraph(
             "Research on automatic reading of frontal chest X-rays: comparison of methods, a starting point for "
             "further training. It is no medical device, and its output is no diagnosis."
         ),
-        Heading("Results"),
-        Paragraph(f"On {wording.dataset(card)}, split `{split}`. {wording.summary(card)} " + wording.how_found(card)),
-        wording.findings(card),
     ]
-    notes = [note for note in card.notes if note != SYNTHETIC]  # which stands on top
-    page += [Warnings(notes)] if notes else []
-    page += [Heading("Limits"), Paragraph(limits(card)), Heading("Data"), Paragraph(data(card))]
-    if settings := training(card):
+    datasets = apart([wording.dataset(card) for card in cards])
+    for card, dataset in zip(cards, datasets, strict=True):
+        page += results_on(card, dataset, any(not is_synthetic(other) for other in cards))
+    page += [Heading("Limits"), Paragraph(limits(cards, datasets))]
+    page += [
+        Heading("Data"),
+        *(Paragraph(data(card, dataset)) for card, dataset in zip(cards, datasets, strict=True)),
+    ]
+    if settings := training(cards):
         page += [Heading("Training"), Paragraph(f"With recipes/finetune.py:\n\n```yaml\n{settings}```")]
     return page
 
 
-def limits(card):
-    sentences = [
-        f"The model gives probabilities that are not calibrated{calibration_error(card)}.",
-        "Thresholds and predictive values depend on how common a finding is and do not carry over to other hospitals.",
-    ]
-    if "together" in card.shortcuts and not math.isnan(card.shortcuts.loc["mean", "together"]):
-        sentences.append(
-            "View, age and sex alone, without the image, score a mean AUROC of "
-            f"{wording.figure(card.shortcuts.loc['mean', 'together'])}; the model may use such shortcuts."
-        )
-    if not is_synthetic(card):
+def results_on(card, dataset, say_synthetic):
+    """The section of one dataset. say_synthetic: whether it does not stand on top, for all of them."""
+    notes = [note for note in card.notes if note != SYNTHETIC or say_synthetic]
+    summary = f"On {dataset}, split `{card.about['split']}`. {wording.summary(card)} {wording.how_found(card)}"
+    page = [Heading(f"Results on {dataset}"), Paragraph(summary), wording.findings(card)]
+    return page + ([Warnings(notes)] if notes else [])
+
+
+def limits(cards, datasets):
+    sentences = ["The model gives probabilities that are not calibrated."]
+    for card, dataset in zip(cards, datasets, strict=True):
+        sentences += measured_limits(card, dataset)
+    sentences.append(
+        "Thresholds and predictive values depend on how common a finding is and do not carry over to other hospitals."
+    )
+    if not all(map(is_synthetic, cards)):
         sentences.append(
             "Where labels were mined from reports by a program, as those of NIH ChestX-ray14 were, they hold errors, "
             "and a score says how well the model agrees with them, not with a radiologist."
         )
     return " ".join(sentences)
+
+
+def measured_limits(card, dataset):
+    if error := calibration_error(card):
+        yield f"On {dataset} {error}."
+    if "together" in card.shortcuts and not math.isnan(card.shortcuts.loc["mean", "together"]):
+        alone = wording.figure(card.shortcuts.loc["mean", "together"])
+        yield (
+            f"On {dataset}, view, age and sex alone, without the image, score a mean AUROC of {alone}; the model may "
+            "use such shortcuts."
+        )
 
 
 def calibration_error(card):
@@ -130,69 +161,116 @@ def calibration_error(card):
         return ""
     over = f" over the {n} of {len(card.scored.findings)} findings that could be calibrated"
     return (
-        f": mean ECE{over * (n < len(card.scored.findings))} {before:.3f}, after Platt scaling on "
+        f"the mean ECE{over * (n < len(card.scored.findings))} is {before:.3f}, after Platt scaling on "
         f"{wording.validation(card)} {after:.3f}"
     )
 
 
-def data(card):
+def data(card, dataset):
     about = card.about
-    words = f"Scored on {about.get('dataset', 'a dataset that the predictions do not name')}, split {about['split']}"
+    words = f"Scored on {dataset}, split {about['split']}"
     words += ", the official test list." if about["official"] else "."
     if "NIH ChestX-ray14" in about.get("dataset", "") and not about.get("synthetic"):
         words += (
             " The data come from the NIH Clinical Center, https://nihcc.app.box.com/v/ChestXray-NIHCC; cite Wang et "
             "al., ChestX-ray8, CVPR 2017."
         )
-    if not wording.n_with_threshold(card):
-        return words
-    return (
-        f"{words} Thresholds and calibration were fitted on patients of {wording.validation(card)}, who are not in the "
-        "scored split."
-    )
+    if wording.n_with_threshold(card):
+        words += (
+            f" Thresholds and calibration were fitted on patients of {wording.validation(card)}, who are not in the "
+        )
+        words += "scored split."
+    if not about.get("may_be_passed_on"):
+        words += (
+            f" {dataset} may not be passed on, as far as is known: nothing of a single image or patient is told here."
+        )
+    return words
 
 
 def is_synthetic(card):
     return bool(card.about.get("synthetic"))
 
 
-def name(card):
-    return " + ".join(Path(model["checkpoint"]).name for model in card.about.get("models", [])) or "model"
+# The checkpoint
 
 
-def settings_of(card):
-    """What finetune.py saved beside the one checkpoint; {} where there are several, or it is not at hand."""
-    models = card.about.get("models", [])
-    saved = Path(models[0]["checkpoint"]) / "settings.yaml" if len(models) == 1 else None
-    return yaml.safe_load(saved.read_text()) if saved is not None and saved.exists() else {}
+def models(card):
+    return card.about.get("models", [])
 
 
-def base_model(card):
+def name(cards):
+    return " + ".join(model["checkpoint"] for model in models(cards[0])) or "model"
+
+
+def checkpoint_of(cards):
+    """The folder of the one checkpoint that all cards are of; None where there are several, or it is not at hand."""
+    folders = {model["checkpoint"] for card in cards for model in card.scored.about.get("models", [])}
+    folder = Path(folders.pop()) if len(folders) == 1 else None
+    return folder if folder and folder.is_dir() else None
+
+
+def settings_of(folder):
+    """What finetune.py saved beside a checkpoint; {} where there is none."""
+    saved = folder / "settings.yaml" if folder else None
+    return yaml.safe_load(saved.read_text()) if saved and saved.exists() else {}
+
+
+def base_model(cards):
     """The Hub id that the checkpoint started from, or None."""
-    started = settings_of(card).get("model") or ""
-    return started if started.count("/") == 1 and not Path(started).exists() and started[-5:] != ".json" else None
+    started = settings_of(checkpoint_of(cards)).get("model") or ""
+    return started if is_hub_id(started) else None
 
 
-def training(card):
+def training(cards):
     """Those settings as YAML, without the places of one machine."""
-    settings = {name: value for name, value in settings_of(card).items() if name not in PLACES}
-    if settings:
-        settings |= {"model": slug(settings["model"]), "dataset": [slug(source) for source in settings["dataset"]]}
+    settings = public_settings(settings_of(checkpoint_of(cards)))
+    settings = {name: value for name, value in settings.items() if name not in NOT_OF_THE_MODEL}
     return yaml.safe_dump(settings, sort_keys=False) if settings else ""
 
 
-def save(card, output):
-    """Write the card to `output`, and into the checkpoint's folder unless a card lies there that is not ours.
+def is_own(cards, folder):
+    """Whether `cards` are a checkpoint's own scores.
+
+    That is: on `test` of all the datasets it was trained on and of no other, image by image, with the images, labels
+    and histograms of its training, and of the weights that lie there now. Averages over views are; the card says so.
+    """
+    settings = settings_of(folder)
+    made_by = [model for card in cards for model in models(card)]
+    return (
+        {place(card.scored.about.get("source", "")) for card in cards} == set(map(place, settings.get("dataset") or []))
+        and all((card.about["split"], card.about["level"]) == ("test", "image") for card in cards)
+        and all(model.get(key) == settings.get(key, model.get(key)) for model in made_by for key in CHOICES)
+        and {model.get("sha256") for model in made_by} == {digest(folder)}
+    )
+
+
+def digest(folder):
+    from chestxray.scoring import predicting  # PyTorch, which other cards do not need
+
+    return predicting.digest(folder)
+
+
+def save(cards, output):
+    """Write the card to `output`, and into the checkpoint's folder if these are its own scores, see `is_own`.
+
+    A card that lies there and is not ours stays, and so does a checkpoint's own where `output` is its folder and these
+    are other scores.
+
+    Args:
+        cards: Scorecards of one model, or of one ensemble: one for each dataset.
 
     Returns:
         The files written.
     """
-    text, models = model_card(card), card.about.get("models", [])
-    places = [output / "README.md"]
-    if len(models) == 1 and Path(models[0]["checkpoint"]).is_dir():
-        theirs = Path(models[0]["checkpoint"]) / "README.md"
-        if not theirs.exists() or MARK in theirs.read_text(encoding="utf-8"):
-            places.append(theirs)
-    for place in dict.fromkeys(place.resolve() for place in places):
-        place.write_text(text, encoding="utf-8")
-    return places
+    text, folder = model_card(cards), checkpoint_of(cards)
+    folders = [] if (output / "config.json").exists() else [output]
+    if folder and is_own(cards, folder):
+        folders.append(folder)
+    files = [folder / "README.md" for folder in folders if not is_by_hand(folder / "README.md")]
+    for file in files:
+        file.write_text(text, encoding="utf-8")
+    return files
+
+
+def is_by_hand(file):
+    return file.exists() and MARK not in file.read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from datasets import ClassLabel, DatasetDict
 from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
-from chestxray import augment, exposure, labels, models, opening, splits
+from chestxray import augment, exposure, labels, models, opening, sources, splits
 from chestxray.scoring import predictions
 from chestxray.scoring.views import side_to_shrink_to, views
 from chestxray.settings import Settings
@@ -92,7 +92,7 @@ def open_to_score(accelerator, source, split, models, flags, rivals=()):
         if fitting and split != "validation" and "validation" in opened.splits:
             opened = opening.leave_out_seen(opened, "validation", fitting, leave_out)
         if "validation" not in opened.splits:
-            opened = opening.borrow_validation(opened, settings, seen[0])
+            opened = opening.borrow_validation(opened, split, settings, seen[0])
     return opened
 
 
@@ -140,6 +140,7 @@ def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, 
             "dataset": opened.name,
             "source": opened.source,
             "synthetic": opened.synthetic,
+            "may_be_passed_on": sources.may_be_passed_on(opened.source),
             "validation_source": opened.validation_source,
             "notes": list(opened.notes),
             "digests": digests,

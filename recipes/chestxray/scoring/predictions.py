@@ -31,8 +31,9 @@ class Predictions:
         logits: (n, k) float64; where several models were averaged, the logit of their mean probability.
         targets: (n, k) float64 of 0, 1 and NaN for unknown.
         findings: k names.
-        about: `dataset` (its name), `source` (where it was read from), `synthetic`, and `models`, a list of dicts of
-            `checkpoint`, `sha256`, `tta`.
+        about: `dataset` (its name), `source` (where it was read from), `synthetic`, `may_be_passed_on`, and `models`,
+            a list of dicts of `checkpoint`, `sha256`, `tta`. Paths in it are this machine's and for nobody else; see
+            `places.public_about`.
     """
 
     rows: pd.DataFrame

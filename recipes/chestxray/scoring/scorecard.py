@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from chestxray.places import public_about, public_models
 from chestxray.scoring import anchors, calibration, predictions, shortcuts, subgroups, thresholds, validation
 from multilabel_auroc.multilabel_auroc import auroc_report, compare
 
@@ -21,8 +22,9 @@ class Scorecard:
     """Numbers of one model, or one ensemble, on one split. DataFrames have a row per finding unless said otherwise.
 
     Attributes:
-        about: of the predictions, and `split`, `level`, `rule`, `sensitivity`, `official`, `n_images`, `n_units`
-            (images, studies or patients), `n_patients`, `n_validation` (units as well).
+        about: of the predictions, as others may read it (the paths are in `scored.about`), and `split`, `level`,
+            `rule`, `sensitivity`, `official`, `n_images`, `n_units` (images, studies or patients), `n_patients`,
+            `n_validation` (units as well).
         findings: `positives`, `negatives`, `auroc`, `auroc_low`, `auroc_high`, `average_precision`; `sensitivity`,
             `specificity`, `ppv`, `npv` at the threshold; the last row is "mean", over the findings that have both
             classes, with the interval of the mean AUROC.
@@ -85,7 +87,7 @@ def make(table, split="test", level="image", rule="youden", sensitivity=0.9, riv
     parts = subgroups.score(scored, limits[rule])
     card = Scorecard(
         about={
-            **table.about,
+            **public_about(table.about),
             "split": split,
             "level": level,
             "rule": rule,
@@ -167,7 +169,7 @@ def against(rival, table, split, level):
     theirs = predictions.matched(rival.of(split), table.of(split), "the predictions to compare with", "ours")
     theirs = predictions.aggregate(theirs, level)
     result = compare(ours.logits, theirs.logits, ours.targets, ours.rows["patient"], label_names=ours.findings)
-    return {**result, "models": rival.about.get("models", [])}
+    return {**result, "models": public_models(rival.about.get("models", []))}
 
 
 def with_mean(table):

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from chestxray.drawing import style
 from chestxray.labels import canonical
+from chestxray.places import last_part, place, public_name
 from chestxray.scoring import predictions, scorecard
 from chestxray.scoring.pages import Heading, Paragraph, Warnings
 from chestxray.settings import Settings
@@ -136,10 +137,6 @@ def is_home(model, target):
     return place(target.source) in map(place, model.trained_on)
 
 
-def place(source):
-    return Path(source).resolve()
-
-
 def names(sources):
     """What to call folders or Hub ids: the last part of each path, and as many before it as tell them apart.
 
@@ -167,15 +164,16 @@ def as_json(result):
             "models": [
                 {
                     "name": model.name,
-                    "checkpoint": model.checkpoint,
-                    "trained_on": model.trained_on,
+                    "checkpoint": last_part(model.checkpoint),
+                    "trained_on": [public_name(source) for source in model.trained_on],
                     "trained_equalized": model.trained_equalized,
                     "equalized": model.settings.equalize,
                 }
                 for model in result.models
             ],
             "datasets": [
-                {**vars(target), **{key: result.about[target.name].get(key) for key in ("dataset", "synthetic")}}
+                {**vars(target), "source": public_name(target.source)}
+                | {key: result.about[target.name].get(key) for key in ("dataset", "synthetic")}
                 for target in result.targets
             ],
             "cells": [
@@ -284,7 +282,7 @@ def mean(result, model, target):
 
 def trained_on(model, result):
     known = {place(target.source): target.name for target in result.targets}
-    return " + ".join(known.get(place(source), Path(source).name) for source in model.trained_on) or "not stated"
+    return " + ".join(known.get(place(source), public_name(source)) for source in model.trained_on) or "not stated"
 
 
 def single_findings(result):
@@ -305,11 +303,11 @@ def made(result):
     for target in result.targets:
         counts = result.cells[result.models[0].name, target.name]
         size = f"{counts['n_images']:,} images of {counts['n_patients']:,} patients"
-        rows.append([f"dataset {target.name}", f"{result.about[target.name].get('dataset')}, {size}", target.source])
+        rows.append([f"dataset {target.name}", f"{result.about[target.name].get('dataset')}, {size}"])
     for model in result.models:
         digest = result.cells[model.name, result.targets[0].name]["sha256"]
-        rows.append([f"model {model.name}", f"SHA-256 of the weights {digest[:16]}", model.checkpoint])
-    return Table(["what", "which", "where"], rows)
+        rows.append([f"model {model.name}", f"SHA-256 of the weights {digest[:16]}"])
+    return Table(["what", "which"], rows)
 
 
 # Picture

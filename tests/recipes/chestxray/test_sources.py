@@ -5,6 +5,8 @@ import subprocess
 import pytest
 from datasets import Dataset, DatasetDict
 
+import publish
+from archives import write_archive
 from chestxray import NIHChestXray, sources
 from conftest import NIH, ROOT
 
@@ -82,3 +84,27 @@ def test_the_official_train_split_is_cut_in_the_same_place_for_ever(tmp_path):
     builder.download_and_prepare()
     cut = sources.with_validation(builder.as_dataset())
     assert cut.num_rows == {"train": 75903, "validation": 10621, "test": 25596}
+
+
+# What may be passed on
+
+
+def test_what_may_be_passed_on_is_known_of_every_dataset_and_of_others_not(tmp_path):
+    sample = ROOT / "data" / "sample"
+    for form in ("parquet", "webdataset"):
+        publish.main([str(sample), str(tmp_path / form), "--format", form, "--num-proc", "1"])
+        assert sources.may_be_passed_on(str(tmp_path / form)), form
+    assert sources.may_be_passed_on(str(sample))
+    for layout in ("chexpert", "mimic"):
+        assert not sources.may_be_passed_on(write_archive(layout, tmp_path / layout, 5)), layout
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "a.png").touch()
+    assert not sources.may_be_passed_on(tmp_path / "others")
+    Dataset.from_dict({"image_file_path": ["patient00001"]}).to_parquet(tmp_path / "others" / "train.parquet")
+    assert not sources.may_be_passed_on(tmp_path / "others")
+    assert not sources.may_be_passed_on("someone/chexpert")
+
+
+def test_datasets_of_one_name_are_told_apart_without_their_places(dataset):
+    folders = ["/home/jsmith/a/nih", "/home/jsmith/b/nih", "/home/jsmith/own"]
+    assert sources.names_of([dataset] * 3, folders) == ["nih", "nih (2)", "own"]

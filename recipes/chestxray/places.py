@@ -1,0 +1,90 @@
+"""What others read names no place on this machine: of a path they see the last part, of a Hub repository its id."""
+
+import os
+import re
+from pathlib import Path, PureWindowsPath
+
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+LOCAL_FILES = (".json", ".yaml", ".yml", ".txt", ".csv", ".parquet")  # no repository's id ends like this
+HUB_SETTINGS = ("model", "dataset", "push_to_hub")  # all that may name a repository of the Hub
+
+
+def place(source):
+    """What two spellings of one folder, or of one Hub id, have in common."""
+    return Path(source).resolve()
+
+
+def public_name(source):
+    """A Hub id as it is; of a path its last part.
+
+    >>> public_name("/home/someone/nih"), public_name("timm/resnet18.a1_in1k"), public_name("lists/val.txt")
+    ('nih', 'timm/resnet18.a1_in1k', 'val.txt')
+    """
+    return source if is_hub_id(source) else last_part(source)
+
+
+def is_hub_id(source):
+    return bool(HUB_ID.fullmatch(source)) and not source.endswith(LOCAL_FILES) and not Path(source).exists()
+
+
+def last_part(text):
+    """Of `.` and `~` the name of the folder they mean; a text without a slash is its own last part."""
+    if is_windows(text):
+        return PureWindowsPath(text).name
+    return os.path.basename(os.path.abspath(os.path.expanduser(text))) if text else text
+
+
+def is_windows(text):
+    return PureWindowsPath(text).is_absolute() and not text.startswith("/")
+
+
+def without_paths(value):
+    """A JSON value with every absolute path in it cut to its last part, however deep it lies."""
+    if isinstance(value, dict):
+        return {without_paths(name): without_paths(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(item) for item in value]
+    is_path = isinstance(value, str) and (value.startswith(("/", "~/")) or is_windows(value))
+    return last_part(value) if is_path else value
+
+
+def public_settings(values):
+    """A fine-tune's settings, a dict, as others may read them.
+
+    Of every string only the last part stays, and a Hub id only where a setting may be one. So a setting that is new, or
+    that somebody wrote by hand, tells nothing until `HUB_SETTINGS` names it.
+    """
+    return {name: shorten(value, public_name if name in HUB_SETTINGS else last_part) for name, value in values.items()}
+
+
+def shorten(value, name_of):
+    if isinstance(value, dict):
+        return {name: shorten(item, name_of) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [shorten(item, name_of) for item in value]
+    return name_of(value) if isinstance(value, str) else value
+
+
+def public_about(about):
+    """The `about` of `predictions.Predictions` as others may read it."""
+    public = without_paths(about)
+    if "source" in about:
+        public["source"] = public_name(about["source"])
+    if "models" in about:
+        public["models"] = public_models(about["models"])
+    return public
+
+
+def public_models(models):
+    """The same of the `models` in it, a list of dicts."""
+    return [without_paths(model) | {"checkpoint": last_part(model["checkpoint"])} for model in models]
+
+
+def apart(names):
+    """The same names, with a number after one that has come before.
+
+    >>> apart(["nih", "mimic", "nih"])
+    ['nih', 'mimic', 'nih (2)']
+    """
+    counts = [names[: number + 1].count(name) for number, name in enumerate(names)]
+    return [name if count == 1 else f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
