@@ -33,7 +33,7 @@ CHEXPERT_WORDS = [*NIH_WORDS, rb"patient\d{5}", rb"study\d", rb"view\d+_(frontal
 STRAY = {  # what else lies in somebody's folder of a run
     "mimic/predictions.parquet": None,
     "predictions.parquet": None,
-    "images.parquet": None,
+    "images (copy).parquet": None,
     "notes.md": "patient64541 looks odd",
     "id_rsa": "-----BEGIN OPENSSH PRIVATE KEY-----",
     ".env": f"HF_TOKEN={TOKEN}",

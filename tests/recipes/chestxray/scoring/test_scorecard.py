@@ -142,7 +142,7 @@ def test_the_page_without_validation_has_no_section_that_needs_it():
         assert needs in whole and needs not in without, needs
     assert "| nan" not in without
     assert all("–" not in row for row in wording.findings(scorecard.make(table.of("test"))).rows)
-    card = model_card.model_card(scorecard.make(table.of("test")))
+    card = model_card.model_card([scorecard.make(table.of("test"))])
     assert "Thresholds and calibration were fitted" not in card and "are not calibrated." in card
 
 
@@ -158,7 +158,7 @@ def test_too_few_positives_on_validation_give_no_threshold_and_no_calibration():
         card.findings.loc[["Nodule", "Hernia"], "sensitivity"].mean()
     )
     assert "over the 2 findings with a threshold" in page(card) and "over the 2 findings with a slope" in page(card)
-    assert "mean ECE over the 2 of 3 findings that could be calibrated" in model_card.limits(card)
+    assert "mean ECE over the 2 of 3 findings that could be calibrated" in model_card.limits([card], ["NIH"])
 
 
 def test_units_are_counted_and_not_images():
@@ -187,17 +187,17 @@ def test_a_sensitivity_that_so_few_positives_cannot_promise_is_said():
 
 
 def test_validation_of_another_dataset_is_named_and_its_patients_are_others():
-    table = make(source="/data/nih", validation_source="/data/chexpert")
+    table = make(source="/data/nih", validation_source="CheXpert")
     table.rows.loc[399, "patient"] = "00000007"  # a number that both datasets gave to somebody
     card = scorecard.make(table)
-    assert "Thresholds and calibration come from validation of /data/chexpert, not of the scored dataset." in card.notes
-    assert "Chosen on validation of /data/chexpert alone, on 200 images" in page(card)
+    assert "Thresholds and calibration come from validation of CheXpert, not of the scored dataset." in card.notes
+    assert "Chosen on validation of CheXpert alone, on 200 images" in page(card)
     same = scorecard.make(make(source="/data/nih", validation_source="/data/nih"))
     assert not any("/data/nih" in note for note in same.notes)
 
 
 def test_a_finding_that_validation_of_another_dataset_does_not_label_is_named():
-    table = make(source="/data/nih", validation_source="/data/chexpert")
+    table = make(source="/data/nih", validation_source="CheXpert")
     table.targets[(table.rows["split"] == "validation").to_numpy(), 0] = np.nan
     card = scorecard.make(table)
     assert "Mass: no threshold and no calibration, because validation has no labels for it." in card.notes
