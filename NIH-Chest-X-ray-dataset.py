@@ -13,9 +13,11 @@ archives are downloaded, from the Hub or, with `source="nih"`, from NIH's own li
 """
 
 import csv
+import filecmp
 import hashlib
 import os
 import re
+import stat
 import struct
 import tarfile
 import zipfile
@@ -53,8 +55,12 @@ BOX_FRAME = 1024  # pixels; every published image and box is in this frame
 
 METADATA_FILES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")  # the corrected release comes first
 BOX_FILE = "BBox_List_2017.csv"
-IMAGE_NAME = r"\d{8}_\d{3}\.png"  # patient and number; other PNGs may lie beside the archives
+IMAGE_NAME = re.compile(r"\d{8}_\d{3}\.png")  # patient and number; other PNGs may lie beside the archives
 LIST_FILES = {datasets.Split.TRAIN: "train_val_list.txt", datasets.Split.TEST: "test_list.txt"}
+TABLES = (*METADATA_FILES, BOX_FILE, *LIST_FILES.values())
+ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
+# What publish.py writes may lie in the archive's own folder
+PUBLISHED_TAR = re.compile(r"(?P<split>train|validation|test)-\d{5}-of-(?P<of>\d{5})\.tar")
 SYNTHETIC_MARK = "SYNTHETIC.txt"  # lies in archives made by chestxray.phantom
 SHARD_LENGTH = 100  # loose images or metadata rows in one of the shards that `num_proc` divides
 
@@ -82,21 +88,41 @@ CITATION = """\
 
 
 @dataclass
-class NIHChestXrayConfig(datasets.BuilderConfig):
+class FolderConfig(datasets.BuilderConfig):
+    """A config whose cache is known by what is read from `data_dir`, wherever the folder lies.
+
+    allow_missing: accept a folder that lacks images its tables name.
+    """
+
+    allow_missing: bool = False
+
+    def files_read(self):
+        """(paths of tables and marks, paths of images or archives) that the builder reads from `data_dir`."""
+        raise NotImplementedError
+
+    def create_config_id(self, config_kwargs, *args, **kwargs):
+        # `datasets` keys its cache by the folder's path. A folder that was moved, or is spelt otherwise, would be
+        # copied once more (46 GB), and one that has changed would be served as it was.
+        if self.data_dir:
+            contents = fingerprint(self.data_dir, *self.files_read())
+            config_kwargs = {**config_kwargs, "data_dir": None, "contents": contents}
+        return super().create_config_id(config_kwargs, *args, **kwargs)
+
+
+@dataclass
+class NIHChestXrayConfig(FolderConfig):
     """What to expose, and where from.
 
     allow_missing: accept an archive that holds fewer images than the official lists name.
     source: "hub" or "nih", the place to download from when there is no `data_dir`.
     """
 
-    allow_missing: bool = False
     source: str = "hub"
 
-    def create_config_id(self, config_kwargs, *args, **kwargs):
-        # `datasets` keys its cache by the folder's path; an archive that has grown since must not be served stale.
-        if self.data_dir:
-            config_kwargs = {**config_kwargs, "contents": fingerprint(self.data_dir)}
-        return super().create_config_id(config_kwargs, *args, **kwargs)
+    def files_read(self):
+        tables, loose, archives = find_release(self.data_dir)
+        images = [] if self.name == "metadata" else loose.values() or archives
+        return [*tables.values(), *synthetic_marks(self.data_dir)], images
 
 
 class NIHChestXray(datasets.GeneratorBasedBuilder):
@@ -121,6 +147,8 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
     DEFAULT_WRITER_BATCH_SIZE = 100  # about 40 MB of PNG in memory at a time
 
     def __init__(self, config_name=None, **kwargs):
+        if kwargs.get("data_dir"):
+            kwargs["data_dir"] = os.path.realpath(kwargs["data_dir"])
         # Neither a changed builder nor an older `datasets` may be served a cache that it cannot read.
         kwargs["hash"] = kwargs.get("hash") or f"{digest(__file__, 'sha256')}-{DATASETS_RELEASE}"
         super().__init__(config_name=config_name or self.DEFAULT_CONFIG_NAME, **kwargs)
@@ -208,7 +236,7 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
         path = f"images/{name}"
         example = {"image_file_path": path, "labels": row["labels"]}
         if data is not None:
-            example["image"] = {"path": path, "bytes": data}
+            example["image"] = image_of(path, data)
         if self.config.name == "object-detection":
             width, height = size
             scale = (width / BOX_FRAME, height / BOX_FRAME) * 2  # 1.0 in NIH's own images
@@ -232,16 +260,8 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
 
     def _local(self, dl_manager):
         """`data_dir` as (tables {name: path}, images: {name: path} of loose PNGs or [(name, archive)])."""
-        tables, loose, archives = {}, {}, []
-        for path in files_below(self.config.data_dir):
-            name = os.path.basename(path)
-            if name in (*METADATA_FILES, BOX_FILE, *LIST_FILES.values()):
-                tables.setdefault(name, path)
-            elif name.endswith((".tar.gz", ".tgz", ".tar", ".zip")):
-                archives.append((path, dl_manager.iter_archive(path)))
-            elif re.fullmatch(IMAGE_NAME, name) and loose.setdefault(name, path) != path:
-                raise ValueError(f"{name} lies twice in the archive: {loose[name]} and {path}. Remove one of them.")
-        return tables, loose or archives
+        tables, loose, archives = find_release(self.config.data_dir)
+        return tables, loose or [(path, dl_manager.iter_archive(path)) for path in archives]
 
     def _table(self, tables, names):
         """The first of `names` among `tables`, as (name, path)."""
@@ -316,34 +336,129 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
         try:
             yield from super()._prepare_split_single(*args, **kwargs)
         except datasets.builder.DatasetGenerationError as error:
-            # `datasets` says "An error occurred while generating the dataset"; its cause says what and where.
-            raise error.__cause__ or error  # noqa: B904
+            raise cause_of(error)  # noqa: B904
 
     def _is_synthetic(self):
-        return bool(self.config.data_dir) and os.path.isfile(os.path.join(self.config.data_dir, SYNTHETIC_MARK))
+        return bool(self.config.data_dir and synthetic_marks(self.config.data_dir))
+
+
+def cause_of(error):
+    """What a DatasetGenerationError was raised from, which says what and where.
+
+    An OSError becomes a ValueError: `datasets` would say "Cannot find data file", in three lines, of any other.
+    """
+    cause = error.__cause__ or error
+    return ValueError(str(cause)) if isinstance(cause, OSError) else cause
 
 
 # Reading the folder
 
 
 def files_below(folder):
-    """Every file below `folder` that is not hidden, shallow ones first, in the same order on every machine."""
+    """Every file below `folder` that is not hidden, shallow ones first, in the same order on every machine.
+
+    Links are followed. A folder that is reached a second time, as by a link to one above it, is left out.
+    """
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"data_dir is not a folder: {folder}")
-    found = []
-    for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        found += (os.path.join(root, name) for name in names if not name.startswith("."))
+    found, seen, folders = [], set(), [os.fspath(folder)]
+    for place in folders:  # more are found on the way
+        state = os.stat(place)
+        if (state.st_dev, state.st_ino) in seen:
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        files, inside = list_folder(place)
+        found += files
+        folders += sorted(inside)
     return sorted(found, key=lambda path: (path.count(os.sep), path))
 
 
-def fingerprint(folder):
-    """SHA-256 over every file's name, and over size and time of all but the images."""
-    state = hashlib.sha256()
+def list_folder(folder):
+    """(paths of files, paths of folders) in a folder, without the hidden ones."""
+    files, folders = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            # DirEntry.is_dir raises where a link leads to itself
+            if not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()):
+                files.append(entry.path)
+            elif not entry.name.startswith("__"):
+                folders.append(entry.path)
+    return files, folders
+
+
+def find_release(folder):
+    """What is read from a folder: (tables {name: path}, loose images {name: path}, paths of archives).
+
+    Of several tables of one name the one that lies least deep counts.
+    """
+    tables, loose, archives = {}, {}, []
     for path in files_below(folder):
-        stat = None if path.endswith(".png") else os.stat(path)
-        state.update(repr((path, stat and (stat.st_size, stat.st_mtime_ns))).encode())
+        name = os.path.basename(path)
+        if is_image(name):
+            if loose.setdefault(name, path) != path:
+                raise ValueError(f"{name} lies twice in the archive: {loose[name]} and {path}. Remove one of them.")
+        elif name in TABLES:
+            refuse_rival(tables.setdefault(name, path), path)
+        elif is_archive(name):
+            archives.append(path)
+    if METADATA_FILES[0] in tables:
+        tables.pop(METADATA_FILES[1], None)
+    return tables, loose, archives
+
+
+def is_release(folder):
+    """Whether a folder holds a table of NIH's and images or archives, whatever else lies there."""
+    names = {os.path.basename(path) for path in files_below(folder)}
+    return not names.isdisjoint(TABLES) and any(is_image(name) or is_archive(name) for name in names)
+
+
+def is_image(name):
+    return IMAGE_NAME.fullmatch(name) is not None
+
+
+def is_archive(name):
+    return name.endswith(ARCHIVE_ENDINGS) and not PUBLISHED_TAR.fullmatch(name)
+
+
+def refuse_rival(first, second):
+    """Raise ValueError where two tables of one name lie equally deep and differ."""
+    equally_deep = first.count(os.sep) == second.count(os.sep)
+    if first != second and equally_deep and not filecmp.cmp(first, second, shallow=False):
+        raise ValueError(f"{first} and {second} differ. Remove one of them.")
+
+
+def synthetic_marks(folder):
+    """[the path of the mark of a synthetic archive] where there is one."""
+    mark = os.path.join(folder, SYNTHETIC_MARK)
+    return [mark] if os.path.isfile(mark) else []
+
+
+def fingerprint(folder, tables, images):
+    """SHA-256 over the bytes of tables and over name, size and time of images or archives, wherever `folder` lies.
+
+    Raises OSError, naming it, where one of them is no file.
+    """
+    state = hashlib.sha256()
+    for path in images:
+        size, time = size_and_time(path)
+        state.update(f"{path.removeprefix(folder)} {size} {time}\n".encode())
+    for path in tables:
+        size_and_time(path)  # a fifo would be read for ever
+        state.update(f"{path.removeprefix(folder)} {digest(path, 'sha256')}\n".encode())
     return state.hexdigest()
+
+
+def size_and_time(path):
+    """(bytes, modification time in ns) of a file; OSError where it is a link to nothing, or a fifo for one."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be read: {error.strerror}. Restore it, or take it out of the folder.") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(f"{path} is no ordinary file. Take it out of the folder.")
+    return found.st_size, found.st_mtime_ns
 
 
 def digest(path, algorithm):
@@ -364,12 +479,15 @@ def warn_unless_published(name, path):
 
 
 def read_table(path):
-    """CSV rows as (line number, cells), the header first, blank lines left out."""
+    """CSV rows as (line number, cells), the header first, blank lines left out; ValueError where it is no CSV."""
     with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        for cells in reader:
-            if any(cells):
-                yield reader.line_num, cells
+        reader = csv.reader(file, strict=True)
+        try:
+            for cells in reader:
+                if any(cells):
+                    yield reader.line_num, cells
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is damaged after line {reader.line_num}: {error}. Fetch it again.") from error
 
 
 def read_metadata(name, path):
@@ -394,7 +512,7 @@ def read_metadata(name, path):
             raise ValueError(f"{name}, line {line}: {len(cells)} cells, the header has {len(header)}") from None
         if cell["image"] in rows:
             raise ValueError(f"{name}, line {line}: {cell['image']} comes a second time")
-        if not re.fullmatch(IMAGE_NAME, cell["image"]):
+        if not is_image(cell["image"]):
             raise ValueError(f"{name}, line {line}: image name {cell['image']!r}, expected like 00000798_022.png")
         try:
             rows[cell["image"]] = parse_row(cell)
@@ -427,13 +545,15 @@ def index(names, value, what):
 def read_boxes(path, rows):
     """{image name: [(number, (x, y, width, height), label)]}, pixels in the 1024 frame, numbered by table row.
 
+    The first box is number 1: pycocotools writes the id of a detection's match where 0 means that it has none
+    (cocoeval.py of 2.0.11, `evaluateImg`, `dtm[tind,dind] = gt[m]['id']`), so that it never counts a match with box 0.
     The header comes with and without trailing commas and its cell `Bbox [x,y,w,h]` holds some itself; only the
     first six cells of a row mean anything.
     """
     table = read_table(path)
     next(table, None)
     boxes = {}
-    for number, (line, cells) in enumerate(table):
+    for number, (line, cells) in enumerate(table, start=1):
         try:
             name, finding, *sides = (cell.strip() for cell in cells[:6])
             x, y, width, height = map(float, sides)
@@ -451,7 +571,10 @@ def read_lists(paths, rows):
     splits, seen = {}, {}
     for split, path in paths.items():
         with open(path, encoding="utf-8-sig") as file:
-            splits[split] = file.read().split()
+            try:
+                splits[split] = file.read().split()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path} is no list in UTF-8: {error}. Fetch it again.") from error
         for name in splits[split]:
             if name in seen:
                 raise ValueError(f"{name} comes twice in the lists: {seen[name]} and {LIST_FILES[split]}")
@@ -504,8 +627,18 @@ def read_archive(archive, wanted):
             last = path
             if os.path.basename(path) in wanted:
                 yield f"{source}/{path}", file.read()
+    except PermissionError:
+        raise
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise ValueError(f"{source} is damaged at or after {last}: {error}. Download it again.") from error
+
+
+def image_of(path, data):
+    """An image as `datasets` takes it; without the path where that leads to a file from the current folder.
+
+    `datasets` would keep the path alone then, and read whatever lies there later on.
+    """
+    return {"path": None if os.path.isfile(path) else path, "bytes": data}
 
 
 def png_size(data, path):

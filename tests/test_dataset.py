@@ -1,5 +1,6 @@
 """What `NIH-Chest-X-ray-dataset.py` promises about the archive it reads."""
 
+import errno
 import hashlib
 import http.server
 import importlib.util
@@ -17,6 +18,7 @@ from functools import partial
 
 import datasets
 import pytest
+from PIL import Image
 
 from conftest import BOXES, HEADERS, LAYOUTS, NAMES, NIH, ROOT, TEST_PATIENTS
 
@@ -108,7 +110,43 @@ def test_object_detection_has_the_form_hugging_face_code_expects(build, release)
     x, y, width, height = row["objects"]["bbox"][0]  # boxes are drawn at 1024 pixels, this image has 32
     assert (x * 32, y * 32) == pytest.approx((225.0847, 547.0192), abs=1e-2)
     assert row["objects"]["area"] == [pytest.approx(width * height)]
-    assert [row["objects"]["id"] for row in dataset["test"]] == [[0], [1]]
+    assert [row["objects"]["id"] for row in dataset["test"]] == [[1], [2]]
+
+
+def average_precision(rows, detect):
+    """COCO's mAP of `detect(row)`, a list of (box, category), on the rows of `object-detection`."""
+    coco, cocoeval = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
+    images, truth, found = [], [], []
+    for row in rows.remove_columns("image"):
+        image = {"image_id": row["image_id"], "iscrowd": 0}
+        images.append({"id": row["image_id"], "width": row["width"], "height": row["height"]})
+        columns = (row["objects"][name] for name in ("id", "bbox", "area", "category"))
+        for number, box, area, label in zip(*columns, strict=True):
+            truth.append({**image, "id": number, "bbox": box, "area": area, "category_id": label})
+        for box, label in detect(row):
+            area = box[2] * box[3]
+            found.append({**image, "id": len(found) + 1, "bbox": box, "area": area, "category_id": label, "score": 1.0})
+    sides = []
+    for annotations in (truth, found):
+        sides.append(coco.COCO())
+        categories = [{"id": number, "name": name} for number, name in enumerate(LABELS)]
+        sides[-1].dataset = {"images": images, "annotations": annotations, "categories": categories}
+        sides[-1].createIndex()
+    scores = cocoeval.COCOeval(*sides, "bbox")
+    scores.evaluate()
+    scores.accumulate()
+    scores.summarize()
+    return scores.stats[0]
+
+
+def true_boxes(row):
+    return list(zip(row["objects"]["bbox"], row["objects"]["category"], strict=True))
+
+
+def test_pycocotools_gives_a_perfect_detector_1_and_an_empty_one_0(build, release):
+    rows = build("object-detection", release())["test"]
+    assert average_precision(rows, true_boxes) == pytest.approx(1.0, abs=1e-9)
+    assert average_precision(rows, lambda row: []) == 0.0
 
 
 # Where it reads from
@@ -160,6 +198,198 @@ def test_an_archive_that_grew_is_not_served_from_the_old_cache(build, release):
     assert len(build("full", folder, allow_missing=True)["train"]) == 4
     (folder.parent / NAMES[0]).rename(hidden)
     assert len(build("full", folder, allow_missing=True)["train"]) == 5
+
+
+# The cache is that of what is read
+
+
+def png(level):
+    data = io.BytesIO()
+    Image.new("L", (32, 32), level).save(data, "PNG")
+    return data.getvalue()
+
+
+@pytest.fixture
+def cache_of(builder, tmp_path):
+    """`cache_of(folder)` is the folder that the builder would write to."""
+    return lambda folder, config="full", **options: (
+        builder(config, data_dir=str(folder), cache_dir=str(tmp_path / "cache"), **options).cache_dir
+    )
+
+
+def test_an_image_that_was_replaced_in_place_is_not_served_from_the_old_cache(build, release):
+    folder = release()
+    image = folder / "images" / NAMES[0]
+    build("full", folder)
+    image.write_bytes(png(level=7))
+    assert raw(build("full", folder)["train"])[f"images/{NAMES[0]}"] == image.read_bytes()
+
+
+@pytest.mark.parametrize("config", ["image-classification", "full", "object-detection"])
+@pytest.mark.parametrize("layout, file", [("flat", f"images/{NAMES[0]}"), ("box", "images_001.tar.gz")])
+def test_a_new_date_or_size_of_an_image_or_archive_makes_a_new_cache(cache_of, release, config, layout, file):
+    folder = release(layout)
+    path, before = folder / file, cache_of(folder, config)
+    os.utime(path, ns=(0, 10**18))
+    dated = cache_of(folder, config)
+    path.write_bytes(path.read_bytes() + b" ")
+    os.utime(path, ns=(0, 10**18))
+    assert len({before, dated, cache_of(folder, config)}) == 3
+
+
+@pytest.mark.parametrize("table", ["Data_Entry_2017_v2020.csv", "BBox_List_2017.csv", "test_list.txt"])
+def test_another_table_of_the_same_size_and_date_makes_a_new_cache(cache_of, release, table):
+    folder = release()
+    path, before = folder / table, cache_of(folder)
+    state, data = path.stat(), path.read_bytes()
+    path.write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert cache_of(folder) != before
+    path.write_bytes(data)
+    assert cache_of(folder) == before
+
+
+@pytest.mark.parametrize("layout", ["flat", "box", "hub"])
+def test_what_is_not_read_makes_no_new_cache(cache_of, release, layout):
+    folder = release(layout)
+    before = cache_of(folder)
+    (folder / "note.txt").write_text("seen")
+    (folder / "nothing.txt").symlink_to(folder / "nowhere")
+    (folder / "runs" / "first").mkdir(parents=True)
+    (folder / "runs" / "first" / "predictions.parquet").write_bytes(b"PAR1")
+    (folder / "published" / "full").mkdir(parents=True)
+    (folder / "published" / "full" / "train-00000-of-00001.tar").write_bytes(b"no archive of NIH's")
+    (folder / "Data_Entry_2017.csv").write_text("the older release, which the corrected one replaces")
+    assert cache_of(folder) == before
+
+
+def test_the_metadata_without_images_has_a_cache_of_their_own(cache_of, release):
+    folder = release()
+    before = cache_of(folder, "metadata")
+    shutil.rmtree(folder / "images")
+    assert cache_of(folder, "metadata") == before
+
+
+def test_the_mark_of_a_synthetic_archive_counts(builder, build, release):
+    folder = release()
+    assert build("metadata", folder)["test"].info.description.startswith("NIH")
+    (folder / "SYNTHETIC.txt").write_text("drawn")
+    assert build("metadata", folder)["test"].info.description.startswith("Synthetic")
+
+
+def test_a_folder_that_is_spelt_otherwise_or_moved_has_the_same_cache(cache_of, release, monkeypatch):
+    folder = release()
+    before = cache_of(folder)
+    (folder.parent / "link").symlink_to(folder)
+    monkeypatch.chdir(folder)
+    for spelling in (f"{folder}/", folder / "..", folder.parent / "link", ".", "../link/", "./images/.."):
+        spelling = f"{spelling}/{folder.name}" if spelling == folder / ".." else spelling
+        assert cache_of(spelling) == before, spelling
+    monkeypatch.chdir(folder.parent)
+    folder.rename(folder.parent / "moved")
+    assert cache_of("moved") == before
+
+
+def test_read_from_inside_its_folder_it_keeps_the_images_themselves(builder, release, tmp_path, monkeypatch):
+    folder = release()
+    monkeypatch.chdir(folder)
+    made = builder("full", data_dir=".", cache_dir=str(tmp_path / "cache"))
+    made.download_and_prepare()
+    monkeypatch.chdir(tmp_path)
+    train = made.as_dataset()["train"]
+    assert all(data == (folder / path).read_bytes() for path, data in raw(train).items())
+    assert train[0]["image"].size == (32, 32)
+
+
+# What may lie in the folder
+
+
+def test_a_link_to_a_folder_above_or_to_itself_changes_nothing(build, release):
+    folder = release()
+    (folder / "images" / "above").symlink_to(folder)
+    (folder / "itself").symlink_to(folder / "itself")
+    (folder / "again").symlink_to(folder / "images")
+    assert build("full", folder).num_rows == {"train": 5, "test": 3}
+
+
+def test_images_behind_a_link_are_read(build, release):
+    folder = release()
+    (folder / "images").rename(folder.parent / "elsewhere")
+    (folder / "pictures").symlink_to(folder.parent / "elsewhere")
+    assert build("full", folder).num_rows == {"train": 5, "test": 3}
+
+
+def lost_link(path):
+    path.symlink_to(path.parent / "nowhere")
+
+
+def own_link(path):
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("file", [f"images/{NAMES[0]}", "Data_Entry_2017_v2020.csv", "test_list.txt"])
+@pytest.mark.parametrize(
+    "put, message", [(lost_link, "No such file"), (own_link, "symbolic links"), (os.mkfifo, "is no ordinary file")]
+)
+def test_what_is_to_be_read_and_is_no_file_is_named(builder, release, tmp_path, file, put, message):
+    folder = release()
+    (folder / file).unlink()
+    put(folder / file)
+    with pytest.raises(OSError, match=f"{re.escape(str(folder / file))} .*{message}.*out of the folder"):
+        builder("full", data_dir=str(folder), cache_dir=str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("layout, file", [("flat", f"images/{NAMES[0]}"), ("box", "images_001.tar.gz")])
+def test_a_file_that_this_user_may_not_read_is_named(build, release, layout, file):
+    folder = release(layout)
+    path = folder / file
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user, root perhaps, may read every file")
+    with pytest.raises(ValueError, match=f"^.*Permission denied: .*{path.name}'$"):
+        build("full", folder)
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
+def test_what_the_disk_says_of_an_image_comes_in_one_line(build, release, monkeypatch, builder, num_proc):
+    def refuse(paths, wanted):
+        raise PermissionError(errno.EACCES, "Permission denied", paths[0])
+        yield
+
+    monkeypatch.setattr(sys.modules[builder.__module__], "read_files", refuse)
+    with pytest.raises(ValueError, match=r"^.*Permission denied: .*\.png'$"):
+        build("full", release(), num_proc)
+
+
+def test_a_folder_with_an_images_or_a_tables_name_is_none(build, release):
+    folder = release()
+    for name in (NAMES[0], "Data_Entry_2017_v2020.csv"):
+        (path,) = folder.rglob(name)
+        path.unlink()
+        path.mkdir()
+        with pytest.raises((ValueError, FileNotFoundError), match=name):
+            build("full", folder)
+
+
+def test_of_two_tables_with_one_name_the_upper_counts_and_neighbours_have_to_agree(build, release):
+    folder = release()
+    for copy in ("old/older/oldest", "one", "two"):
+        (folder / copy).mkdir(parents=True)
+    shutil.copy(folder / "test_list.txt", folder / "one")
+    shutil.move(folder / "test_list.txt", folder / "two")
+    (folder / "old" / "older" / "oldest" / "test_list.txt").write_text(NAMES[0])
+    assert build("full", folder).num_rows == {"train": 5, "test": 3}
+    edit(folder, "two/test_list.txt", "00013118_008.png", "")
+    with pytest.raises(ValueError, match="one/test_list.txt and .*two/test_list.txt differ. Remove one of them"):
+        build("full", folder)
+
+
+def test_lists_may_come_from_windows(build, release):
+    folder = release()
+    for name in ("train_val_list.txt", "test_list.txt"):
+        names = (folder / name).read_text().split()
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + "".join(f"{name}\r\n" for name in names).encode())
+    assert build("metadata", folder).num_rows == {"train": 5, "test": 3}
 
 
 DOWNLOAD = """
@@ -256,6 +486,24 @@ def test_a_wrong_table_is_named_with_its_row_and_value(build, release, file, old
         build("full", folder)
 
 
+@pytest.mark.parametrize("table", ["Data_Entry_2017_v2020.csv", "BBox_List_2017.csv", "test_list.txt"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.encode("utf-16"),
+        lambda text: text.replace("_", "\xe9", 1).encode("latin1"),
+        lambda text: text.replace("00013118_009.png", "00013118\0_009.png", 1).encode(),
+        lambda text: text.replace("00013118_009.png", '"00013118_009.png', 1).encode(),
+    ],
+    ids=["utf-16", "latin1", "nul", "quote"],
+)
+def test_a_table_that_is_no_text_is_named(build, release, table, damage):
+    path = release() / table
+    path.write_bytes(damage(path.read_text()))
+    with pytest.raises(ValueError, match=table):
+        build("full", path.parent)
+
+
 @pytest.mark.parametrize(
     "gone, message",
     [
@@ -331,6 +579,16 @@ def test_an_image_in_two_archives_is_named(build, release, num_proc):
 
 
 @pytest.mark.parametrize("num_proc", [None, 2])
+def test_an_image_that_comes_twice_in_one_archive_is_named(build, release, num_proc):
+    folder = release("hub")
+    with zipfile.ZipFile(folder / "data" / "images" / "images_001.zip", "a") as archive:
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr(f"images/{NAMES[0]}", png(level=7))
+    with pytest.raises(ValueError, match=f"{NAMES[0]} comes twice"):
+        build("full", folder, num_proc)
+
+
+@pytest.mark.parametrize("num_proc", [None, 2])
 @pytest.mark.parametrize(
     "damage, where",
     [
@@ -400,6 +658,22 @@ def test_label_counts_equal_the_published_card(build):
     }
     assert counts == json.loads((ROOT / "tests" / "published_counts.json").read_text())
     assert not set(dataset["train"]["patient_id"]) & set(dataset["test"]["patient_id"])
+
+
+@needs_nih
+def test_pycocotools_gives_a_perfect_detector_1_on_all_boxes_of_the_release(build, tmp_path):
+    folder, blank = tmp_path / "boxes", io.BytesIO()
+    (folder / "images").mkdir(parents=True)
+    for table in (*NIH.glob("*.csv"), *NIH.glob("*.txt")):
+        shutil.copyfile(table, folder / table.name)
+    Image.new("L", (1024, 1024)).save(blank, "PNG")  # a detection is scored without a look at the image
+    for name in {line.split(",")[0] for line in (NIH / "BBox_List_2017.csv").read_text().split("\n")[1:] if line}:
+        (folder / "images" / name).write_bytes(blank.getvalue())
+    rows = build("object-detection", folder)["test"]
+    objects = [row["objects"] for row in rows.remove_columns("image")]
+    assert sorted(number for row in objects for number in row["id"]) == list(range(1, 985))
+    assert average_precision(rows, true_boxes) == pytest.approx(1.0, abs=1e-9)
+    assert average_precision(rows, lambda row: []) == 0.0
 
 
 @needs_nih

@@ -10,6 +10,7 @@ batches of the full download, side by side. Files: https://stanfordaimi.azureweb
 
 import os
 import re
+from dataclasses import dataclass
 from functools import cached_property
 
 import datasets
@@ -45,6 +46,17 @@ PATH = re.compile(
 )
 
 
+@dataclass
+class CheXpertConfig(nih.FolderConfig):
+    """allow_missing: skip, and count in one warning, rows without an image."""
+
+    def files_read(self):
+        places = [place for found in find_folders(self.data_dir).values() for place in found]
+        files = [file for place in places for file in nih.files_below(place)]
+        tables = [*find_tables(self.data_dir).values(), *nih.synthetic_marks(self.data_dir)]
+        return tables, [file for file in files if is_view(os.path.basename(file))]
+
+
 class CheXpert(ObservationBuilder):
     """`CheXpert(data_dir=DIR, allow_missing=False)`: the splits that DIR has tables for; see `ObservationBuilder`.
 
@@ -62,6 +74,7 @@ class CheXpert(ObservationBuilder):
             unless `allow_missing`. The message names file and line.
     """
 
+    BUILDER_CONFIG_CLASS = CheXpertConfig
     NAME = "CheXpert"
     VIEWS = VIEWS
     DESCRIPTION = (
@@ -118,12 +131,7 @@ class CheXpert(ObservationBuilder):
 
     @cached_property
     def _folders(self):
-        """{first part of `image_file_path`: folders on this disk that it stands for}"""
-        roots = find_roots(self.config.data_dir)
-        places = {
-            word: [os.path.join(root, name) for root in roots for name in names] for word, names in FOLDERS.items()
-        }
-        return {word: [folder for folder in found if os.path.isdir(folder)] for word, found in places.items()}
+        return find_folders(self.config.data_dir)
 
     def _file(self, image_file_path):
         word, _, rest = image_file_path.partition("/")
@@ -164,6 +172,13 @@ def find_roots(folder):
         raise ValueError(f"{folder} holds {' and '.join(releases)}: give the path of one of them")
     batches = [name for name in inside if name.startswith("CheXpert-v1.0 batch")]
     return [str(folder), *(os.path.join(folder, name) for name in releases + batches)]
+
+
+def find_folders(folder):
+    """{first part of `image_file_path`: folders on this disk that it stands for}"""
+    roots = find_roots(folder)
+    places = {word: [os.path.join(root, name) for root in roots for name in names] for word, names in FOLDERS.items()}
+    return {word: [place for place in found if os.path.isdir(place)] for word, found in places.items()}
 
 
 def find_tables(folder):

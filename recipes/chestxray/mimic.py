@@ -16,7 +16,6 @@ import datasets
 
 from chestxray.observation_archives import (
     ObservationBuilder,
-    ObservationConfig,
     Row,
     at_line,
     nih,
@@ -47,7 +46,7 @@ DICOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 
 
 @dataclass
-class MIMICCXRConfig(ObservationConfig):
+class MIMICCXRConfig(nih.FolderConfig):
     """labeler: whose labels; allow_missing: skip, and count in one warning, rows without an image or labels."""
 
     labeler: str = "chexpert"
@@ -56,6 +55,17 @@ class MIMICCXRConfig(ObservationConfig):
         super().__post_init__()
         if self.labeler not in LABELERS:
             raise ValueError(f"labeler is {self.labeler!r}; known are {', '.join(LABELERS)}")
+
+    @property
+    def labelers(self):
+        """The tables of labels that are read."""
+        return ("chexpert", "negbio") if self.labeler == "both" else (self.labeler,)
+
+    def files_read(self):
+        tables = [find_table(self.data_dir, which) for which in ("split", "metadata", *self.labelers)]
+        files = os.path.join(self.data_dir, "files")
+        images = [file for file in nih.files_below(files) if file.endswith(".jpg")] if os.path.isdir(files) else []
+        return [*filter(None, tables), *nih.synthetic_marks(self.data_dir)], images
 
 
 class MIMICCXR(ObservationBuilder):
@@ -126,8 +136,7 @@ class MIMICCXR(ObservationBuilder):
         if row.states is None and row.study_id in UNLABELLED:
             return self.NO_REPORT
         if row.states is None:
-            tables = ("chexpert", "negbio") if self.config.labeler == "both" else (self.config.labeler,)
-            return f"is of a study without labels in {' or '.join(TABLES[table] for table in tables)}"
+            return f"is of a study without labels in {' or '.join(TABLES[table] for table in self.config.labelers)}"
         return None if self._file(row.image_file_path) else f"is not in {self.config.data_dir}"
 
     def _file(self, image_file_path):
@@ -151,9 +160,8 @@ class MIMICCXR(ObservationBuilder):
         return {study: compare(first[study], second[study]) for study in first if study in second}
 
     def _table(self, which):
-        for path in (os.path.join(self.config.data_dir, TABLES[which] + ending) for ending in (".gz", "")):
-            if os.path.isfile(path):
-                return path
+        if path := find_table(self.config.data_dir, which):
+            return path
         since = "2.1.0" if which == "radiologist" else "2.0.0"
         raise FileNotFoundError(
             f"Neither {TABLES[which]}.gz nor {TABLES[which]} is in {self.config.data_dir}. It is part of {self.NAME} "
@@ -165,6 +173,12 @@ def is_mimic(folder):
     """Whether a folder holds MIMIC-CXR-JPG's tables, by their names."""
     names = os.listdir(folder) if os.path.isdir(folder) else ()
     return any(name.removesuffix(".gz") in TABLES.values() for name in names)
+
+
+def find_table(folder, which):
+    """The path of a table, gzipped or not; None where there is none."""
+    paths = (os.path.join(folder, TABLES[which] + ending) for ending in (".gz", ""))
+    return next(filter(os.path.isfile, paths), None)
 
 
 def read_split(cells):

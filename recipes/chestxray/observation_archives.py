@@ -13,7 +13,6 @@ import os
 import re
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import datasets
@@ -40,19 +39,6 @@ class Row(NamedTuple):
     states: bytes
 
 
-@dataclass
-class ObservationConfig(datasets.BuilderConfig):
-    """allow_missing: skip, and count in one warning, rows without an image or labels."""
-
-    allow_missing: bool = False
-
-    def create_config_id(self, config_kwargs, *args, **kwargs):
-        # `datasets` keys its cache by the folder's path; a table or an image that has changed since must not be stale.
-        if self.data_dir:
-            config_kwargs = {**config_kwargs, "contents": nih.fingerprint(self.data_dir)}
-        return super().create_config_id(config_kwargs, *args, **kwargs)
-
-
 class ObservationBuilder(datasets.GeneratorBasedBuilder):
     """An archive whose tables give each image a state per observation; the columns are
 
@@ -60,10 +46,10 @@ class ObservationBuilder(datasets.GeneratorBasedBuilder):
     `patient_age` (years), `patient_sex` and `view_position` (None where the archive does not say), and one
     ClassLabel of `observations.STATES` for each of `OBSERVATIONS`.
 
-    A subclass says what it is (`NAME`, `VIEWS` and the texts), gives `_rows` and finds files in `_file`.
+    A subclass says what it is (`NAME`, `VIEWS` and the texts), gives `_rows` and finds files in `_file`. Its config is
+    a `FolderConfig`, whose `allow_missing` skips, and counts in one warning, rows without an image or labels.
     """
 
-    BUILDER_CONFIG_CLASS = ObservationConfig
     DEFAULT_WRITER_BATCH_SIZE = 32  # full-size images of 2 MB (439 GB / 223,648 in CheXpert): 64 MB in memory
     MAY_BE_PASSED_ON = False  # neither images nor rows: see LICENSE of each
     EXCUSED = ()  # what a row may lack without `allow_missing`
@@ -71,6 +57,7 @@ class ObservationBuilder(datasets.GeneratorBasedBuilder):
     def __init__(self, config_name=None, **kwargs):
         if not kwargs.get("data_dir"):
             raise ValueError(f"{self.NAME} may not be handed on: get it from {self.HOMEPAGE} and give data_dir=DIR")
+        kwargs["data_dir"] = os.path.realpath(kwargs["data_dir"])
         # Neither a changed builder nor an older `datasets` may be served a cache that it cannot read.
         kwargs["hash"] = kwargs.get("hash") or f"{digest_code(type(self))}-{nih.DATASETS_RELEASE}"
         super().__init__(config_name=config_name, **kwargs)
@@ -133,17 +120,16 @@ class ObservationBuilder(datasets.GeneratorBasedBuilder):
                 name, data = row.image_file_path, read_jpeg(self._file(row.image_file_path))
                 columns = row._asdict()
                 states = dict(zip(OBSERVATIONS, columns.pop("states"), strict=True))
-                yield name, {**columns, "image": {"path": name, "bytes": data}, **states}
+                yield name, {**columns, "image": nih.image_of(name, data), **states}
 
     def _prepare_split_single(self, *args, **kwargs):
         try:
             yield from super()._prepare_split_single(*args, **kwargs)
         except datasets.builder.DatasetGenerationError as error:
-            # `datasets` says "An error occurred while generating the dataset"; its cause says what and where.
-            raise error.__cause__ or error  # noqa: B904
+            raise nih.cause_of(error)  # noqa: B904
 
     def _is_synthetic(self):
-        return os.path.isfile(os.path.join(self.config.data_dir, nih.SYNTHETIC_MARK))
+        return bool(nih.synthetic_marks(self.config.data_dir))
 
     @abc.abstractmethod
     def _rows(self):

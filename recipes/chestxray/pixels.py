@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from datasets import Features, Value
 from datasets.fingerprint import Hasher
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
+DEPTHS = (8, 10, 12, 14, 16)  # bits of a pixel as detectors and DICOM files have them (DICOM PS3.3, Bits Stored)
 ROW = 256  # bytes of a row besides its pixels, more than the paths and numbers of any archive here
 
 
@@ -39,7 +40,8 @@ def shrink(dataset, size, equalize=False, num_proc=None):
 
 def fingerprint(dataset, size, equalize):
     """What the cache knows the shrunk dataset by."""
-    return Hasher.hash((dataset._fingerprint, size, equalize, inspect.getsource(shrink_image)))
+    code = [inspect.getsource(function) for function in (shrink_image, to_grey, integers_to_grey, floats_to_grey)]
+    return Hasher.hash((dataset._fingerprint, size, equalize, DEPTHS, code))
 
 
 def make_room(datasets, size, equalize, tell=print):
@@ -71,18 +73,56 @@ def lacking(dataset, size, equalize):
 
 
 def shrink_example(example, size, equalize):
-    return {"pixels": shrink_image(example["image"], size, equalize).tobytes()}
+    try:
+        return {"pixels": shrink_image(example["image"], size, equalize).tobytes()}
+    except ValueError as error:
+        raise ValueError(f"{example.get('image_file_path', 'an image')}: {error}") from error
 
 
 def shrink_image(image, size, equalize=False):
     """A PIL image of any mode as size × size uint8 grey, antialiased (bicubic), proportions not kept.
 
+    Colour becomes grey by Pillow's `convert("L")`, which leaves alpha out. Of more than 8 bits see
+    `integers_to_grey`, of floats `floats_to_grey`; Pillow itself, and so a `pipeline` that is given such a file, cuts
+    both off at 255. Raises ValueError where an image's values fit neither.
+
     equalize: by OpenCV's equalizeHist, which MIMIC-CXR-JPG was made with.
     """
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
-        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-    grey = np.asarray(image.convert("L").resize((size, size), Image.Resampling.BICUBIC))
+    grey = np.asarray(to_grey(image).resize((size, size), Image.Resampling.BICUBIC))
     return cv2.equalizeHist(grey) if equalize else grey
+
+
+def to_grey(image):
+    """A PIL image of any mode as one of mode L, the right way up."""
+    if image.getexif().get(ExifTags.Base.Orientation):  # `datasets` and `pipeline` obey it as well
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        return floats_to_grey(np.asarray(image))
+    if image.mode.startswith("I"):  # I, I;16, I;16B and so on
+        return integers_to_grey(np.asarray(image))
+    return image.convert("L")
+
+
+def integers_to_grey(values):
+    """The upper 8 bits of as many as the image has: the least of DEPTHS that its largest value fits in.
+
+    A file with 16 bits a pixel mostly says nowhere how many of them its detector gave. A depth that is too small would
+    need an image that uses less than half (of 16 bits: a quarter) of its range. A scale by the largest value itself
+    would change the brightness of every image; a step of depths leaves all images of one detector alike.
+    """
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= 1 << DEPTHS[-1]:
+        raise ValueError(f"its pixels are {low} to {high}, and only 0 to 65535 can be read: convert it to 8 bits first")
+    depth = next(depth for depth in DEPTHS if high < 1 << depth)
+    return Image.fromarray((values >> (depth - 8)).astype(np.uint8))
+
+
+def floats_to_grey(values):
+    """Floats of 0 to 1, or of 0 to 255, rounded; which of the two, the largest value says."""
+    low, high = float(values.min()), float(values.max())
+    if not 0 <= low <= high <= 255 or 1 < high < 2:  # NaN as well, and what only just leaves 0 to 1
+        raise ValueError(f"its pixels are {low:g} to {high:g}, neither 0 to 1 nor 0 to 255: convert it to 8 bits first")
+    return Image.fromarray(np.rint(values * (255 if high <= 1 else 1)).astype(np.uint8))
 
 
 def processes():

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from chestxray.places import apart, public_name
 from chestxray.publishing import parquet
 from chestxray.tar_subsets import TarSubset, is_tar_subset
 
+nih = import_module("NIH-Chest-X-ray-dataset")
 SPLITS = ("train", "validation", "test")
+SHARD = re.compile(r"(train|valid|val|dev|test)")  # how the name of a Hub repository's Parquet file begins
 FRONTAL = ("PA", "AP", "FRONTAL", "AP AXIAL", "PA LLD", "PA RLD", "AP LLD", "AP RLD")  # LLD: lying on the left side
 
 
@@ -53,7 +56,8 @@ def load(source, allow_missing=False, num_proc=None, labeler="chexpert"):
 def builder_of(folder, allow_missing, labeler):
     """The builder of what a folder holds, None for Parquet and for what is no folder.
 
-    A folder that none of them knows is NIH's builder's, which says what it lacks.
+    What our own scripts write may lie in the folder as well: its own tables say what it is, not any Parquet or tar
+    somewhere below. A folder that none of them knows is NIH's builder's, which says what it lacks.
     """
     if not folder.is_dir():
         return None
@@ -61,11 +65,32 @@ def builder_of(folder, allow_missing, labeler):
         return CheXpert(data_dir=str(folder), allow_missing=allow_missing)
     if is_mimic(folder):
         return MIMICCXR(data_dir=str(folder), labeler=labeler, allow_missing=allow_missing)
-    if any(folder.rglob("*.parquet")):
+    if is_parquet(folder):
         return None
-    if is_tar_subset(folder):
+    if is_tar_subset(folder) and not nih.is_release(folder):
         return TarSubset(data_dir=str(folder), allow_missing=allow_missing)
     return chestxray.NIHChestXray("full", data_dir=str(folder), allow_missing=allow_missing)
+
+
+def is_parquet(folder):
+    """Whether a folder is to be read as Parquet, as a Hub repository is.
+
+    Shards named after a split, at its top or one folder below, make it one. Beside NIH's own tables and images they do
+    so only where `configs` in README.md name what to load; any other Parquet only where no table or shard is known.
+    """
+    if any(SHARD.match(path.name) for path in (*folder.glob("*.parquet"), *folder.glob("*/*.parquet"))):
+        return has_configs(folder / "README.md") or not nih.is_release(folder)
+    names = [Path(path).name for path in nih.files_below(folder)]
+    if any(name in nih.TABLES for name in names) or is_tar_subset(folder):
+        return False
+    return any(name.endswith(".parquet") for name in names)
+
+
+def has_configs(card):
+    """Whether the front matter of a dataset card says which files to load."""
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    matter = text.partition("\n---")[0]
+    return matter.startswith("---\n") and re.search(r"^configs:", matter, re.MULTILINE) is not None
 
 
 def frontal(dataset):

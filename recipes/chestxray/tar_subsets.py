@@ -8,6 +8,7 @@ MichaelNoya/nih-chest-xray-webdataset-subset (GitHub, commit 286bb06) holds `dat
 import json
 import os
 import re
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -20,7 +21,7 @@ nih = import_module("NIH-Chest-X-ray-dataset")
 logger = datasets.logging.get_logger(__name__)
 
 NOYA = re.compile(r"ChestXray14_(?P<split>train|val|test)_\d+\.tar")
-OURS = re.compile(r"(?P<split>train|validation|test)-\d{5}-of-(?P<of>\d{5})\.tar")
+OURS = nih.PUBLISHED_TAR
 NO_FINDING = nih.LABELS.index("No Finding")
 NOYA_LINK = "https://github.com/MichaelNoya/nih-chest-xray-webdataset-subset"
 COLUMNS = ("image_file_path", "image", "labels", "patient_id")
@@ -29,7 +30,18 @@ MORE_COLUMNS = ("patient_age", "patient_sex", "view_position")  # in our JSON, n
 
 def is_tar_subset(folder):
     """Whether a folder holds tar shards of either kind, at any depth."""
-    return any(NOYA.fullmatch(path.name) or OURS.fullmatch(path.name) for path in Path(folder).rglob("*.tar"))
+    return any(is_shard(Path(path)) for path in nih.files_below(folder))
+
+
+@dataclass
+class TarSubsetConfig(nih.FolderConfig):
+    """allow_missing: go without the images or shards that are not there, and say in a warning how many."""
+
+    def files_read(self):
+        shards = find_shards(self.data_dir)
+        splits = sorted({split_of(path) for path in shards if is_noya(path)})
+        tables = [find_table(self.data_dir, f"{split}_labels.csv") for split in splits]
+        return [*tables, *find_marks(shards)], [str(path) for path in shards]
 
 
 class TarSubset(datasets.GeneratorBasedBuilder):
@@ -53,11 +65,14 @@ class TarSubset(datasets.GeneratorBasedBuilder):
 
     VERSION = datasets.Version("1.0.0")
     MAY_BE_PASSED_ON = True  # as NIH's release
-    BUILDER_CONFIG_CLASS = chestxray.NIHChestXray.BUILDER_CONFIG_CLASS  # a folder that has changed is read anew
+    BUILDER_CONFIG_CLASS = TarSubsetConfig
     DEFAULT_WRITER_BATCH_SIZE = 100
 
     def __init__(self, *args, **kwargs):
-        kwargs["hash"] = kwargs.get("hash") or nih.digest(__file__, "sha256")  # so is one read by an older builder
+        if kwargs.get("data_dir"):
+            kwargs["data_dir"] = os.path.realpath(kwargs["data_dir"])
+        # Neither a changed builder nor an older `datasets` may be served a cache that it cannot read.
+        kwargs["hash"] = kwargs.get("hash") or f"{nih.digest(__file__, 'sha256')}-{nih.DATASETS_RELEASE}"
         super().__init__(*args, **kwargs)
 
     def _info(self):
@@ -65,7 +80,7 @@ class TarSubset(datasets.GeneratorBasedBuilder):
         shards = find_shards(self.config.data_dir)
         names = COLUMNS if is_noya(shards[0]) else COLUMNS + MORE_COLUMNS
         description = "NIH ChestX-ray14, or a part of it, in tar shards."
-        if any((folder / nih.SYNTHETIC_MARK).is_file() for folder in shards[0].parents[:2]):
+        if find_marks(shards):
             description = "Synthetic archive in tar shards; says nothing of radiographs."
         return datasets.DatasetInfo(
             description=description,
@@ -121,15 +136,14 @@ class TarSubset(datasets.GeneratorBasedBuilder):
                 nih.png_size(data, image.name)
                 path = f"images/{name}"
                 row = read_description(description) if description else {"labels": rows[name]}
-                row |= {"image_file_path": path, "image": {"path": path, "bytes": data}, "patient_id": int(name[:8])}
+                row |= {"image_file_path": path, "image": nih.image_of(path, data), "patient_id": int(name[:8])}
                 yield name, row
 
     def _prepare_split_single(self, *args, **kwargs):
         try:
             yield from super()._prepare_split_single(*args, **kwargs)
         except datasets.builder.DatasetGenerationError as error:
-            # `datasets` says "An error occurred while generating the dataset"; its cause says what and where.
-            raise error.__cause__ or error  # noqa: B904
+            raise nih.cause_of(error)  # noqa: B904
 
 
 # The folder
@@ -138,7 +152,7 @@ class TarSubset(datasets.GeneratorBasedBuilder):
 def find_shards(folder):
     """The tars of one set of images, in order."""
     found = [Path(path) for path in nih.files_below(folder or "")]
-    shards = [path for path in found if is_noya(path) or OURS.fullmatch(path.name)]
+    shards = [path for path in found if is_shard(path)]
     if not shards:
         raise FileNotFoundError(
             f"{folder} holds no tar shards like ChestXray14_train_000.tar or train-00000-of-00001.tar."
@@ -147,6 +161,15 @@ def find_shards(folder):
     if len(sets) > 1:
         raise ValueError(f"{folder} holds the same images several times; choose one of {', '.join(sorted(sets))}")
     return shards
+
+
+def find_marks(shards):
+    """The mark of a synthetic archive beside the shards or above them."""
+    return [mark for folder in shards[0].parents[:2] for mark in nih.synthetic_marks(folder)]
+
+
+def is_shard(path):
+    return is_noya(path) or OURS.fullmatch(path.name) is not None
 
 
 def is_noya(path):
@@ -172,7 +195,7 @@ def name_of(place):
 
 
 def is_image(place):
-    return re.fullmatch(nih.IMAGE_NAME, name_of(place)) is not None
+    return nih.is_image(name_of(place))
 
 
 def refuse_twice(places):

@@ -126,6 +126,8 @@ def rows(shard, tick):
             tick(1 if place else 0)
 
     for _, example in builder_of(shard.columns)._generate_examples([(read, shard.images)], shard.records):
+        if "image" in example:
+            example["image"]["path"] = example["image_file_path"]  # from whatever folder it is published
         if shard.size:
             example["image"]["bytes"] = shrink(example["image"], shard.size)
         yield example

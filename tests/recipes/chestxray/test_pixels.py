@@ -52,6 +52,93 @@ def test_the_few_colour_files_come_out_as_their_grey_twins():
     assert np.array_equal(pixels.shrink_image(grey.convert("RGBA"), 16), pixels.shrink_image(grey, 16))
 
 
+# Whatever the mode
+
+
+MODES = ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I", "I;16", "I;16B", "F"]
+
+
+def in_mode(levels, mode):
+    """An image of 8-bit levels in a mode, made without what is tested."""
+    if mode in ("I;16", "I;16B"):
+        data = levels.astype("<u2" if mode == "I;16" else ">u2").tobytes()
+        return Pillow.frombytes(mode, levels.shape[::-1], data)
+    if mode in ("I", "F"):
+        return Pillow.fromarray(levels.astype(np.int32 if mode == "I" else np.float32))
+    image = Pillow.fromarray(levels)
+    return image.convert("P").convert("PA") if mode == "PA" else image.convert(mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_of_pillow_gives_the_same_grey(mode):
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 16, axis=1)
+    if mode == "1":
+        levels = (levels // 128 * 255).astype(np.uint8)
+    image = in_mode(levels, mode)
+    assert image.mode == mode
+    given, wanted = pixels.shrink_image(image, 16), pixels.shrink_image(Pillow.fromarray(levels), 16)
+    assert given.dtype == np.uint8 and np.abs(given.astype(int) - wanted).max() <= 1
+
+
+def test_what_is_transparent_keeps_its_grey():
+    (grey,) = radiographs(1)
+    clear = grey.convert("LA")
+    clear.putalpha(0)
+    assert np.array_equal(pixels.shrink_image(clear, 16), pixels.shrink_image(grey, 16))
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16", "I;16B"])
+@pytest.mark.parametrize("depth", [8, 10, 12, 14, 16])
+def test_of_more_than_8_bits_the_upper_8_count_and_all_images_of_a_depth_are_alike(mode, depth):
+    ramp = np.repeat(np.linspace(0, 2**depth - 1, 64).astype(np.uint16)[:, None], 64, axis=1)
+    bright, dimmer = (pixels.shrink_image(in_mode(part, mode), 64).astype(int) for part in (ramp, ramp // 4 * 3))
+    assert np.array_equal(bright, ramp.astype(int) >> depth - 8)
+    assert np.array_equal(dimmer, (ramp // 4 * 3).astype(int) >> depth - 8), "not brighter for its smaller maximum"
+
+
+def test_floats_are_0_to_1_or_0_to_255():
+    levels = np.asarray(radiographs(1)[0])
+    wanted = pixels.shrink_image(Pillow.fromarray(levels), 16)
+    for floats in (levels.astype(np.float32), levels.astype(np.float32) / 255):
+        assert np.array_equal(pixels.shrink_image(Pillow.fromarray(floats), 16), wanted)
+
+
+@pytest.mark.parametrize(
+    "value, kind, message",
+    [
+        (70000, np.int32, "its pixels are 5 to 70000, and only 0 to 65535"),
+        (-1, np.int32, "its pixels are -1 to 5, and only 0 to 65535"),
+        (300.0, np.float32, "its pixels are 5 to 300, neither 0 to 1 nor 0 to 255"),
+        (-0.5, np.float32, "its pixels are -0.5 to 5, neither"),
+        (1.01, np.float32, "its pixels are 0 to 1.01, neither"),
+        (np.nan, np.float32, "its pixels are nan to nan, neither"),
+    ],
+)
+def test_values_of_no_known_scale_are_refused(value, kind, message):
+    levels = np.full((8, 8), 0 if value == 1.01 else 5, kind)
+    levels[3, 3] = value
+    with pytest.raises(ValueError, match=message):
+        pixels.shrink_image(Pillow.fromarray(levels), 8)
+
+
+def test_the_cache_names_the_image_that_it_refuses():
+    levels = np.full((8, 8), 70000, np.int32)
+    rows = dataset([Pillow.fromarray(np.zeros((8, 8), np.uint8)), Pillow.fromarray(levels)], [[0]] * 2)
+    with pytest.raises(ValueError, match="images/00000001_000.png: its pixels are 70000 to 70000"):
+        pixels.shrink(rows, 8)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_an_orientation_in_the_file_is_obeyed_whoever_opened_it(orientation, tmp_path):
+    (image,), exif = radiographs(1), Pillow.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "turned.png", exif=exif)
+    opened, decoded = Pillow.open(tmp_path / "turned.png"), dataset([str(tmp_path / "turned.png")], [[0]])[0]["image"]
+    upright = image.rotate({1: 0, 3: 180, 6: 270}[orientation], expand=True)
+    for given in (opened, decoded):
+        assert np.array_equal(pixels.shrink_image(given, 16), pixels.shrink_image(upright, 16))
+
+
 def on_disk(tmp_path):
     dataset(radiographs(20), [[0]] * 20).save_to_disk(tmp_path / "rows")
     return load_from_disk(tmp_path / "rows")

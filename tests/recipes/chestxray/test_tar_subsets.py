@@ -1,6 +1,7 @@
 """Tar shards give the rows of the archive they were made from, and nothing in them is ever unpickled."""
 
 import csv
+import os
 import pickle
 import subprocess
 import sys
@@ -153,6 +154,26 @@ def test_a_subset_that_has_changed_is_not_served_from_the_cache(noya, tmp_path):
         lambda lines: [lines[0], *(f"{line[:16]}{',1' * 14}" for line in lines[1:])],
     )
     assert load(noya, tmp_path / "cache")["test"]["labels"][:] == [list(range(1, 15))] * 4 != before
+
+
+def test_the_cache_is_that_of_what_is_read(noya, tmp_path, monkeypatch):
+    def cache_of(folder):
+        return TarSubset(data_dir=str(folder), cache_dir=str(tmp_path / "cache")).cache_dir
+
+    before = cache_of(noya)
+    (noya / "note.txt").write_text("seen")
+    (noya / "above").symlink_to(noya)
+    (tmp_path / "link").symlink_to(noya)
+    monkeypatch.chdir(tmp_path)
+    assert {cache_of(folder) for folder in (noya, f"{noya}/", "noya", "./link")} == {before}
+    os.utime(noya / SHARD, ns=(0, 10**18))
+    assert cache_of(noya) != before
+
+
+def test_read_from_inside_the_archive_it_keeps_the_images_themselves(noya, archive, original, tmp_path, monkeypatch):
+    monkeypatch.chdir(archive)  # where images/NAME.png is a file
+    rows = plain(load(noya, tmp_path / "cache")["train"])
+    assert {path: row["image"] for path, row in rows.items()} == {path: original[path]["image"] for path in rows}
 
 
 def without_table(folder):
