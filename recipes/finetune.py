@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 import score
 from chestxray import batches, labels, models, optimisation, pixels, report, sources, splits, streaming, training
 from chestxray.averaging import Average
-from chestxray.checkpoints import Checkpoints
+from chestxray.checkpoints import Checkpoints, whole_weights
 from chestxray.publishing import hub
 from chestxray.scoring.anchors import is_official
 from chestxray.settings import differing, parse_settings, refuse_others, write_settings
@@ -251,7 +251,7 @@ def evaluate(run, split):
 
 def save(run, results, scores, output):
     """Write everything beside `output`, then move it in, `all_results.json`, the sign of a finished run, last."""
-    weights = run.accelerator.get_state_dict(run.model)
+    weights = whole_weights(run.model)
     if not run.accelerator.is_main_process:
         return
     beside = output.with_name(f"{output.name}.writing")
@@ -260,7 +260,7 @@ def save(run, results, scores, output):
     model = run.accelerator.unwrap_model(run.model, keep_torch_compile=False)
     if run.settings.classes > 1:
         model, weights = models.folded(model.config, weights, run.findings)
-    model.save_pretrained(beside, state_dict=weights)
+    models.write(model, weights, beside)
     run.processor.save_pretrained(beside)
     write_settings(run.settings, beside)
     report.write_epochs(scores, beside / "epochs.csv")

@@ -11,7 +11,6 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from datasets import ClassLabel, DatasetDict
 from tqdm.auto import tqdm
-from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 from chestxray import augment, labels, models, pixels, sources, splits
 from chestxray.scoring import predictions
@@ -47,7 +46,7 @@ def predict(checkpoint, source, split, path, settings, tta="none", batch_size=64
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],
     )
     num_proc = settings.num_proc or pixels.processes()
-    model, processor, findings = load(checkpoint)
+    model, processor, findings = models.load_classifier(checkpoint)
     with accelerator.main_process_first():
         dataset = sources.load(source, settings.allow_missing, num_proc, settings.labeler)
         dataset = sources.frontal(dataset) if settings.views == "frontal" else dataset
@@ -86,15 +85,6 @@ def leave():
     """End what several processes did together; predictions cannot be made afterwards."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def load(checkpoint):
-    """(model, processor, findings) of a folder. Raises ValueError where the processor is not of finetune.py's kind."""
-    model = AutoModelForImageClassification.from_pretrained(checkpoint).eval()
-    processor = AutoImageProcessor.from_pretrained(checkpoint)
-    if not (getattr(processor, "size", None) or {}).get("height"):
-        raise ValueError(f"{checkpoint}/preprocessor_config.json names no height, as finetune.py's does")
-    return model, processor, [model.config.id2label[number] for number in range(model.config.num_labels)]
 
 
 def digest(checkpoint):
