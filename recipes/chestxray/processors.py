@@ -1,5 +1,7 @@
 """The image processor that is saved with a model and shows it radiographs as training did."""
 
+import json
+
 from PIL import Image
 from transformers import AutoImageProcessor, CLIPImageProcessor
 
@@ -81,15 +83,15 @@ def sides(processor):
 
 
 def describe_to_timm(config, processor):
-    """Write into a timm model's configuration what the processor does, in timm's words.
+    """Write what the processor does into a timm model's configuration, in its own words and in timm's.
 
-    `timm.create_model("local-dir:FOLDER")` reads it. So does transformers, which takes a `pretrained_cfg` for the
-    only description there is; the processor's class beside it leads to preprocessor_config.json again
-    (AutoImageProcessor.from_pretrained of transformers 4.57.1 and 5.23).
+    timm's are for `timm.create_model("local-dir:FOLDER")`. Where there is a `pretrained_cfg`, transformers reads the
+    processor from config.json as well: 4.57.1 all of it, 5.23 its class (AutoImageProcessor.from_pretrained).
     """
     whole, side = sides(processor)
+    for name, value in json.loads(processor.to_json_string()).items():
+        setattr(config, name, value)
     there = getattr(config, "pretrained_cfg", None) or {}
-    config.image_processor_type = "CLIPImageProcessor"
     config.pretrained_cfg = {name: value for name, value in there.items() if name not in OF_TIMM_TESTS} | {
         "input_size": [3, side, side],
         "crop_pct": side / whole,

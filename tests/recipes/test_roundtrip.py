@@ -52,12 +52,16 @@ def of_timm(folder, architecture, **options):
 
 
 KINDS = {  # how the Hub has it, flags, and (side of the whole image, side that the model sees)
-    "vit": (lambda to, tiny: of_transformers(to, tiny("vit"), ViTImageProcessor(size=SQUARE)), [], (32, 32)),
+    "vit": (
+        lambda to, tiny: of_transformers(to, tiny("vit"), ViTImageProcessor(size=SQUARE)),
+        ["--gradient-checkpointing"],
+        (32, 32),
+    ),
     "convnext": (
         lambda to, tiny: of_transformers(
             to, tiny("convnext"), ConvNextImageProcessor(size={"shortest_edge": 40}, image_std=[0.2] * 3)
         ),
-        [],
+        ["--channels-last"],
         (40, 40),
     ),
     "deit": (

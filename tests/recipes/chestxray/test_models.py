@@ -58,6 +58,19 @@ def test_weights_that_are_not_the_models_are_refused(checkpoint, changed, messag
         models.load_classifier(checkpoint)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_are_single_precision_whatever_the_file_holds(checkpoint, dtype, tmp_path):
+    AutoModelForImageClassification.from_pretrained(checkpoint).to(dtype).save_pretrained(checkpoint)
+    assert load_file(checkpoint / "model.safetensors")["classifier.bias"].dtype == dtype
+    (tmp_path / "half.json").write_text((checkpoint / "config.json").read_text())
+    as_it_is, _ = models.build_model(str(checkpoint), NAMES)
+    new_head, _ = models.build_model(str(checkpoint), ["Fibrosis"], image_size=48)
+    random, _ = models.build_model(str(tmp_path / "half.json"), NAMES)
+    for model in (models.load_classifier(checkpoint)[0], as_it_is, new_head, random):
+        assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+        assert model.config.dtype == torch.float32
+
+
 def test_a_processor_without_a_height_is_refused(checkpoint):
     CLIPImageProcessor().save_pretrained(checkpoint)
     with pytest.raises(ValueError, match="names no height, as finetune.py's does"):
