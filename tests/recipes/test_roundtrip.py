@@ -61,7 +61,7 @@ KINDS = {  # how the Hub has it, flags, and (side of the whole image, side that 
         lambda to, tiny: of_transformers(
             to, tiny("convnext"), ConvNextImageProcessor(size={"shortest_edge": 40}, image_std=[0.2] * 3)
         ),
-        ["--channels-last"],
+        ["--channels-last", "true"],
         (40, 40),
     ),
     "deit": (
