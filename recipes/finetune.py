@@ -36,7 +36,7 @@ from chestxray import (
     training,
 )
 from chestxray.averaging import Average
-from chestxray.checkpoints import Checkpoints
+from chestxray.checkpoints import Checkpoints, whole_weights
 from chestxray.places import public_settings
 from chestxray.publishing import hub
 from chestxray.scoring.anchors import is_official
@@ -60,16 +60,19 @@ def main(argv=None):
         opening.refuse_leaks(datasets)
         names = sources.names_of([opened.splits for opened in datasets], settings.dataset)
         findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
-        model, processor = models.build_model(
-            settings.model,
-            findings,
-            settings.image_size,
-            settings.pretrained,
-            resize=settings.resize,
-            drop_path=settings.drop_path,
-            pooling=settings.pooling,
-            classes=settings.classes,
-        )
+        if finished:
+            model, processor = None, models.load_processor(output)
+        else:
+            model, processor = models.build_model(
+                settings.model,
+                findings,
+                settings.image_size,
+                settings.pretrained,
+                resize=settings.resize,
+                drop_path=settings.drop_path,
+                pooling=settings.pooling,
+                classes=settings.classes,
+            )
     with accelerator.main_process_first():  # every image decoded and shrunk once, unless it is streamed
         side, _ = models.sides(processor)
         parts = [
@@ -263,7 +266,7 @@ def evaluate(run, split):
 
 def save(run, results, scores, datasets, digests, output):
     """Write everything beside `output`, then move it in, `all_results.json`, the sign of a finished run, last."""
-    weights = run.accelerator.get_state_dict(run.model)
+    weights = whole_weights(run.model)
     if not run.accelerator.is_main_process:
         return
     beside = output.with_name(f"{output.name}.writing")
@@ -272,7 +275,7 @@ def save(run, results, scores, datasets, digests, output):
     model = run.accelerator.unwrap_model(run.model, keep_torch_compile=False)
     if run.settings.classes > 1:
         model, weights = models.folded(model.config, weights, run.findings)
-    model.save_pretrained(beside, state_dict=weights)
+    models.write(model, weights, beside)
     run.processor.save_pretrained(beside)
     write_settings(run.settings, beside)
     exposure.write(datasets, digests, beside)

@@ -40,7 +40,7 @@ def main(argv=None):
         )
         for target in targets
     }
-    known = {f"the model {model.name}": predicting.findings_of(model.checkpoint) for model in models}
+    known = {f"the model {model.name}": models.findings_of(model.checkpoint) for model in models}
     known |= {f"the dataset {name}": labels.own(dataset.splits[settings.split]) for name, dataset in opened.items()}
     findings = transfer.shared(known)
 

@@ -103,10 +103,19 @@ class Checkpoints:
         return SPREAD if self.sharded else PLAIN
 
     def _weights(self):
-        return get_model_state_dict(self.model, options=WHOLE if self.sharded else PLAIN)
+        return whole_weights(self.model)
 
     def _optimizer_state(self):
         return get_optimizer_state_dict(self.model, self.optimizer, options=WHOLE if self.sharded else PLAIN)
+
+
+def whole_weights(model):
+    """The weights by the names that the model itself has for them, as torch.compile, DDP and FSDP leave it.
+
+    Each of these puts a word before the names, and `Accelerator.get_state_dict` leaves that of torch.compile. Where
+    the weights are sharded they are whole on the first process, and every process must call it.
+    """
+    return get_model_state_dict(model, options=WHOLE if sharded(model) else PLAIN)
 
 
 def sharded(model):

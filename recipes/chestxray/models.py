@@ -1,72 +1,276 @@
-"""A model for the findings from a name, and the image processor that shows it radiographs as training did."""
+"""A classifier for the findings: built from a name, with a new head, or loaded as finetune.py saved it.
+
+Weights are float32 whatever a file holds: they are what the optimiser moves, by less than half precision can tell.
+"""
 
 import copy
 from math import isqrt
 from pathlib import Path
 
 import timm
-from PIL import Image
+import torch
+from accelerate import init_empty_weights
 from timm.layers import resample_abs_pos_embed
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModelForImageClassification,
-    CLIPImageProcessor,
-    TimmWrapperConfig,
-    ViTImageProcessor,
-)
+from transformers import AutoConfig, AutoModelForImageClassification, TimmWrapperConfig
 
-GREY = 0.5  # mean and standard deviation where a model brings none of its own
+from chestxray.processors import describe_to_timm, processor_for, read_processor, sides
 
 
-def build_model(name, findings, image_size=None, pretrained=True, resize=None, drop_path=0.0, pooling=None, classes=1):
-    """An image classifier with one output per finding, its head new, and its image processor.
+def build_model(name, findings, image_size=None, pretrained=True, resize=None, drop_path=None, pooling=None, classes=1):
+    """An image classifier with one output per finding, and its image processor.
 
     Args:
         name: a transformers or timm repository on the Hub, a checkpoint's folder, a timm name without a
             repository (`convnext_tiny.fb_in22k`), or a transformers config as a .json file: an architecture
             without weights.
+        findings: the outputs. Those that a checkpoint has by the same name keep their rows of its head, in whatever
+            order; the others are new.
         image_size: side in pixels; None is the model's own. Position embeddings of another size are interpolated.
         pretrained: load the weights; without them the architecture starts from random ones.
-        resize: side to which images are shrunk before image_size is cut from the middle.
-        drop_path: stochastic depth of the last block. pooling: timm's `global_pool`.
+        resize: side to which images are shrunk before image_size is cut from the middle; see `processor_for`.
+        drop_path: stochastic depth of the last block; None is the model's own. pooling: timm's `global_pool`.
         classes: outputs per finding; with 3, negative, positive and uncertain side by side.
 
     Returns:
-        (model, processor): the processor's size, mean and standard deviation are what the model is to be fed.
+        (model, processor): the weights are float32; the processor's size, mean and standard deviation are what the
+        model is to be fed.
 
-    Raises ValueError for a name that is none of these and for what the architecture does not have, OSError for a
-    repository that cannot be reached.
+    Raises ValueError for a name that is none of these, for what the architecture does not have and for weights of
+    another one, OSError for a repository that cannot be reached.
     """
-    labels = outputs(
-        findings if classes == 1 else [f"{name} {number}" for name in findings for number in range(classes)]
-    )
     if "/" not in name and not is_timm_name(name) and not Path(name).exists():
         raise ValueError(f"{name} is no preset in recipes/configs, no timm name, no folder and no Hub repository")
+    names = findings if classes == 1 else [f"{name} {number}" for name in findings for number in range(classes)]
     pretrained = pretrained and not name.endswith(".json")
-    if is_timm_name(name) and not pretrained:
-        config = TimmWrapperConfig(architecture=name, **labels)
-    else:
-        name = timm_repository(name) if is_timm_name(name) else name
-        config = AutoConfig.from_pretrained(name, **labels)
-    configure(config, drop_path, pooling)
     if pretrained:
-        model = AutoModelForImageClassification.from_pretrained(name, config=config, ignore_mismatched_sizes=True)
-        own = AutoImageProcessor.from_pretrained(name)
+        name = timm_repository(name) if is_timm_name(name) else name
+        model, own = load_pretrained(name, names, drop_path, pooling), read_processor(name)
     else:
-        model, own = AutoModelForImageClassification.from_config(config), None
-    processor = processor_for(model, own, image_size, resize)
-    return at_size(model, sides(processor)[1]), processor
+        config = with_outputs(read_architecture(name, len(names)), names)
+        model, own = new_model(with_options(config, drop_path, pooling)), None
+    processor = processor_for(model.config, own, image_size, resize)
+    wanted = with_outputs(with_side(model, sides(processor)[1]), names)
+    if wanted.to_dict() != model.config.to_dict():
+        model = adapt(model, wanted)
+    if hasattr(model, "timm_model"):
+        describe_to_timm(model.config, processor)
+    return model, processor
 
 
-def outputs(names):
-    """What a configuration says of a model's outputs."""
-    return {
-        "num_labels": len(names),
-        "id2label": dict(enumerate(names)),
-        "label2id": {name: number for number, name in enumerate(names)},
-        "problem_type": "multi_label_classification",
-    }
+def load_classifier(checkpoint):
+    """(model to predict with, processor, findings) of a folder as finetune.py leaves it.
+
+    Raises ValueError where its weights are not the very ones that its config.json asks for, and where its processor
+    names no height.
+    """
+    model, loaded = load(checkpoint)
+    wrong = [
+        f"{len(loaded[kind])} {kind.partition('_')[0]} ({', '.join(map(str, sorted(loaded[kind])[:3]))}, ...)"
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
+        if loaded[kind]
+    ]
+    if wrong:
+        raise ValueError(
+            f"{checkpoint}: the weights are not those of the model in config.json: {'; '.join(wrong)}. "
+            "Predictions would come from random weights; fine-tune again, or mend the names in model.safetensors"
+        )
+    return model.eval(), load_processor(checkpoint), names_of(model.config)
+
+
+def load_processor(checkpoint):
+    """The processor of a folder as finetune.py leaves it. Raises ValueError where it names no height."""
+    processor = read_processor(checkpoint)
+    if not (getattr(processor, "size", None) or {}).get("height"):
+        raise ValueError(f"{checkpoint}/preprocessor_config.json names no height, as finetune.py's does")
+    return processor
+
+
+def findings_of(checkpoint):
+    """What a checkpoint tells, in its order, without its weights."""
+    return names_of(AutoConfig.from_pretrained(checkpoint))
+
+
+def read_architecture(name, outputs):
+    """The configuration of a timm name, a .json file, a folder or a repository, for so many outputs."""
+    if is_timm_name(name):
+        return TimmWrapperConfig(architecture=name, num_labels=outputs)
+    return AutoConfig.from_pretrained(name, num_labels=outputs)
+
+
+def load_pretrained(name, names, drop_path, pooling):
+    """The model that `name` holds, with its own head, or with one for `names` where it has none.
+
+    Raises ValueError where less than half of the weights are found.
+    """
+    config = AutoConfig.from_pretrained(name)
+    config = config if config.num_labels else with_outputs(config, names)  # timm has bodies without a head
+    model, loaded = load(name, config=with_options(config, drop_path, pooling))
+    missing = sorted(loaded["missing_keys"])
+    if 2 * len(missing) > len(model.state_dict()):
+        raise ValueError(
+            f"{name} lacks {len(missing)} of the weights that its config.json asks for, {', '.join(missing[:3])}, ...; "
+            f"it has {', '.join(sorted(loaded['unexpected_keys'])[:3]) or 'no others'}"
+        )
+    return model
+
+
+def load(name, **options):
+    """(model, what of it was found in the file), float32."""
+    return AutoModelForImageClassification.from_pretrained(
+        name, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True, **options
+    )
+
+
+def new_model(config):
+    """A model with random weights, float32."""
+    return AutoModelForImageClassification.from_config(config, dtype=torch.float32)
+
+
+def write(model, weights, folder):
+    """config.json and model.safetensors; a timm model's weights go by timm's names, so that timm reads them too."""
+    model.save_pretrained(
+        folder, state_dict={name.removeprefix("timm_model."): weight for name, weight in weights.items()}
+    )
+
+
+def is_timm_name(name):
+    return "/" not in name and timm.is_model(name.partition(".")[0])
+
+
+def timm_repository(name):
+    """The Hub repository of a timm name: `resnet18` is `timm/resnet18.a1_in1k`."""
+    weights = timm.models.get_pretrained_cfg(name)
+    return f"timm/{weights.architecture}.{weights.tag}"
+
+
+# What a configuration says besides the architecture
+
+
+def names_of(config):
+    """The names of a model's outputs, in their order."""
+    return [config.id2label[number] for number in range(config.num_labels)]
+
+
+def with_outputs(config, names):
+    """The same configuration for these outputs, each of which is true or false by itself."""
+    config = copy.deepcopy(config)
+    config.num_labels = len(names)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: number for number, name in enumerate(names)}
+    config.problem_type = "multi_label_classification"
+    if isinstance(config, TimmWrapperConfig):
+        config.label_names = list(names)  # transformers 4 would bring the old head's names back
+    return config
+
+
+def with_options(config, drop_path, pooling):
+    """The same configuration with what a model is built with besides its weights; None leaves the model's own."""
+    config = copy.deepcopy(config)
+    if isinstance(config, TimmWrapperConfig):
+        config.model_args = timm_options(config, drop_path, pooling)
+        return config
+    if pooling:
+        raise ValueError(f"pooling is {pooling}, which only timm's ViTs have; {config.model_type} is of transformers")
+    if drop_path and not hasattr(config, "drop_path_rate"):
+        raise ValueError(f"drop_path is {drop_path}, but {config.model_type} of transformers has none; timm's has")
+    if drop_path is not None and hasattr(config, "drop_path_rate"):
+        config.drop_path_rate = drop_path
+    return config
+
+
+def timm_options(config, drop_path, pooling):
+    """The arguments of `timm.create_model`."""
+    options = dict(config.model_args or {})
+    options.pop("num_classes", None)  # recent timm writes the old head's width here as well
+    asked = {"drop_path_rate": drop_path, "global_pool": pooling}
+    for name, value in asked.items():
+        if value is None:
+            continue
+        if can_build(config.architecture, options | {name: value}):
+            options[name] = value
+        elif value:
+            raise ValueError(f"{name} is {value}, which timm's {config.architecture} does not have")
+    return options
+
+
+def can_build(architecture, options):
+    try:
+        with init_empty_weights():
+            timm.create_model(architecture, **options)
+    except (TypeError, ValueError, AssertionError):
+        return False
+    return True
+
+
+def with_side(model, side):
+    """The configuration of a model for images of another side."""
+    config = copy.deepcopy(model.config)
+    if isinstance(config, TimmWrapperConfig):
+        if own_side(model.timm_model) not in (None, side):
+            config.model_args = {**(config.model_args or {}), "img_size": side}
+    elif hasattr(config, "image_size"):
+        config.image_size = side
+    return config
+
+
+def own_side(timm_model):
+    """The side of the images a timm model was built for, None where any will do."""
+    size = getattr(getattr(timm_model, "patch_embed", None), "img_size", None)
+    return size[0] if size else None
+
+
+# The same weights in another configuration
+
+
+def adapt(model, config):
+    """The weights of `model` in a new one: position embeddings interpolated, the head's rows by their names.
+
+    Raises ValueError where weights of another shape are neither.
+    """
+    adapted, weights = new_model(config), model.state_dict()
+    heads, rows = head_weights(config), same_rows(names_of(model.config), names_of(config))
+    for name, weight in adapted.state_dict().items():
+        if name in heads:
+            weight = weight.clone()
+            for new, old in rows:
+                weight[new] = weights[name][old]
+            weights[name] = weight
+        elif name in weights and weights[name].shape != weight.shape:
+            weights[name] = interpolate(name, weights[name], weight.shape, config)
+    adapted.load_state_dict(weights)
+    return adapted
+
+
+def head_weights(config):
+    """Names of the weights with a row per output: those that have another shape where there is one output more."""
+    shapes = []
+    for names in (names_of(config), [*names_of(config), ""]):
+        with init_empty_weights():
+            model = new_model(with_outputs(config, names))
+        shapes.append({name: weight.shape for name, weight in model.state_dict().items()})
+    return {name for name, shape in shapes[0].items() if shape != shapes[1][name]}
+
+
+def same_rows(old, new):
+    """(row of `new`, row of `old`) of each name that is in both."""
+    return [(row, old.index(name)) for row, name in enumerate(new) if name in old]
+
+
+def interpolate(name, weight, shape, config):
+    """Position embeddings (1, tokens, width) for another number of tokens (bicubic, timm's)."""
+    if "pos" not in name or len(shape) != 3:
+        raise ValueError(f"image_size changes {name} of {config.model_type}, which cannot be interpolated")
+    others = tokens_besides(shape[1], weight.shape[1])
+    side = isqrt(shape[1] - others)
+    return resample_abs_pos_embed(weight, [side, side], num_prefix_tokens=others)
+
+
+def tokens_besides(*lengths):
+    """How many of the positions are none of an image's square of patches: class and register tokens."""
+    fitting = (n for n in range(min(lengths)) if all(isqrt(length - n) ** 2 == length - n for length in lengths))
+    if (others := next(fitting, None)) is None:
+        raise ValueError(f"position embeddings of {lengths} tokens are no squares: choose another --image-size")
+    return others
 
 
 def folded(config, weights, findings):
@@ -80,110 +284,10 @@ def folded(config, weights, findings):
     Returns:
         (model, its state dict).
     """
-    config = copy.deepcopy(config)
-    for name, value in outputs(findings).items():
-        setattr(config, name, value)
-    model, weights = AutoModelForImageClassification.from_config(config), dict(weights)
+    model, weights = new_model(with_outputs(config, findings)), dict(weights)
     for name, new in model.state_dict().items():
         if weights[name].shape != new.shape:
             negative, positive, _ = weights[name].unflatten(0, (len(findings), 3)).unbind(1)
             weights[name] = positive - negative
     model.load_state_dict(weights)
     return model, weights
-
-
-def is_timm_name(name):
-    return "/" not in name and timm.is_model(name.partition(".")[0])
-
-
-def timm_repository(name):
-    """The Hub repository of a timm name: `resnet18` is `timm/resnet18.a1_in1k`."""
-    weights = timm.models.get_pretrained_cfg(name)
-    return f"timm/{weights.architecture}.{weights.tag}"
-
-
-def configure(config, drop_path, pooling):
-    """Set what a model is built with besides its weights."""
-    if isinstance(config, TimmWrapperConfig):
-        config.model_args = dict(config.model_args or {})
-        config.model_args.pop("num_classes", None)  # recent timm writes the old head's width here as well
-        config.label_names = list(config.id2label.values())  # transformers 4 would bring the old head's names back
-        config.model_args |= {"drop_path_rate": drop_path} if drop_path else {}
-        config.model_args |= {"global_pool": pooling} if pooling else {}
-        return
-    if pooling:
-        raise ValueError(f"pooling is {pooling}, which only timm's ViTs have; {config.model_type} is of transformers")
-    if drop_path and not hasattr(config, "drop_path_rate"):
-        raise ValueError(f"drop_path is {drop_path}, but {config.model_type} of transformers has none; timm's has")
-    if drop_path:
-        config.drop_path_rate = drop_path
-
-
-def at_size(model, side):
-    """The same model for images of another side, its position embeddings interpolated (bicubic, timm's)."""
-    config, timm_model = copy.deepcopy(model.config), getattr(model, "timm_model", None)
-    if timm_model is not None and own_side(timm_model) not in (None, side):
-        config.model_args = {**(config.model_args or {}), "img_size": side}
-    elif getattr(config, "image_size", side) != side:
-        config.image_size = side
-    else:
-        return model
-    resized = AutoModelForImageClassification.from_config(config)
-    weights = model.state_dict()
-    for name, weight in resized.state_dict().items():
-        if name not in weights or weights[name].shape == weight.shape:
-            continue
-        if "pos" not in name or weight.ndim != 3:
-            raise ValueError(f"image_size is {side}, to which {name} of {config.model_type} cannot be interpolated")
-        others = tokens_besides(weight.shape[1], weights[name].shape[1])
-        new = isqrt(weight.shape[1] - others)
-        weights[name] = resample_abs_pos_embed(weights[name], [new, new], num_prefix_tokens=others)
-    resized.load_state_dict(weights)
-    return resized
-
-
-def own_side(timm_model):
-    """The side of the images a timm model was built for, None where any will do."""
-    size = getattr(getattr(timm_model, "patch_embed", None), "img_size", None)
-    return size[0] if size else None
-
-
-def tokens_besides(*lengths):
-    """How many of the positions are none of an image's square of patches: class and register tokens."""
-    fitting = (n for n in range(min(lengths)) if all(isqrt(length - n) ** 2 == length - n for length in lengths))
-    if (others := next(fitting, None)) is None:
-        raise ValueError(f"position embeddings of {lengths} tokens are no squares: choose another --image-size")
-    return others
-
-
-def processor_for(model, own, image_size, resize=None):
-    """What the recipe does to a radiograph before the model sees it, as a processor saved with the model.
-
-    own: the image processor that came with the weights, or None; its mean and standard deviation are kept.
-    """
-    timm_data = getattr(own, "data_config", None) or {}  # how timm's own processor keeps the three
-    sizes = getattr(own, "size", None) or {}
-    side = (
-        image_size
-        or sizes.get("height")
-        or sizes.get("shortest_edge")
-        or timm_data.get("input_size", [None])[-1]
-        or getattr(model.config, "image_size", 224)
-    )
-    whole = resize or side
-    if whole < side:
-        raise ValueError(f"resize is {whole}, less than the {side} pixels that the model sees")
-    cut = {"do_center_crop": True, "crop_size": {"height": side, "width": side}} if whole > side else {}
-    return (CLIPImageProcessor if cut else ViTImageProcessor)(
-        size={"height": whole, "width": whole},
-        resample=Image.Resampling.BICUBIC,
-        image_mean=list(timm_data.get("mean") or getattr(own, "image_mean", None) or [GREY] * 3),
-        image_std=list(timm_data.get("std") or getattr(own, "image_std", None) or [GREY] * 3),
-        **cut,
-    )
-
-
-def sides(processor):
-    """(side to which images are shrunk, side of the middle that the model sees), pixels."""
-    whole = processor.size["height"]
-    return whole, processor.crop_size["height"] if getattr(processor, "do_center_crop", False) else whole

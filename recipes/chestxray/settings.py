@@ -57,9 +57,13 @@ class Settings:
         None, "side in pixels the model sees, its own by default; position embeddings are interpolated to another"
     )
     resize: int | None = setting(
-        None, "side to which whole images are shrunk, of which image_size is cut from the middle; image_size by default"
+        None,
+        "side to which whole images are shrunk, of which image_size is cut from the middle; by default image_size, and "
+        "without either what the checkpoint itself does",
     )
-    drop_path: float = setting(0.0, "stochastic depth (Huang et al. 2016) of the last block; earlier ones have less")
+    drop_path: float | None = setting(
+        None, "stochastic depth (Huang et al. 2016) of the last block, earlier ones have less; the model's own"
+    )
     pooling: Literal["avg", "token"] | None = setting(None, "of a timm ViT's tokens before the head; the model's own")
 
     # Data
@@ -171,7 +175,7 @@ class Settings:
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is a share, above 0 and at most 1")
         for name in ("flip", "drop_path", "label_smoothing", "final_rate", "ema"):
-            if not 0 <= getattr(self, name) <= 1:
+            if not 0 <= (getattr(self, name) or 0) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it lies between 0 and 1")
 
     @property

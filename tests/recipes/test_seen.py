@@ -116,7 +116,7 @@ def test_a_finished_run_does_not_show_the_table_of_other_images(archive, tiny, t
 
 def test_the_same_folder_spelt_otherwise_is_the_same_dataset(checkpoint, archive, tmp_path, monkeypatch):
     run(score, checkpoint, "--dataset", archive, "--output-dir", tmp_path / "out")
-    monkeypatch.setattr(predicting, "load", lambda _: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
     (tmp_path / "link").symlink_to(archive)
     monkeypatch.chdir(archive.parent)
     for spelt in (tmp_path / "link", f"{archive}/", Path(archive.name), archive / ".." / archive.name):

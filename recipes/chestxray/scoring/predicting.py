@@ -13,7 +13,6 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from datasets import ClassLabel, DatasetDict
 from tqdm.auto import tqdm
-from transformers import AutoConfig, AutoImageProcessor, AutoModelForImageClassification
 
 from chestxray import augment, exposure, labels, models, opening, sources, splits
 from chestxray.scoring import predictions
@@ -108,9 +107,9 @@ def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, 
         ValueError: `path` holds other predictions; the dataset labels none of the model's findings; the checkpoint's
             processor names no size.
     """
-    findings = findings_of(checkpoint)
+    findings = models.findings_of(checkpoint)
     refuse_unknown(findings, opened, splits_to_predict[0], checkpoint)
-    whole, side = models.sides(load_processor(checkpoint))
+    whole, side = models.sides(models.load_processor(checkpoint))
     with accelerator.main_process_first():
         wanted = DatasetDict({name: opened.splits[name] for name in splits_to_predict})
         chosen = splits.make(wanted, findings, side_to_shrink_to(whole, side, tta), settings, accelerator.print)
@@ -119,7 +118,7 @@ def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, 
     (digests,) = splits.digests_of([chosen], accelerator)
     if path.exists():
         return refuse_others(path, made_by, digests)
-    model, processor, _ = load(checkpoint)
+    model, processor, _ = models.load_classifier(checkpoint)
     model = accelerator.prepare(model)
     share = -(-batch_size // accelerator.num_processes)
     loaders = {
@@ -148,25 +147,6 @@ def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, 
         }
         predictions.write(predictions.Predictions(rows, logits, targets, findings, about), path)
     accelerator.wait_for_everyone()
-
-
-def findings_of(checkpoint):
-    """What a checkpoint tells, in its order, without its weights."""
-    config = AutoConfig.from_pretrained(checkpoint)
-    return [config.id2label[number] for number in range(config.num_labels)]
-
-
-def load(checkpoint):
-    """(model, processor, findings) of a folder. Raises ValueError where the processor is not of finetune.py's kind."""
-    model = AutoModelForImageClassification.from_pretrained(checkpoint).eval()
-    return model, load_processor(checkpoint), findings_of(checkpoint)
-
-
-def load_processor(checkpoint):
-    processor = AutoImageProcessor.from_pretrained(checkpoint)
-    if not (getattr(processor, "size", None) or {}).get("height"):
-        raise ValueError(f"{checkpoint}/preprocessor_config.json names no height, as finetune.py's does")
-    return processor
 
 
 def digest(checkpoint):

@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from chestxray.averaging import Average
-from chestxray.checkpoints import Checkpoints
+from chestxray.checkpoints import Checkpoints, whole_weights
 
 accelerator = Accelerator(cpu=True)
 mesh = init_device_mesh("cpu", (accelerator.num_processes,))
@@ -45,6 +45,9 @@ for number in range(3):
     step(model, optimizer, average, number)
 kept.save_best(1)
 kept.save({"step": 3, "best": 1})
+weights = whole_weights(torch.compile(model, backend="eager"))  # to which end every process must call it
+if accelerator.is_main_process:
+    assert set(weights) == set(model.state_dict()) and weights["0.weight"].shape == (8, 6), weights
 for number in range(3, 6):
     step(model, optimizer, average, number)
 
