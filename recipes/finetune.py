@@ -53,11 +53,13 @@ def main(argv=None):
         refuse_others(output, settings)
     output.mkdir(parents=True, exist_ok=True)
     set_seed(settings.seed)
+    base = Path(settings.model) if settings.pretrained else None
 
     # Data and model: the first process reads the archives, the others find them read
     with accelerator.main_process_first():
         datasets = [opening.open_dataset(source, settings) for source in settings.dataset]
         opening.refuse_leaks(datasets)
+        opening.refuse_seen(datasets, base and exposure.read(base), settings.model)
         names = sources.names_of([opened.splits for opened in datasets], settings.dataset)
         findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
         if finished:
@@ -278,7 +280,7 @@ def save(run, results, scores, datasets, digests, output):
     models.write(model, weights, beside)
     run.processor.save_pretrained(beside)
     write_settings(run.settings, beside)
-    exposure.write(datasets, digests, beside)
+    exposure.write(datasets, digests, beside, Path(run.settings.model) if run.settings.pretrained else None)
     report.write_epochs(scores, beside / "epochs.csv")
     report.plot(results, beside / "results.png")
     report.write(results, beside / "all_results.json")

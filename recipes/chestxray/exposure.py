@@ -62,14 +62,22 @@ def keys_of(rows, name, synthetic):
     return Keys([f"{drawn}{path}" for path in paths], [f"{drawn}{name} {patient}" for patient in patients])
 
 
-def write(openeds, digests, folder):
-    """Write `images.parquet`. openeds: the run's datasets, `opening.Opened`; digests: {split: digest} of each."""
+def write(openeds, digests, folder, base=None):
+    """Write `images.parquet`.
+
+    Args:
+        openeds: the run's datasets, `opening.Opened`; digests: {split: digest} of each.
+        base: the folder whose weights the run began with: what they have seen, the new ones have seen too.
+    """
     parts = [
         pd.DataFrame({"dataset": opened.name, "split": split, **opened.keys(split)._asdict()})
         for opened in openeds
         for split in ("train", "validation")
     ]
-    table = pd.concat(parts, ignore_index=True).rename(columns={"images": "image", "patients": "patient"})
+    parts = [part.rename(columns={"images": "image", "patients": "patient"}) for part in parts]
+    if base and (base / FILE).exists():
+        parts.append(pd.read_parquet(base / FILE).query("split == 'train'"))
+    table = pd.concat(parts, ignore_index=True)
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     arrow = arrow.replace_schema_metadata({**arrow.schema.metadata, b"digests": json.dumps(digests).encode()})
     beside = folder / f"{FILE}.{os.getpid()}.writing"

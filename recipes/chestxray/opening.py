@@ -65,9 +65,9 @@ def open_dataset(source, settings, seen=None):
 
 def with_validation(opened, settings, seen):
     """The splits with the validation that `open_dataset` describes."""
-    held_out = seen.has_validated(opened.keys("train")) if seen else np.zeros(0, bool)
-    if held_out.any():
-        return sources.cut_validation(opened.splits, held_out)
+    validated = seen.has_validated(opened.keys("train")) if seen else np.zeros(0, bool)
+    if validated.any():
+        return sources.cut_validation(opened.splits, validated)
     listed = settings.validation_list if opened.source in settings.dataset and not seen else None
     return sources.with_validation(opened.splits, listed, settings.allow_missing)
 
@@ -137,7 +137,7 @@ def refuse_leaks(openeds):
     for one in openeds:
         images, patients = map(set, one.keys("train"))
         for other in openeds:
-            for split in {"validation", "test"} & set(other.splits) if other is not one else ():
+            for split in held_out(other) if other is not one else ():
                 pairs = enumerate(zip(*other.keys(split), strict=True))
                 if shared := [row for row, (image, patient) in pairs if image in images or patient in patients]:
                     path = other.splits[split].select_columns("image_file_path")[shared[0]]["image_file_path"]
@@ -145,3 +145,22 @@ def refuse_leaks(openeds):
                         f"{path}, or another image of its patient, is in train of {one.source} and in {split} of "
                         f"{other.source} ({len(shared):,} such images): these two cannot be trained on together"
                     )
+
+
+def held_out(opened):
+    """The splits that nothing may be learnt from."""
+    return [split for split in ("validation", "test") if split in opened.splits]
+
+
+def refuse_seen(openeds, seen, model):
+    """Raise ValueError where the weights of `model`, with which a run begins, know images of validation or test."""
+    for opened in openeds if seen else ():
+        for split in held_out(opened):
+            mask = seen.has_seen(opened.keys(split))
+            if mask.any():
+                path = opened.splits[split].select_columns("image_file_path")[int(mask.argmax())]["image_file_path"]
+                raise ValueError(
+                    f"{model} was trained on {path}, or on another image of its patient, which is in {split} of "
+                    f"{opened.source} ({mask.sum():,} such images): begin with other weights, or hold the same images "
+                    "out by --validation-list"
+                )

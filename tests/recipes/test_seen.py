@@ -12,6 +12,7 @@ import finetune
 import publish
 import score
 import transfer
+from chestxray import phantom_archives
 from chestxray.scoring import predicting
 
 
@@ -141,6 +142,25 @@ def test_images_that_were_trained_on_are_refused_or_left_out(checkpoint, archive
     run(transfer, checkpoint, "--dataset", subset, "--output-dir", tmp_path / "transfer", "--seen", "leave-out")
 
 
+def test_weights_that_know_the_images_held_out_are_no_beginning(checkpoint, archive, chosen, tmp_path):
+    flags = ["--dataset", archive, "--model", checkpoint, "--epochs", 0, "--output-dir", tmp_path / "again"]
+    with pytest.raises(ValueError, match=r"run was trained on .* which is in validation of .*--validation-list"):
+        run(finetune, *flags)
+    (tmp_path / "val.txt").write_text("\n".join(chosen))
+    run(finetune, *flags, "--validation-list", tmp_path / "val.txt")
+
+
+def test_what_the_first_weights_have_seen_the_next_ones_have_seen_too(checkpoint, tmp_path):
+    other = tmp_path / "CheXpert-v1.0-small"
+    phantom_archives.write_chexpert(other, patients=60, size=32)
+    run(finetune, "--dataset", other, "--model", checkpoint, "--epochs", 0, "--output-dir", tmp_path / "next")
+    before, after = (
+        set(pd.read_parquet(folder / "images.parquet").query("split == 'train'")["image"])
+        for folder in (checkpoint, tmp_path / "next")
+    )
+    assert before < after
+
+
 def test_the_training_images_themselves_are_scored_with_a_word(checkpoint, tmp_path, capsys):
     run(score, checkpoint, "--split", "train", "--output-dir", tmp_path)
     assert "These images are of the split train" in capsys.readouterr().out
@@ -150,8 +170,6 @@ def test_the_training_images_themselves_are_scored_with_a_word(checkpoint, tmp_p
 
 
 def test_a_model_of_several_datasets_is_scored_on_each(archive, synthetic, tiny, tmp_path, capsys):
-    from chestxray import phantom_archives
-
     other = tmp_path / "CheXpert-v1.0-small"
     phantom_archives.write_chexpert(other, patients=120, size=32)
     flags = ["--dataset", archive, "--dataset", other, "--findings", "shared", "--model", tiny("vit"), "--epochs", 1]
