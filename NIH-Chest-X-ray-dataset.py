@@ -14,6 +14,7 @@ archives are downloaded, from the Hub or, with `source="nih"`, from NIH's own li
 
 import csv
 import hashlib
+import io
 import os
 import re
 import struct
@@ -362,13 +363,33 @@ def warn_unless_published(name, path):
 # Reading the tables
 
 
+def read_text(path):
+    """A table or list as text."""
+    with open(path, "rb") as file:
+        return decode(file.read(), path)
+
+
+def decode(data, path):
+    """The text of bytes in UTF-8, with or without a mark; ValueError names the file and the line where they are not."""
+    at = data.find(b"\0")  # every other byte of ASCII in UTF-16
+    if at < 0:
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            data, at = error.object, error.start
+    line = data.count(b"\n", 0, at) + 1
+    raise ValueError(f"{path}, line {line}: byte {data[at]:#04x} is no UTF-8 text. Save it as UTF-8.")
+
+
 def read_table(path):
     """CSV rows as (line number, cells), the header first, blank lines left out."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
         for cells in reader:
             if any(cells):
                 yield reader.line_num, cells
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
 
 
 def read_metadata(name, path):
@@ -449,8 +470,7 @@ def read_lists(paths, rows):
     """{split: image names in the list's order}; every name once, with a row in the metadata."""
     splits, seen = {}, {}
     for split, path in paths.items():
-        with open(path, encoding="utf-8-sig") as file:
-            splits[split] = file.read().split()
+        splits[split] = read_text(path).split()
         for name in splits[split]:
             if name in seen:
                 raise ValueError(f"{name} comes twice in the lists: {seen[name]} and {LIST_FILES[split]}")

@@ -27,7 +27,7 @@ from chestxray.averaging import Average
 from chestxray.checkpoints import Checkpoints
 from chestxray.publishing import hub
 from chestxray.scoring.anchors import is_official
-from chestxray.settings import differing, parse_settings, refuse_others, write_settings
+from chestxray.settings import differing, parse_settings, refuse_others, settings_of, write_settings
 from multilabel_auroc.multilabel_auroc import auroc_report
 
 
@@ -137,7 +137,7 @@ def train(run, validations, optimizer, output):
     data = training.digest(run.train)
     state = {"step": 0, "best": 0, "best_auroc": -math.inf, "losses": [], "scores": []}
     if found := checkpoints.restore():
-        if others := differing(settings, found["settings"]):
+        if others := differing(settings, settings_of(found["settings"], None, checkpoints.folder)):
             raise ValueError(f"{output} holds an unfinished run with {'; '.join(others)}. Give another --output-dir.")
         if found["data"] != data:
             raise ValueError(f"{output} holds an unfinished run on other images or labels. Give another --output-dir.")

@@ -16,6 +16,8 @@ from transformers import (
     ViTImageProcessor,
 )
 
+from chestxray.settings import PRESETS, nearest
+
 GREY = 0.5  # mean and standard deviation where a model brings none of its own
 
 
@@ -42,7 +44,11 @@ def build_model(name, findings, image_size=None, pretrained=True, resize=None, d
         findings if classes == 1 else [f"{name} {number}" for name in findings for number in range(classes)]
     )
     if "/" not in name and not is_timm_name(name) and not Path(name).exists():
-        raise ValueError(f"{name} is no preset in recipes/configs, no timm name, no folder and no Hub repository")
+        presets = [preset.stem for preset in PRESETS.glob("*.yaml")]
+        raise ValueError(
+            f"{name} is no preset in recipes/configs, no timm name, no folder and no Hub repository"
+            f"{nearest(name, presets)}"
+        )
     pretrained = pretrained and not name.endswith(".json")
     if is_timm_name(name) and not pretrained:
         config = TimmWrapperConfig(architecture=name, **labels)

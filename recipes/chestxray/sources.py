@@ -10,7 +10,7 @@ import chestxray
 from chestxray import labels
 from chestxray.chexpert import CheXpert, is_chexpert
 from chestxray.mimic import MIMICCXR, is_mimic
-from chestxray.tar_subsets import TarSubset, is_tar_subset
+from chestxray.tar_subsets import TarSubset, is_tar_subset, nih
 
 SPLITS = ("train", "validation", "test")
 FRONTAL = ("PA", "AP", "FRONTAL", "AP AXIAL", "PA LLD", "PA RLD", "AP LLD", "AP RLD")  # LLD: lying on the left side
@@ -142,7 +142,7 @@ def with_validation(dataset, list_file=None, allow_missing=False):
 
 def named_in(list_file, paths, allow_missing):
     """Which of the paths a list names, as a boolean array."""
-    lines = Path(list_file).read_text().split("\n")
+    lines = nih.read_text(list_file).split("\n")
     wanted = {line.split()[0].rpartition("/")[2]: number for number, line in enumerate(lines, 1) if line.strip()}
     names = [path.rpartition("/")[2] for path in paths]
     missing = wanted.keys() - set(names)
