@@ -360,7 +360,7 @@ class PredictionsFile:
     def strictly(self, folder, whole):
         """The pages have checksums; of the rest only what the footer says of dataset and models is free text."""
         found = self.read(folder, None)
-        require(found[:4] == whole[:4] and found[4] != whole[4] and set(found[4]) == set(whole[4]))
+        require(found[:4] == whole[:4] and set(found[4]) == set(whole[4]))
         return found
 
 
@@ -383,7 +383,7 @@ class Checkpoint:
             picture = torch.linspace(-1, 1, 3 * 16 * 16).view(1, 3, 16, 16)
             logits = model(pixel_values=picture).logits
         return (
-            digests({name: weight.numpy() for name, weight in model.state_dict().items()}),
+            sorted(digests({name: weight.numpy() for name, weight in model.state_dict().items()}).values()),
             [list(logits.shape), logits.isfinite().all().item()],
             (processor.size["height"], list(processor.image_mean), list(processor.image_std)),
             list(findings),
@@ -394,17 +394,17 @@ class Checkpoint:
         """What the weights' file holds; in the texts one value may differ, and nothing else."""
         with tempfile.TemporaryDirectory() as beside:
             self.make(Path(beside))
-            for name in ("config.json", "preprocessor_config.json"):
-                strict_same_keys(
-                    strict_json((folder / name).read_bytes()), strict_json((Path(beside) / name).read_bytes())
-                )
-        config, shown = (strict_json((folder / f"{n}config.json").read_bytes()) for n in ("", "preprocessor_"))
+            (config, shown), others = (
+                [strict_json((Path(place) / f"{name}config.json").read_bytes()) for name in ("", "preprocessor_")]
+                for place in (folder, beside)
+            )
+            weights, had = (strict_safetensors(Path(place) / "model.safetensors")[0] for place in (folder, beside))
+        strict_same_keys([config, shown], others)
         names = {int(number): name for number, name in config["id2label"].items()}
         require({name: number for number, name in names.items()} == config["label2id"])
-        weights = digests(strict_safetensors(folder / "model.safetensors")[0])
-        require(weights.keys() == whole[0].keys())
+        require(weights.keys() == had.keys())
         return (
-            weights,
+            sorted(digests(weights).values()),
             whole[1],
             (shown["size"]["height"], shown["image_mean"], shown["image_std"]),
             [names[number] for number in sorted(names)],
@@ -584,7 +584,9 @@ def strict_safetensors(path):
 
 def strict_settings(path, whole):
     """Every key of the undamaged file, its value as it is written."""
-    text = yaml.load(path.read_bytes().decode(), yaml.BaseLoader)
+    text = path.read_bytes().decode()
+    require(text.startswith("---\n") and text.endswith("\n...\n"))
+    text = yaml.load(text, yaml.BaseLoader)
     require(text.keys() <= whole.keys())
     found = dict(whole)
     for name, written in text.items():
@@ -592,8 +594,10 @@ def strict_settings(path, whole):
         if isinstance(had, list) or isinstance(written, list):
             require(isinstance(had, list) and isinstance(written, list) and len(had) == len(written))
             found[name] = written
-        elif isinstance(had, bool) or had is None:
-            require(written == {True: "true", False: "false", None: "null"}[had] or isinstance(had, type(None)))
+        elif isinstance(had, bool):
+            require(written in ("true", "false"))
+            found[name] = written == "true"
+        elif had is None:
             found[name] = None if written == "null" else written
         elif isinstance(had, str):
             found[name] = written

@@ -71,7 +71,11 @@ def lacking(dataset, size, equalize):
 
 
 def shrink_example(example, size, equalize):
-    return {"pixels": shrink_image(example["image"], size, equalize).tobytes()}
+    try:
+        image = example["image"]  # decoded here: `datasets` hands it over as it lies in the file
+        return {"pixels": shrink_image(image, size, equalize).tobytes()}
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{example['image_file_path']} is damaged: {error}. Fetch it again.") from error
 
 
 def shrink_image(image, size, equalize=False):

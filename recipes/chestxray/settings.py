@@ -307,7 +307,8 @@ def read_preset(path):
 
 
 def write_settings(settings, folder):
-    text = yaml.safe_dump(asdict(settings), sort_keys=False, allow_unicode=True)
+    marks = {"explicit_start": True, "explicit_end": True}  # which tell a file that was cut off from an older one
+    text = yaml.safe_dump(asdict(settings), sort_keys=False, allow_unicode=True, **marks)
     (folder / "settings.yaml").write_text(text, encoding="utf-8")
 
 
@@ -323,7 +324,11 @@ def read_settings(place):
             file and the line.
     """
     path = Path(place) / "settings.yaml" if Path(place).is_dir() else Path(place)
-    return settings_of(*read_yaml(path), path)
+    values, lines = read_yaml(path)
+    text = path.read_text(encoding="utf-8").rstrip()
+    if text.startswith("---") and not text.endswith("\n..."):
+        raise ValueError(f"{path} is cut off: what begins with --- ends with ... in a line of its own")
+    return settings_of(values, lines, path)
 
 
 def settings_of(values, lines, path):

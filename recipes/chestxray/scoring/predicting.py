@@ -1,6 +1,8 @@
 """From a checkpoint and a dataset to predictions, by all processes together, each image once."""
 
 import hashlib
+import json
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -89,12 +91,38 @@ def leave():
 
 
 def load(checkpoint):
-    """(model, processor, findings) of a folder. Raises ValueError where the processor is not of finetune.py's kind."""
-    model = AutoModelForImageClassification.from_pretrained(checkpoint).eval()
-    processor = AutoImageProcessor.from_pretrained(checkpoint)
-    if not (getattr(processor, "size", None) or {}).get("height"):
+    """(model, processor, findings) of a folder as finetune.py leaves it.
+
+    Raises ValueError where a file of it is damaged, lacks a weight or a setting of the processor, or has others.
+    """
+    with one_error(checkpoint):
+        model, found = AutoModelForImageClassification.from_pretrained(checkpoint, output_loading_info=True)
+        processor = AutoImageProcessor.from_pretrained(checkpoint)
+        shown = json.loads(Path(checkpoint, "preprocessor_config.json").read_text(encoding="utf-8"))
+        names = [model.config.id2label[number] for number in range(model.config.num_labels)]
+    if lacking := [name for name in ("size", "image_mean", "image_std") if not shown.get(name)]:
+        raise ValueError(f"{checkpoint}/preprocessor_config.json has no {', '.join(lacking)}, as finetune.py's does")
+    if not processor.size.get("height"):
         raise ValueError(f"{checkpoint}/preprocessor_config.json names no height, as finetune.py's does")
-    return model, processor, [model.config.id2label[number] for number in range(model.config.num_labels)]
+    if wrong := [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]:
+        raise ValueError(f"{checkpoint}: its weights are not those of its config.json, which differ in {wrong[0]}")
+    if wrong := [name for name, weight in model.state_dict().items() if not weight.isfinite().all()]:
+        raise ValueError(f"{checkpoint} is damaged: {wrong[0]} has weights that are no finite numbers")
+    if model.config.label2id != {name: number for number, name in enumerate(names)}:
+        raise ValueError(f"{checkpoint}/config.json is damaged: id2label and label2id name other findings")
+    return model.eval(), processor, names
+
+
+@contextmanager
+def one_error(checkpoint):
+    """Whatever the libraries raise of a damaged folder, as one error; the disk's own errors as they are."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "errno", None):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{checkpoint} is damaged, or no checkpoint as finetune.py leaves it: {reason}") from error
 
 
 def digest(checkpoint):

@@ -170,6 +170,14 @@ def test_a_published_or_older_file_is_read_and_names_no_dataset_it_does_not_name
     assert (found.dataset, found.views, found.equalize) == ([], "frontal", False)
 
 
+def test_a_file_cut_off_is_not_taken_for_that_of_an_older_version(tmp_path):
+    write_settings(Settings(equalize=True), tmp_path)
+    whole = (tmp_path / "settings.yaml").read_text()
+    for end in (*range(0, len(whole) - 2, 97), len(whole) - 2):
+        (tmp_path / "settings.yaml").write_text(whole[:end])
+        assert "settings.yaml" in refusal(read_settings, tmp_path), whole[:end]
+
+
 @pytest.mark.parametrize(
     "line, message",
     [
