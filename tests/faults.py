@@ -726,6 +726,7 @@ def work(connection, part, pristine, seed, numbers, log):
         strictly = PARTS[part].strictly(pristine, whole)
         if not same(strictly, whole):
             raise AssertionError(f"{part}: the strict reading of whole files differs{differences(strictly, whole)}")
+        connection.send("whole")
         for number in numbers:
             folder = sandbox / "case"
             folder.mkdir()
@@ -742,10 +743,10 @@ def run(part, seed, numbers, pristine, log):
         process = context.Process(target=work, args=(there, part, pristine, seed, batch, log))
         process.start()
         there.close()
+        if ask(here, "whole") != "whole":
+            raise SystemExit(f"{part}: nothing came of its whole files\n{log.read_text()}")
         for number in batch:
             answer = ask(here, number)
-            if number == batch[0] and answer[-1] == "end":
-                raise SystemExit(f"{part}: nothing came of its whole files\n{log.read_text()}")
             waiting.pop(0)
             yield answer[:3]
             if len(answer) > 3:
