@@ -510,19 +510,27 @@ def read_lists(paths, rows):
 
 # Reading the images
 
+# What tarfile and zipfile raise of damaged archives; the last three where a flag, a number or a name in one is.
+DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, struct.error, UnicodeError)
+
 
 def list_images(archives):
     """How often each file name comes in (path, _) archives; reads a compressed tar to its end."""
     names = Counter()
     for path, _ in archives:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                members = archive.namelist()
-        else:
-            with tarfile.open(path) as archive:
-                members = archive.getnames()
-        names.update(os.path.basename(member) for member in members)
+        try:
+            names.update(os.path.basename(member) for member in list_members(path))
+        except DAMAGE as error:
+            raise ValueError(f"{path} is damaged: {error}. Download it again.") from error
     return names
+
+
+def list_members(path):
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    with tarfile.open(path) as archive:
+        return archive.getnames()
 
 
 def read_nothing(names, wanted):
@@ -549,7 +557,7 @@ def read_archive(archive, wanted):
             last = path
             if os.path.basename(path) in wanted:
                 yield f"{source}/{path}", file.read()
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except DAMAGE as error:
         raise ValueError(f"{source} is damaged at or after {last}: {error}. Download it again.") from error
 
 

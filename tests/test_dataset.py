@@ -270,6 +270,16 @@ def test_a_wrong_table_is_named_with_its_row_and_value(build, release, file, old
         build("full", folder)
 
 
+def test_a_zip_with_a_damaged_directory_is_named(build, release):
+    folder = release("hub")
+    path = folder / "data" / "images" / "images_001.zip"
+    data = path.read_bytes()
+    at = data.index(b"PK\1\2")  # where the list of its members begins
+    path.write_bytes(data[:at] + bytes(4) + data[at + 4 :])
+    with pytest.raises(ValueError, match="images_001.zip is damaged: Bad magic number .* Download it again"):
+        build("full", folder)
+
+
 @pytest.mark.parametrize("encoding, line", [("latin-1", 3), ("utf-16", 1), ("utf-16-le", 1)])
 @pytest.mark.parametrize(
     "file", ["Data_Entry_2017_v2020.csv", "BBox_List_2017.csv", "train_val_list.txt", "test_list.txt"]

@@ -3,6 +3,7 @@
 import inspect
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -71,11 +72,17 @@ def lacking(dataset, size, equalize):
 
 
 def shrink_example(example, size, equalize):
+    with one_error(example["image_file_path"]):  # `datasets` decodes the image when it is asked for
+        return {"pixels": shrink_image(example["image"], size, equalize).tobytes()}
+
+
+@contextmanager
+def one_error(path):
+    """What Pillow raises of a damaged image, which does not say of which."""
     try:
-        image = example["image"]  # decoded here: `datasets` hands it over as it lies in the file
-        return {"pixels": shrink_image(image, size, equalize).tobytes()}
+        yield
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{example['image_file_path']} is damaged: {error}. Fetch it again.") from error
+        raise ValueError(f"{path} is damaged: {error}. Fetch it again.") from error
 
 
 def shrink_image(image, size, equalize=False):
