@@ -247,6 +247,9 @@ class TarShards:
         for path in folder.glob("*.tar"):
             with tarfile.open(path) as archive:
                 members = {member.name: archive.extractfile(member).read() for member in archive}
+                end = max(member.offset_data + -(-member.size // 512) * 512 for member in archive)
+            rest = path.read_bytes()[end:]
+            require(len(rest) >= 1024 and not any(rest))
             for name in members:
                 if name.endswith(".json"):
                     row, png = strict_json(members[name]), name.replace(".json", ".png")

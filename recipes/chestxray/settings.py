@@ -277,6 +277,7 @@ def parse_settings(argv=None):
         values = read_preset(preset)
         parser.set_defaults(**values)
         asked = parser.parse_args(argv)
+        asked.output_dir = asked.output_dir or f"runs/{preset.stem}"
         asked.model = values["model"]
     settings = Settings(**vars(asked))
     settings.refuse_contradictions()
