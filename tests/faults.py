@@ -651,11 +651,9 @@ def judge(part, whole, pristine, number, seed, folder):
     before = contents(folder)
     datasets.config.HF_DATASETS_CACHE = out / "cache"
     try:
-        found = PARTS[part].read(given, out)
+        verdict, said = compare(PARTS[part], PARTS[part].read(given, out), whole, given)
     except Exception as error:
-        found, verdict, said = None, *refusal(error, given)
-    else:
-        verdict, said = compare(PARTS[part], found, whole, given)
+        verdict, said = refusal(error, given)
     if strangers := {path for path in contents(folder) ^ before if not path.startswith("out/")}:
         verdict, said = "FAULT", f"left {sorted(strangers)[:3]} outside of the output folder"
     return verdict, f"{done}: {said}"

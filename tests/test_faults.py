@@ -54,7 +54,7 @@ def fail(error):
     [
         (lambda out: time.sleep(3600), "no answer in 5 s"),
         (lambda out: os._exit(3), "the process ended"),
-        (lambda out: bytearray(faults.MEMORY), "MemoryError"),
+        (lambda out: bytearray(2 * faults.MEMORY), "MemoryError"),
         (lambda out: (out.parent / "stray").touch(), "left ['stray'] outside of the output folder"),
         (lambda out: b"made up", "not what the files say"),
         (fail(KeyError("a.txt")), "builtins.KeyError"),
