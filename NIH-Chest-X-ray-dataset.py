@@ -15,6 +15,7 @@ archives are downloaded, from the Hub or, with `source="nih"`, from NIH's own li
 import csv
 import filecmp
 import hashlib
+import io
 import os
 import re
 import stat
@@ -55,7 +56,8 @@ BOX_FRAME = 1024  # pixels; every published image and box is in this frame
 
 METADATA_FILES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")  # the corrected release comes first
 BOX_FILE = "BBox_List_2017.csv"
-IMAGE_NAME = re.compile(r"\d{8}_\d{3}\.png")  # patient and number; other PNGs may lie beside the archives
+BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h]"
+IMAGE_NAME = re.compile(r"[0-9]{8}_[0-9]{3}\.png")  # patient and number; other PNGs may lie beside the archives
 LIST_FILES = {datasets.Split.TRAIN: "train_val_list.txt", datasets.Split.TEST: "test_list.txt"}
 TABLES = (*METADATA_FILES, BOX_FILE, *LIST_FILES.values())
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
@@ -478,16 +480,33 @@ def warn_unless_published(name, path):
 # Reading the tables
 
 
-def read_table(path):
-    """CSV rows as (line number, cells), the header first, blank lines left out; ValueError where it is no CSV."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
+def read_text(path):
+    """A table or list as text."""
+    with open(path, "rb") as file:
+        return decode(file.read(), path)
+
+
+def decode(data, path):
+    """The text of bytes in UTF-8, with or without a mark; ValueError names the file and the line where they are not."""
+    at = data.find(b"\0")  # every other byte of ASCII in UTF-16
+    if at < 0:
         try:
-            for cells in reader:
-                if any(cells):
-                    yield reader.line_num, cells
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path} is damaged after line {reader.line_num}: {error}. Fetch it again.") from error
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            data, at = error.object, error.start
+    line = data.count(b"\n", 0, at) + 1
+    raise ValueError(f"{path}, line {line}: byte {data[at]:#04x} is no UTF-8 text. Save it as UTF-8.")
+
+
+def read_table(path):
+    """CSV rows as (line number, cells), the header first, blank lines left out."""
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        for cells in reader:
+            if any(cells):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}") from None
 
 
 def read_metadata(name, path):
@@ -506,34 +525,54 @@ def read_metadata(name, path):
             raise ValueError(f"{name} has no column {' or '.join(spellings)!r}; it has {', '.join(header)}")
     rows = {}
     for line, cells in table:
-        try:
-            cell = {column: cells[index].strip() for column, index in where.items()}
-        except IndexError:
-            raise ValueError(f"{name}, line {line}: {len(cells)} cells, the header has {len(header)}") from None
+        if count_cells(cells) != count_cells(header):
+            raise ValueError(f"{name}, line {line}: {count_cells(cells)} cells, the header has {count_cells(header)}")
+        cell = {column: cells[index].strip() for column, index in where.items()}
         if cell["image"] in rows:
             raise ValueError(f"{name}, line {line}: {cell['image']} comes a second time")
         if not is_image(cell["image"]):
             raise ValueError(f"{name}, line {line}: image name {cell['image']!r}, expected like 00000798_022.png")
         try:
             rows[cell["image"]] = parse_row(cell)
+            if not cell["image"].startswith(f"{rows[cell['image']]['patient_id']:08}"):
+                raise ValueError(f"patient {cell['patient_id']}, whom the image's name does not begin with")
         except ValueError as error:
             raise ValueError(f"{name}, line {line} ({cell['image']}): {error}") from None
     return rows
+
+
+def count_cells(cells):
+    """How many cells there are up to the last that is not empty: some copies end lines with a comma."""
+    return max((number for number, cell in enumerate(cells, 1) if cell.strip()), default=0)
 
 
 def parse_row(cell):
     """Typed values of one metadata row; ValueError names the value that is none."""
     return {
         "labels": [index(LABELS, label, "finding") for label in cell["labels"].split("|")],
-        "patient_id": int(cell["patient_id"]),
-        "follow_up": int(cell["follow_up"]),
-        "patient_age": int(cell["patient_age"].removesuffix("Y")),  # "060Y" in Kaggle's copies
+        "patient_id": whole(cell["patient_id"]),
+        "follow_up": whole(cell["follow_up"]),
+        "patient_age": whole(cell["patient_age"].removesuffix("Y")),  # "060Y" in Kaggle's copies
         "patient_sex": index(SEXES, cell["patient_sex"], "sex"),
         "view_position": index(VIEW_POSITIONS, cell["view_position"], "view position"),
-        "original_width": int(cell["original_width"]),
-        "original_height": int(cell["original_height"]),
-        "original_pixel_spacing": (float(cell["spacing_x"]), float(cell["spacing_y"])),
+        "original_width": whole(cell["original_width"]),
+        "original_height": whole(cell["original_height"]),
+        "original_pixel_spacing": (length(cell["spacing_x"]), length(cell["spacing_y"])),
     }
+
+
+def whole(text):
+    """A count of up to nine digits; int() would take "5_0", "-5" and other scripts' digits, and int32 not all of it."""
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise ValueError(f"{text!r} is no whole number")
+    return int(text)
+
+
+def length(text):
+    """A length of digits with or without a point; float() would take "nan" and "1_0.5"."""
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
+        raise ValueError(f"{text!r} is no length")
+    return float(text)
 
 
 def index(names, value, what):
@@ -551,17 +590,22 @@ def read_boxes(path, rows):
     first six cells of a row mean anything.
     """
     table = read_table(path)
-    next(table, None)
-    boxes = {}
+    _, header = next(table, (0, []))
+    if not ",".join(header).startswith(BOX_HEADER):
+        raise ValueError(f"{BOX_FILE}, line 1: {','.join(header)!r}, expected {BOX_HEADER}")
+    boxes, seen = {}, set()
     for number, (line, cells) in enumerate(table, start=1):
         try:
             name, finding, *sides = (cell.strip() for cell in cells[:6])
-            x, y, width, height = map(float, sides)
+            x, y, width, height = map(length, sides)
             label = index(LABELS, BOX_NAMES.get(finding, finding), "finding")
         except ValueError as error:
             raise ValueError(f"{BOX_FILE}, line {line}: {error}") from None
         if name not in rows:
             raise ValueError(f"{BOX_FILE}, line {line}: {name} has no row in the metadata")
+        if (box := (name, label, x, y, width, height)) in seen:
+            raise ValueError(f"{BOX_FILE}, line {line}: this box of {name} comes a second time")
+        seen.add(box)
         boxes.setdefault(name, []).append((number, (x, y, width, height), label))
     return boxes
 
@@ -570,11 +614,7 @@ def read_lists(paths, rows):
     """{split: image names in the list's order}; every name once, with a row in the metadata."""
     splits, seen = {}, {}
     for split, path in paths.items():
-        with open(path, encoding="utf-8-sig") as file:
-            try:
-                splits[split] = file.read().split()
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{path} is no list in UTF-8: {error}. Fetch it again.") from error
+        splits[split] = read_text(path).split()
         for name in splits[split]:
             if name in seen:
                 raise ValueError(f"{name} comes twice in the lists: {seen[name]} and {LIST_FILES[split]}")
@@ -588,19 +628,27 @@ def read_lists(paths, rows):
 
 # Reading the images
 
+# What tarfile and zipfile raise of damaged archives; the last three where a flag, a number or a name in one is.
+DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, struct.error, UnicodeError)
+
 
 def list_images(archives):
     """How often each file name comes in (path, _) archives; reads a compressed tar to its end."""
     names = Counter()
     for path, _ in archives:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                members = archive.namelist()
-        else:
-            with tarfile.open(path) as archive:
-                members = archive.getnames()
-        names.update(os.path.basename(member) for member in members)
+        try:
+            names.update(os.path.basename(member) for member in list_members(path))
+        except DAMAGE as error:
+            raise ValueError(f"{path} is damaged: {error}. Download it again.") from error
     return names
+
+
+def list_members(path):
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    with tarfile.open(path) as archive:
+        return archive.getnames()
 
 
 def read_nothing(names, wanted):
@@ -629,7 +677,7 @@ def read_archive(archive, wanted):
                 yield f"{source}/{path}", file.read()
     except PermissionError:
         raise
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+    except DAMAGE as error:
         raise ValueError(f"{source} is damaged at or after {last}: {error}. Download it again.") from error
 
 

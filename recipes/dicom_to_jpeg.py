@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 import uuid
+import zlib
 from collections import Counter
 from concurrent.futures import as_completed
 from contextlib import closing
@@ -157,7 +158,11 @@ def list_files(source):
 def claim(out, settings):
     """Write down with which settings the images of `out` are made; refuse others, and images without any."""
     path = out / SETTINGS
-    if path.exists() and (made := json.loads(path.read_text())) != settings:
+    try:
+        made = json.loads(path.read_bytes()) if path.exists() else settings
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}. Choose another folder.") from error
+    if made != settings:
         raise FileExistsError(f"{out} holds images made with {made}, not {settings}. Choose another folder.")
     if not path.exists() and (out / "files").exists():
         raise FileExistsError(f"{out} holds images but no {SETTINGS} that says how they were made. Choose another.")
@@ -166,7 +171,10 @@ def claim(out, settings):
 
 def read_rows(out):
     """{path of the DICOM: its line of the table} of every image that is finished, in the table or still beside it."""
-    tables = [gzip.decompress((out / TABLE).read_bytes()).decode()] if (out / TABLE).exists() else []
+    try:
+        tables = [gzip.decompress((out / TABLE).read_bytes()).decode()] if (out / TABLE).exists() else []
+    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
+        raise ValueError(f"{out / TABLE} is damaged: {error}. Delete it and start again.") from error
     tables += [part.read_text() for part in (out / UNFINISHED).glob("*.csv")]
     rows = {}
     for row in "".join(tables).splitlines(keepends=True):

@@ -40,7 +40,7 @@ from chestxray.checkpoints import Checkpoints, whole_weights
 from chestxray.places import public_settings
 from chestxray.publishing import hub
 from chestxray.scoring.anchors import is_official
-from chestxray.settings import differing, parse_settings, refuse_others, write_settings
+from chestxray.settings import differing, parse_settings, refuse_others, settings_of, write_settings
 from multilabel_auroc.multilabel_auroc import auroc_report
 
 
@@ -153,7 +153,7 @@ def train(run, validations, optimizer, digests, output):
     checkpoints = Checkpoints(output / "checkpoints", accelerator, run.model, optimizer, average)
     state = {"step": 0, "best": 0, "best_auroc": -math.inf, "losses": [], "scores": []}
     if found := checkpoints.restore():
-        if others := differing(settings, found["settings"]):
+        if others := differing(settings, settings_of(found["settings"], None, checkpoints.folder)):
             raise ValueError(f"{output} holds an unfinished run with {'; '.join(others)}. Give another --output-dir.")
         if not all(map(exposure.same_data, digests, found["data"])):
             raise ValueError(f"{output} holds an unfinished run on other images or labels. Give another --output-dir.")

@@ -13,10 +13,9 @@ import json
 import os
 from pathlib import Path
 
-import yaml
-
 from chestxray import labels, mimic, phantom
 from chestxray.scoring import pages, predicting, transfer
+from chestxray.settings import read_settings
 
 
 def main(argv=None):
@@ -109,9 +108,10 @@ def model_of(name, checkpoint, settings):
     """A row of the table, with what predicting it takes: its own settings and what this command's flags say instead."""
     used = predicting.settings_of(checkpoint, settings, settings.dataset)
     saved = Path(checkpoint) / "settings.yaml"
-    trained = yaml.safe_load(saved.read_text()) if saved.exists() else {}
+    trained = read_settings(saved) if saved.exists() else None
     used.allow_missing = settings.allow_missing  # which was said of the datasets it was trained on
-    return transfer.Model(name, checkpoint, trained.get("dataset") or [], trained.get("equalize"), used)
+    home, equalized = (trained.dataset, trained.equalize) if trained else ([], None)
+    return transfer.Model(name, checkpoint, home, equalized, used)
 
 
 def agreed(name, models):

@@ -477,6 +477,20 @@ def edit(folder, file, old, new):
         ("BBox_List_2017.csv", "Infiltrate", "Infiltrated", r"BBox_List_2017.csv, line 3: unknown finding"),
         ("BBox_List_2017.csv", "10,20,30,40", "10,20,30,wide", r"BBox_List_2017.csv, line 3: .*'wide'"),
         ("BBox_List_2017.csv", "00013118_009", "00013118_001", r"line 3: 00013118_001.png has no row"),
+        ("Data_Entry_2017_v2020.csv", ",74,", ",7_4,", r"line 2 .*'7_4' is no whole number"),
+        ("Data_Entry_2017_v2020.csv", ",74,", ",-4,", r"line 2 .*'-4' is no whole number"),
+        ("Data_Entry_2017_v2020.csv", ",74,", ",12345678901,", r"line 2 .*'12345678901' is no whole number"),
+        ("Data_Entry_2017_v2020.csv", "0.168,0.168", "0.168,nan", r"line 2 .*'nan' is no length"),
+        ("Data_Entry_2017_v2020.csv", "Hernia,0,3,", "Hernia,0,4,", r"line 2 \(00000003_001.png\): patient 4"),
+        ("Data_Entry_2017_v2020.csv", "Hernia", '"Hernia', r"Data_Entry_2017_v2020.csv, line \d+: unexpected end"),
+        ("BBox_List_2017.csv", "10,20,30,40", "10,2_0,30,40", r"line 3: '2_0' is no length"),
+        ("BBox_List_2017.csv", "[x,y,w,h]", "[x,y,h,w]", r"BBox_List_2017.csv, line 1: .* expected Image Index"),
+        (
+            "BBox_List_2017.csv",
+            "00013118_009.png,Infiltrate,10,20,30,40",
+            "00013118_009.png,Infiltrate,10,20,30,40\n00013118_009.png,Infiltrate,10,20,30,40",
+            r"line 4: this box of 00013118_009.png comes a second time",
+        ),
     ],
 )
 def test_a_wrong_table_is_named_with_its_row_and_value(build, release, file, old, new, message):
@@ -501,6 +515,28 @@ def test_a_table_that_is_no_text_is_named(build, release, table, damage):
     path = release() / table
     path.write_bytes(damage(path.read_text()))
     with pytest.raises(ValueError, match=table):
+        build("full", path.parent)
+
+
+def test_a_zip_with_a_damaged_directory_is_named(build, release):
+    folder = release("hub")
+    path = folder / "data" / "images" / "images_001.zip"
+    data = path.read_bytes()
+    at = data.index(b"PK\1\2")  # where the list of its members begins
+    path.write_bytes(data[:at] + bytes(4) + data[at + 4 :])
+    with pytest.raises(ValueError, match="images_001.zip is damaged: Bad magic number .* Download it again"):
+        build("full", folder)
+
+
+@pytest.mark.parametrize("encoding, line", [("latin-1", 3), ("utf-16", 1), ("utf-16-le", 1)])
+@pytest.mark.parametrize(
+    "file", ["Data_Entry_2017_v2020.csv", "BBox_List_2017.csv", "train_val_list.txt", "test_list.txt"]
+)
+def test_a_table_saved_in_another_encoding_is_named_with_its_line(build, release, file, encoding, line):
+    path = release() / file
+    lines = path.read_text().splitlines()
+    path.write_bytes("\n".join([*lines[:2], "größer", *lines[2:]]).encode(encoding))
+    with pytest.raises(ValueError, match=rf"{file}, line {line}: byte 0x\w\w is no UTF-8 text. Save it as UTF-8"):
         build("full", path.parent)
 
 

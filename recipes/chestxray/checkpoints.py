@@ -5,8 +5,11 @@ Nothing random is kept: order, augmentation and dropout of a step are functions 
 
 import json
 import os
+import zlib
+from contextlib import contextmanager
 
-from safetensors import safe_open
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -66,8 +69,8 @@ class Checkpoints:
         path = self.folder / "last.safetensors"
         if not path.exists():
             return None
-        facts = read_facts(path)
         state = self._read(path)
+        facts = read_facts(path)
         if self.average.mean:
             self._load(part(state, "average."))
             self.average.restart()
@@ -131,17 +134,41 @@ def write(tensors, path, facts):
     """Write beside `path`, to the disk, then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.writing")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, beside, {"facts": json.dumps(facts)})
+    tensors, facts = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, json.dumps(facts)
+    save_file(tensors, beside, {"facts": facts, "crc32": str(checksum(tensors, facts))})
     with open(beside, "rb") as file:
         os.fsync(file.fileno())
     beside.replace(path)
 
 
 def read(path):
-    with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}
+    """The tensors of a file. Raises ValueError where it is not as `write` left it."""
+    with one_error(path), safe_open(path, "pt") as file:
+        tensors, kept = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
+        if kept.get("crc32", "") not in ("", str(checksum(tensors, kept["facts"]))):
+            raise ValueError("its checksum is another")
+        return tensors
 
 
 def read_facts(path):
-    with safe_open(path, "pt") as file:
+    with one_error(path), safe_open(path, "pt") as file:
         return json.loads(file.metadata()["facts"])
+
+
+def checksum(tensors, facts):
+    """CRC-32 of the facts and of every tensor's name, type, shape and bytes."""
+    found = zlib.crc32(facts.encode())
+    for name, tensor in sorted(tensors.items()):
+        found = zlib.crc32(repr((name, tensor.dtype, tuple(tensor.shape))).encode(), found)
+        found = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), found)
+    return found
+
+
+@contextmanager
+def one_error(path):
+    try:
+        yield
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} is damaged: {str(error).partition(chr(10))[0]}. Delete {path.parent}, and the run begins anew."
+        ) from error

@@ -40,6 +40,9 @@ PLACE = re.compile(
 )
 
 
+TYPES = tuple(pydicom.valuerep.VR)
+
+
 class UnreadableDicom(ValueError):
     """A damaged file, or one that is no single grey picture. The message names the file and quotes nothing of it."""
 
@@ -59,7 +62,7 @@ def to_image(path, equalize=True):
         OSError: the disk's own errors.
     """
     with one_error(path):
-        header = pydicom.dcmread(path)
+        header = read(path)
         refuse_unless_grey(header, path)
         compressed = header.file_meta.TransferSyntaxUID.is_encapsulated
         uncopied = {} if compressed else {"view_only": True, "correct_unused_bits": False}
@@ -70,6 +73,18 @@ def to_image(path, equalize=True):
 def to_jpeg(path, equalize=True, quality=95):
     """The bytes of `to_image` as a JPEG: nothing but the picture, no EXIF, no comment. quality: 1 to 100."""
     return cv2.imencode(".jpg", to_image(path, equalize), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def read(path, **how):
+    """A file's elements; a damaged tag or type, which would only hide its element, is known by order and name."""
+    header = pydicom.dcmread(path, **how)
+    tags = list(header.keys())
+    if tags != sorted(tags):  # PS3.5, section 7.1: each has a higher tag than the one before it
+        raise UnreadableDicom(f"{path} has elements out of order. Download it again.")
+    known = (None,) if header.file_meta.TransferSyntaxUID.is_implicit_VR else TYPES
+    if any(header.get_item(tag).VR not in known for tag in tags):
+        raise UnreadableDicom(f"{path} has an element of no known type. Download it again.")
+    return header
 
 
 @contextmanager
@@ -158,7 +173,7 @@ def metadata(path, withheld=None):
     if not place:
         raise ValueError(f"{path} is not where MIMIC-CXR has a DICOM: files/p10/p10000032/s50414267/<dicom_id>.dcm")
     with one_error(path):
-        header = pydicom.dcmread(path, stop_before_pixels=True)
+        header = read(path, stop_before_pixels=True)
         row = {"Rows": f"{header.Rows:d}", "Columns": f"{header.Columns:d}"}
     row |= {"dicom_id": place["dicom"], "subject_id": place["subject"][1:], "study_id": place["study"][1:]}
     for column, allowed in ALLOWED.items():

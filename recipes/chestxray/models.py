@@ -4,6 +4,8 @@ Weights are float32 whatever a file holds: they are what the optimiser moves, by
 """
 
 import copy
+import json
+from contextlib import contextmanager
 from math import isqrt
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from timm.layers import resample_abs_pos_embed
 from transformers import AutoConfig, AutoModelForImageClassification, TimmWrapperConfig
 
 from chestxray.processors import describe_to_timm, processor_for, read_processor, sides
+from chestxray.settings import PRESETS, nearest
 
 
 def build_model(name, findings, image_size=None, pretrained=True, resize=None, drop_path=None, pooling=None, classes=1):
@@ -39,7 +42,11 @@ def build_model(name, findings, image_size=None, pretrained=True, resize=None, d
     another one, OSError for a repository that cannot be reached.
     """
     if "/" not in name and not is_timm_name(name) and not Path(name).exists():
-        raise ValueError(f"{name} is no preset in recipes/configs, no timm name, no folder and no Hub repository")
+        presets = [preset.stem for preset in PRESETS.glob("*.yaml")]
+        raise ValueError(
+            f"{name} is no preset in recipes/configs, no timm name, no folder and no Hub repository"
+            f"{nearest(name, presets)}"
+        )
     names = findings if classes == 1 else [f"{name} {number}" for name in findings for number in range(classes)]
     pretrained = pretrained and not name.endswith(".json")
     if pretrained:
@@ -60,10 +67,11 @@ def build_model(name, findings, image_size=None, pretrained=True, resize=None, d
 def load_classifier(checkpoint):
     """(model to predict with, processor, findings) of a folder as finetune.py leaves it.
 
-    Raises ValueError where its weights are not the very ones that its config.json asks for, and where its processor
-    names no height.
+    Raises ValueError where a file of it is damaged, where its weights are not the very ones that its config.json asks
+    for, and where its processor lacks a setting.
     """
-    model, loaded = load(checkpoint)
+    with one_error(checkpoint):
+        model, loaded = load(checkpoint)
     wrong = [
         f"{len(loaded[kind])} {kind.partition('_')[0]} ({', '.join(map(str, sorted(loaded[kind])[:3]))}, ...)"
         for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
@@ -74,20 +82,43 @@ def load_classifier(checkpoint):
             f"{checkpoint}: the weights are not those of the model in config.json: {'; '.join(wrong)}. "
             "Predictions would come from random weights; fine-tune again, or mend the names in model.safetensors"
         )
-    return model.eval(), load_processor(checkpoint), names_of(model.config)
+    if broken := [name for name, weight in model.state_dict().items() if not weight.isfinite().all()]:
+        raise ValueError(f"{checkpoint} is damaged: {broken[0]} has weights that are no finite numbers")
+    return model.eval(), load_processor(checkpoint), findings_of(checkpoint)
 
 
 def load_processor(checkpoint):
-    """The processor of a folder as finetune.py leaves it. Raises ValueError where it names no height."""
-    processor = read_processor(checkpoint)
-    if not (getattr(processor, "size", None) or {}).get("height"):
+    """The processor of a folder as finetune.py leaves it. Raises ValueError where it is damaged or lacks a setting."""
+    with one_error(checkpoint):
+        processor = read_processor(checkpoint)
+        saved = json.loads(Path(checkpoint, "preprocessor_config.json").read_text(encoding="utf-8"))
+    if lacking := [name for name in ("size", "image_mean", "image_std") if not saved.get(name)]:
+        raise ValueError(f"{checkpoint}/preprocessor_config.json has no {', '.join(lacking)}, as finetune.py's does")
+    if not processor.size.get("height"):
         raise ValueError(f"{checkpoint}/preprocessor_config.json names no height, as finetune.py's does")
     return processor
 
 
 def findings_of(checkpoint):
-    """What a checkpoint tells, in its order, without its weights."""
-    return names_of(AutoConfig.from_pretrained(checkpoint))
+    """What a checkpoint tells, in its order, without its weights. Raises ValueError where config.json is damaged."""
+    with one_error(checkpoint):
+        config = AutoConfig.from_pretrained(checkpoint)
+        names = names_of(config)
+    if config.label2id != {name: number for number, name in enumerate(names)}:
+        raise ValueError(f"{checkpoint}/config.json is damaged: id2label and label2id name other findings")
+    return names
+
+
+@contextmanager
+def one_error(checkpoint):
+    """Whatever the libraries raise of a damaged folder, as one error; the disk's own errors as they are."""
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "errno", None):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{checkpoint} is damaged, or no checkpoint as finetune.py leaves it: {reason}") from error
 
 
 def read_architecture(name, outputs):

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import importlib
 import inspect
+import io
 import os
 import re
 import zlib
@@ -164,19 +165,21 @@ def read_rows(path, columns, others=()):
     Raises ValueError, naming file and column or line, where the header is otherwise, a row has another length than
     the header, or the file is cut short.
     """
-    name, opened = os.path.basename(path), gzip.open if path.endswith(".gz") else open
-    with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-        table = csv.DictReader(file)
-        try:
-            check_header(name, table.fieldnames or [], columns, others)
-            for cells in table:
-                if None in cells or None in cells.values():
-                    raise ValueError(
-                        f"{name}, line {table.line_num}: not the {len(table.fieldnames)} cells of its header"
-                    )
-                yield table.line_num, cells
-        except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{name} is damaged after line {table.line_num}: {error}. Fetch it again.") from error
+    name = os.path.basename(path)
+    try:
+        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
+            text = nih.decode(file.read(), name)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{name} is damaged: {error}. Fetch it again.") from error
+    table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        check_header(name, table.fieldnames or [], columns, others)
+        for cells in table:
+            if None in cells or None in cells.values():
+                raise ValueError(f"{name}, line {table.line_num}: not the {len(table.fieldnames)} cells of its header")
+            yield table.line_num, cells
+    except csv.Error as error:
+        raise ValueError(f"{name}, line {table.line_num}: {error}. Fetch it again.") from error
 
 
 def check_header(name, header, columns, others):

@@ -3,6 +3,7 @@
 import inspect
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -73,10 +74,19 @@ def lacking(dataset, size, equalize):
 
 
 def shrink_example(example, size, equalize):
-    try:
+    with one_error(example["image_file_path"]):  # `datasets` decodes the image when it is asked for
         return {"pixels": shrink_image(example["image"], size, equalize).tobytes()}
+
+
+@contextmanager
+def one_error(path):
+    """What Pillow raises of a damaged image, which does not say of which."""
+    try:
+        yield
     except ValueError as error:
-        raise ValueError(f"{example.get('image_file_path', 'an image')}: {error}") from error
+        raise ValueError(f"{path}: {error}") from error
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path} is damaged: {error}. Fetch it again.") from error
 
 
 def shrink_image(image, size, equalize=False):

@@ -181,7 +181,7 @@ def cut_validation(dataset, held_out):
 
 def named_in(list_file, paths, allow_missing):
     """Which of the paths a list names, as a boolean array."""
-    lines = Path(list_file).read_text().split("\n")
+    lines = nih.read_text(list_file).split("\n")
     wanted = {line.split()[0].rpartition("/")[2]: number for number, line in enumerate(lines, 1) if line.strip()}
     names = [path.rpartition("/")[2] for path in paths]
     missing = wanted.keys() - set(names)

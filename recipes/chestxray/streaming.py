@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from chestxray import labels, sources
 from chestxray.batches import as_it_is, shares
-from chestxray.pixels import processes, shrink_image
+from chestxray.pixels import one_error, processes, shrink_image
 from chestxray.splits import Split
 
 BUFFER = 1000  # images among which the next one is drawn; whole shards are shuffled besides
@@ -104,7 +104,8 @@ class Streamed(Split):
         }
 
     def _decode(self, row):
-        return shrink_image(Pillow.open(BytesIO(row["image"]["bytes"])), self.size, self.equalize)
+        with one_error(row["image_file_path"]):
+            return shrink_image(Pillow.open(BytesIO(row["image"]["bytes"])), self.size, self.equalize)
 
 
 class Iterated(torch.utils.data.IterableDataset):

@@ -496,6 +496,27 @@ def test_an_archive_that_comes_in_parts_grows_into_one(tmp_path):
     assert digests(tmp_path / "out") == digests(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("name", [TABLE, "conversion.json"])
+def test_a_damaged_table_or_settings_of_an_earlier_run_are_named(tmp_path, name):
+    archive(tmp_path / "source", 2)
+    convert(tmp_path / "source", tmp_path / "out")
+    whole = (tmp_path / "out" / name).read_bytes()
+    (tmp_path / "out" / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=f"{name} is damaged"):
+        convert(tmp_path / "source", tmp_path / "out")
+
+
+@pytest.mark.parametrize("damage, words", [((0x18, 0x00), "out of order"), ((0x43, 0x7A), "of no known type")])
+def test_a_damaged_tag_or_type_is_refused_for_it_would_hide_its_element(tmp_path, damage, words):
+    path = save(tmp_path, radiograph(pixels(), ViewPosition="PA"))
+    data = path.read_bytes()
+    at = data.index(bytes.fromhex("18000151") + b"CS")  # the view: (0018,5101), a code string
+    old, new = damage
+    path.write_bytes(data[:at] + data[at : at + 6].replace(bytes([old]), bytes([new]), 1) + data[at + 6 :])
+    with pytest.raises(dicom.UnreadableDicom, match=words):
+        dicom.metadata(path)
+
+
 def test_images_of_other_settings_are_not_mixed(tmp_path):
     archive(tmp_path / "dicom", 1)
     convert(tmp_path / "dicom", tmp_path / "out")

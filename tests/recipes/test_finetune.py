@@ -472,8 +472,10 @@ def test_an_unknown_flag_or_value_is_refused(tmp_path):
         run("--learning-rte", 1)
     with pytest.raises(ValueError, match="batch_size is 0"):
         run("--batch-size", 0)
-    with pytest.raises(ValueError, match="nosuch is no preset"):
+    with pytest.raises(ValueError, match="nosuch is no preset.* and no Hub repository$"):
         run("--model", "nosuch", "--output-dir", tmp_path)
+    with pytest.raises(ValueError, match="no Hub repository. Did you mean convnext-tiny?"):
+        run("--model", "convnext-tinny", "--output-dir", tmp_path)
     with pytest.raises(FileNotFoundError, match="/nowhere is neither a folder nor a dataset on the Hub"):
         run("--dataset", "/nowhere", "--output-dir", tmp_path)
 
@@ -482,12 +484,12 @@ def test_what_is_wrong_is_said_in_one_line():
     command = [sys.executable, ROOT / "recipes" / "finetune.py", "--batch-size", "0"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.strip() == "finetune.py: batch_size is 0; it counts and cannot be less than 1"
+    assert done.stderr.strip() == "finetune.py: batch_size is 0; it must be at least 1"
 
 
 def test_an_unknown_key_in_a_preset_is_refused(tmp_path):
     (tmp_path / "odd.yaml").write_text("model: tiny.json\nlearning_rte: 1\n")
-    with pytest.raises(ValueError, match="odd.yaml has keys that are no settings: learning_rte"):
+    with pytest.raises(ValueError, match="odd.yaml, line 2: learning_rte is no setting. Did you mean learning_rate?"):
         run("--model", tmp_path / "odd.yaml")
 
 

@@ -4,13 +4,13 @@ import gzip
 import os
 import tarfile
 import zipfile
-import zlib
 from functools import lru_cache
+from importlib import import_module
 from typing import NamedTuple
 
 import datasets
 
-DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError)
+DAMAGE = import_module("NIH-Chest-X-ray-dataset").DAMAGE
 
 
 class Place(NamedTuple):
@@ -82,11 +82,24 @@ def list_archive(path):
                 last = member.name
                 if member.isfile():
                     places.append(Place(path, member.name, member.offset_data, member.size))
-            while file.read(1 << 20):  # a tar.gz knows at its very end whether it came whole
-                pass
+            refuse_unless_end(file)
         return places
     except DAMAGE as error:
         raise ValueError(f"{path} is damaged at or after {last}: {error}. Download it again.") from error
+
+
+def refuse_unless_end(file):
+    """Read to the end, where alone a tar.gz knows whether it came whole, and a tar has zeros.
+
+    tarfile takes a header that it cannot read for the end and says nothing.
+    """
+    zeros = 0
+    while data := file.read(1 << 20):
+        if data.strip(b"\0"):
+            raise tarfile.ReadError("a header cannot be read")
+        zeros += len(data)
+    if zeros < tarfile.BLOCKSIZE:  # the second of the two that end a tar; the first is read already
+        raise tarfile.ReadError("its end is missing")
 
 
 def read(place):

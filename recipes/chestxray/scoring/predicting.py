@@ -1,14 +1,13 @@
 """From a checkpoint and a dataset to predictions, by all processes together, each image once."""
 
 import hashlib
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from datasets import ClassLabel, DatasetDict
@@ -17,7 +16,7 @@ from tqdm.auto import tqdm
 from chestxray import augment, exposure, labels, models, opening, sources, splits
 from chestxray.scoring import predictions
 from chestxray.scoring.views import side_to_shrink_to, views
-from chestxray.settings import Settings
+from chestxray.settings import Settings, read_settings
 
 CHOICES = ("equalize", "views", "labeler")  # of the settings: which images and labels, and how they look
 COLUMNS = {  # ours: those of datasets
@@ -52,10 +51,7 @@ def settings_of(checkpoint, flags, dataset=None):
         raise FileNotFoundError(f"{checkpoint} is no checkpoint's folder (it has no config.json) and no .parquet file")
     if not saved.exists() and not dataset:
         raise ValueError(f"{checkpoint} has no settings.yaml that names its dataset: give --dataset")
-    known = {field.name for field in fields(Settings)}
-    values = yaml.safe_load(saved.read_text()) if saved.exists() else {"dataset": []}
-    trained = Settings(**{name: value for name, value in values.items() if name in known})
-    trained.dataset = trained.dataset if saved.exists() else []
+    trained = read_settings(saved) if saved.exists() else Settings(dataset=[])
     trained.uncertain, trained.teacher, trained.streaming = "ignore", None, False  # which are for training
     trained.allow_missing |= flags.allow_missing
     trained.labeler = flags.labeler or trained.labeler

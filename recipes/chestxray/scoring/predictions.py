@@ -7,6 +7,7 @@ finding `logit/NAME` (float32) and `target/NAME` (0 or 1, empty where unknown). 
 
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -68,21 +69,42 @@ def write(predictions, path):
         table[f"target/{name}"] = predictions.targets[:, column].astype(np.int8 if whole else np.float32)
     official = anchors.is_official(table["image_file_path"][table["split"] == "test"])
     about = {"findings": list(predictions.findings), **predictions.about, "official_test_split": official}
+    about["columns"] = list(table)
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), KEY: json.dumps(about).encode()})
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.writing")
-    pq.write_table(arrow, beside)
+    pq.write_table(arrow, beside, write_page_checksum=True)
     beside.replace(path)
 
 
 def read_about(path):
     """The JSON object of the schema's metadata, {} where there is none. Raises ValueError: no Parquet file."""
-    try:
+    with one_error(path):
         metadata = pq.read_schema(path).metadata or {}
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is no Parquet file: {error}") from error
-    return json.loads(metadata.get(KEY, b"{}"))
+        about = json.loads(metadata.get(KEY, b"{}"))
+        if not isinstance(about, dict):
+            raise ValueError(f"its metadata are {about!r:.80}")
+        return about
+
+
+def read_columns(path):
+    """The file's table, its pages compared with their checksums where it has any."""
+    with one_error(path):
+        # What pandas wrote of itself into the file is not needed, and may be damaged.
+        return pq.read_table(path, page_checksum_verification=True).to_pandas(ignore_metadata=True)
+
+
+@contextmanager
+def one_error(path):
+    """Whatever pyarrow raises of a file, as one error that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path} is no Parquet file, or a damaged one: {reason}. Predict again.") from error
 
 
 def read(path):
@@ -95,18 +117,19 @@ def read(path):
     """
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
-    about = read_about(path)
-    table = pq.read_table(path).to_pandas()
-    findings = about.pop("findings", None) or [name[6:] for name in table if name.startswith("logit/")]
+    about, table = read_about(path), read_columns(path)
+    findings = about.pop("findings", None) or [name[6:] for name in table if str(name).startswith("logit/")]
     about.pop("official_test_split", None)  # read off the images' names each time
     wanted = [*REQUIRED, *(f"{kind}/{name}" for name in findings for kind in ("logit", "target"))]
+    wanted = list(dict.fromkeys([*wanted, *about.pop("columns", ())]))
     if missing := [name for name in wanted if name not in table]:
         raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(table.columns)}")
     if not findings:
         raise ValueError(f"{path} has no column logit/NAME, so no finding; it has {', '.join(table.columns)}")
-    logits, targets = (
-        table[[f"{kind}/{name}" for name in findings]].to_numpy(np.float64) for kind in ("logit", "target")
-    )
+    with one_error(path):
+        logits, targets = (
+            table[[f"{kind}/{name}" for name in findings]].to_numpy(np.float64) for kind in ("logit", "target")
+        )
     _refuse(~np.isfinite(logits), "logit", "no finite number", path, findings)
     _refuse(~np.isin(targets, (0, 1)) & ~np.isnan(targets), "target", "neither 0, 1 nor empty", path, findings)
     if (twice := table["image_file_path"].duplicated()).any():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from chestxray import checkpoints
@@ -88,3 +89,13 @@ def test_what_is_being_written_is_never_taken_for_a_checkpoint(tmp_path):
     assert checkpoints.read_facts(tmp_path / "last.safetensors") == {"step": 1}
     checkpoints.write({"a": torch.zeros(2)}, tmp_path / "last.safetensors", {"step": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+def test_a_checkpoint_with_a_bit_turned_over_is_refused_by_name(tmp_path):
+    path = tmp_path / "last.safetensors"
+    checkpoints.write({"a": torch.arange(12.0).view(3, 4), "step": torch.tensor(3.0)}, path, {"step": 3})
+    whole = path.read_bytes()
+    for at in range(0, len(whole), 5):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match="last.safetensors is damaged: .* and the run begins anew.$"):
+            checkpoints.read(path)

@@ -267,10 +267,17 @@ def test_a_missing_table_is_named(archive, load, name):
         load(archive, labeler="both")
 
 
+def test_a_table_in_another_encoding_is_refused_by_line(archive, load):
+    lines = read_lines(archive / SPLIT)
+    (archive / SPLIT).write_bytes(gzip.compress("\n".join([*lines[:3], "größer"]).encode("latin-1")))
+    with pytest.raises(ValueError, match="split.csv.gz, line 4: byte 0xf6 is no UTF-8 text. Save it as UTF-8"):
+        load(archive)
+
+
 def test_a_table_cut_short_is_named(archive, load):
     whole = (archive / SPLIT).read_bytes()
     (archive / SPLIT).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="split.csv.gz is damaged after line"):
+    with pytest.raises(ValueError, match="split.csv.gz is damaged"):
         load(archive)
 
 

@@ -174,6 +174,14 @@ def test_too_small_a_disk_is_said_before_and_not_in_the_middle(tmp_path):
     assert not list((tmp_path / "rows").glob("cache-*"))
 
 
+def test_an_image_that_cannot_be_decoded_is_named():
+    rows = dataset(radiographs(3), [[0]] * 3)
+    cut = [row["image"]["bytes"] for row in rows.cast_column("image", Image(decode=False))]
+    cut[1] = cut[1][: len(cut[1]) // 2]
+    with pytest.raises(ValueError, match="images/00000001_000.png is damaged: .*. Fetch it again"):
+        pixels.shrink(dataset([{"bytes": data, "path": None} for data in cut], [[0]] * 3), 16)
+
+
 # The order of a run
 
 

@@ -68,6 +68,12 @@ def test_a_list_that_names_what_is_not_there_is_refused_by_line(dataset, tmp_pat
     assert cut["validation"].num_rows == 1
 
 
+def test_a_validation_list_in_another_encoding_is_refused_by_line(dataset, tmp_path):
+    (tmp_path / "val.txt").write_bytes("a.png\nü.png".encode("latin-1"))
+    with pytest.raises(ValueError, match="val.txt, line 2: byte 0xfc is no UTF-8 text. Save it as UTF-8"):
+        sources.with_validation(dataset, tmp_path / "val.txt")
+
+
 def test_a_patient_of_train_in_test_is_refused_by_name(dataset):
     dataset["test"] = rows_of("00000004_001")
     dataset["validation"] = rows_of("00000007_000")

@@ -3,6 +3,7 @@
 import csv
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -235,6 +236,19 @@ def test_a_damaged_subset_is_refused_with_file_and_image_or_row(noya, tmp_path, 
     damage(noya)
     with pytest.raises(error, match=message):
         load(noya, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("where, message", [("header", "a header cannot be read"), ("end", "its end is missing")])
+def test_a_tar_whose_members_end_too_soon_is_refused_not_read_in_part(published, tmp_path, where, message):
+    folder = tmp_path / "shards"
+    shutil.copytree(next(published.glob("*/train-*.tar")).parent, folder)
+    (path,) = folder.glob("train-*.tar")
+    data = path.read_bytes()
+    with tarfile.open(path) as archive:
+        at = archive.getmembers()[2].offset
+    path.write_bytes(data[:at] + bytes(512) + data[at + 512 :] if where == "header" else data[:at])
+    with pytest.raises(ValueError, match=f"{path.name} is damaged at or after .*: {message}"):
+        load(folder, tmp_path / "cache")
 
 
 def test_missing_images_are_left_out_and_counted_when_asked_for(noya, original, tmp_path, caplog):

@@ -133,3 +133,20 @@ def test_patients_and_studies_take_their_highest_image():
 def test_studies_need_a_column():
     with pytest.raises(ValueError, match="level study needs a column study"):
         predictions.aggregate(make(), "study")
+
+
+def test_a_bit_turned_over_anywhere_is_refused_or_changes_no_number(tmp_path):
+    predictions.write(make(), tmp_path / "p.parquet")
+    data = (tmp_path / "p.parquet").read_bytes()
+    refused = 0
+    for at in range(0, len(data), 7):
+        (tmp_path / "p.parquet").write_bytes(data[:at] + bytes([data[at] ^ 16]) + data[at + 1 :])
+        try:
+            again = predictions.read(tmp_path / "p.parquet")
+        except ValueError as error:
+            assert "p.parquet" in str(error) and "\n" not in str(error)
+            refused += 1
+        else:
+            np.testing.assert_array_equal(again.logits, make().logits)
+            np.testing.assert_array_equal(again.targets, make().targets)
+    assert refused > 100
