@@ -1,7 +1,6 @@
 """What the builder of MIMIC-CXR-JPG promises of the folder it reads, and the synthetic archive of its likeness."""
 
 import gzip
-import os
 import shutil
 from collections import Counter
 
@@ -366,57 +365,3 @@ def test_the_same_command_gives_the_same_bytes(original, tmp_path):
     again = write_archive("mimic", tmp_path / "again", 20)
     files = {path.relative_to(original): path.read_bytes() for path in original.rglob("*") if path.is_file()}
     assert files == {path.relative_to(again): path.read_bytes() for path in again.rglob("*") if path.is_file()}
-
-
-# The cache is that of what is read
-
-
-def cache_of(folder, tmp_path):
-    return MIMICCXR(data_dir=str(folder), cache_dir=str(tmp_path / "cache")).cache_dir
-
-
-def test_what_is_not_read_and_another_spelling_make_no_new_cache(archive, tmp_path, monkeypatch):
-    before = cache_of(archive, tmp_path)
-    (archive / "note.txt").write_text("seen")
-    (archive / "runs").mkdir()
-    (archive / "runs" / "predictions.parquet").write_bytes(b"PAR1")
-    (archive / "above").symlink_to(archive)
-    (archive / "mimic-cxr-2.0.0-negbio.csv.gz").unlink()
-    (tmp_path / "link").symlink_to(archive)
-    monkeypatch.chdir(archive)
-    for folder in (f"{archive}/", ".", "above", f"../{archive.name}", tmp_path / "link"):
-        assert cache_of(folder, tmp_path) == before, folder
-    monkeypatch.chdir(tmp_path)
-    archive.rename(tmp_path / "moved")
-    assert cache_of("moved", tmp_path) == before
-
-
-def test_a_replaced_image_and_an_edited_table_make_a_new_cache(archive, tmp_path):
-    before = cache_of(archive, tmp_path)
-    image, table = min(archive.rglob("*.jpg")), archive / "mimic-cxr-2.0.0-split.csv.gz"
-    data, state = image.read_bytes(), image.stat()
-    image.write_bytes(data + b" ")
-    assert cache_of(archive, tmp_path) != before
-    image.write_bytes(data)
-    os.utime(image, ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert cache_of(archive, tmp_path) == before
-    write_lines(table, [*read_lines(table), read_lines(table)[1]])
-    assert cache_of(archive, tmp_path) != before
-
-
-def test_a_lost_link_or_a_fifo_in_the_place_of_an_image_is_named(archive, tmp_path):
-    image = min(archive.rglob("*.jpg"))
-    image.unlink()
-    image.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(OSError, match=f"{image} cannot be read: No such file"):
-        cache_of(archive, tmp_path)
-    image.unlink()
-    os.mkfifo(image)
-    with pytest.raises(OSError, match=f"{image} is no ordinary file"):
-        cache_of(archive, tmp_path)
-
-
-def test_read_from_inside_its_folder_it_keeps_the_images_themselves(archive, tmp_path, monkeypatch):
-    monkeypatch.chdir(archive)
-    rows = plain(build(MIMICCXR, ".", tmp_path / "cache")["train"])
-    assert rows and all(row["image"] == (archive / path).read_bytes() for path, row in rows.items())
