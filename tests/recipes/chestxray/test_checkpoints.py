@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import torch
 
 from chestxray import checkpoints
@@ -91,11 +90,17 @@ def test_what_is_being_written_is_never_taken_for_a_checkpoint(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["last.safetensors"]
 
 
-def test_a_checkpoint_with_a_bit_turned_over_is_refused_by_name(tmp_path):
-    path = tmp_path / "last.safetensors"
-    checkpoints.write({"a": torch.arange(12.0).view(3, 4), "step": torch.tensor(3.0)}, path, {"step": 3})
-    whole = path.read_bytes()
-    for at in range(0, len(whole), 5):
+def test_a_bit_turned_over_in_a_checkpoint_is_refused_by_name_or_changes_nothing(tmp_path):
+    path, tensors = tmp_path / "last.safetensors", {"a": torch.arange(12.0).view(3, 4), "step": torch.tensor(3.0)}
+    checkpoints.write(tensors, path, {"step": 3})
+    whole, refused = path.read_bytes(), 0
+    for at in range(0, len(whole), 3):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
-        with pytest.raises(ValueError, match="last.safetensors is damaged: .* and the run begins anew.$"):
-            checkpoints.read(path)
+        try:
+            again = checkpoints.read(path)
+        except ValueError as error:
+            assert "last.safetensors is damaged: " in str(error) and "\n" not in str(error)
+            refused += 1
+        else:  # of the checksum's own name, say
+            assert all(torch.equal(again[name], tensor) for name, tensor in tensors.items())
+    assert refused > 50
