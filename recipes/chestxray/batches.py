@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from chestxray.pixels import shrink_image
+from chestxray.pixels import encoded, shrink_row
 
 
 class Batches(torch.utils.data.Dataset):
@@ -21,7 +21,7 @@ class Batches(torch.utils.data.Dataset):
 
     def __init__(self, rows, targets, size, equalize=False):
         self.cached = "pixels" in rows.column_names
-        self.rows = rows.with_format("arrow") if self.cached else rows
+        self.rows = rows.with_format("arrow") if self.cached else encoded(rows)
         self.targets, self.size, self.equalize = targets, size, equalize
 
     def __len__(self):
@@ -33,7 +33,10 @@ class Batches(torch.utils.data.Dataset):
         if self.cached:
             pixels = [np.frombuffer(row.as_buffer(), np.uint8) for row in rows["pixels"]]
         else:
-            pixels = [shrink_image(image, self.size, self.equalize) for image in rows["image"]]
+            pairs = zip(rows["image_file_path"], rows["image"], strict=True)
+            pixels = [
+                shrink_row({"image_file_path": path, "image": image}, self.size, self.equalize) for path, image in pairs
+            ]
         return {
             "index": torch.tensor(indices),
             "draw": torch.tensor(draws),

@@ -3,12 +3,13 @@
 import inspect
 import os
 import shutil
-from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 from datasets import Features, Value
+from datasets import Image as EncodedImage
 from datasets.fingerprint import Hasher
 from PIL import ExifTags, Image, ImageOps
 
@@ -27,7 +28,7 @@ def shrink(dataset, size, equalize=False, num_proc=None):
         A Dataset with the other columns as they were and `pixels`, size × size uint8 grey as bytes, row by row.
     """
     kept = {name: feature for name, feature in dataset.features.items() if name != "image"}
-    return dataset.map(
+    return encoded(dataset).map(
         shrink_example,
         fn_kwargs={"size": size, "equalize": equalize},
         remove_columns=["image"],
@@ -74,15 +75,20 @@ def lacking(dataset, size, equalize):
 
 
 def shrink_example(example, size, equalize):
-    with one_error(example["image_file_path"]):  # `datasets` decodes the image when it is asked for
-        return {"pixels": shrink_image(example["image"], size, equalize).tobytes()}
+    return {"pixels": shrink_row(example, size, equalize).tobytes()}
 
 
-@contextmanager
-def one_error(path):
-    """What Pillow raises of a damaged image, which does not say of which."""
+def encoded(dataset):
+    """A dataset whose images stay as they are stored."""
+    return dataset.cast_column("image", EncodedImage(decode=False))
+
+
+def shrink_row(row, size, equalize=False):
+    """`shrink_image` of a row of `encoded`. Raises ValueError with the image's path where it cannot be read."""
+    path, stored = row["image_file_path"], row["image"]
     try:
-        yield
+        data = stored["bytes"] or Path(stored["path"]).read_bytes()
+        return shrink_image(Image.open(BytesIO(data)), size, equalize)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     except (OSError, SyntaxError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 from accelerate.utils import broadcast_object_list
-from datasets import Dataset, Image, concatenate_datasets
+from datasets import Dataset, concatenate_datasets
 
 from chestxray import batches, labels, pixels, sources
 
@@ -74,7 +74,7 @@ def digest_images(rows, size, equalize):
                 images.update(image.as_buffer())
         return {f"pixels {size}{' equalized' if equalize else ''}": images.hexdigest()}
     if "image" in rows.column_names:
-        for row in rows.select_columns("image").cast_column("image", Image(decode=False)):
+        for row in pixels.encoded(rows.select_columns("image")):
             images.update(row["image"]["bytes"] or Path(row["image"]["path"]).read_bytes())
         return {"files": images.hexdigest()}
     return {}

@@ -2,16 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 import torch
 from datasets import Dataset, DatasetDict, Features, Image, get_dataset_config_names, load_dataset
-from PIL import Image as Pillow
 
 from chestxray import labels, sources
 from chestxray.batches import as_it_is, shares
-from chestxray.pixels import one_error, processes, shrink_image
+from chestxray.pixels import processes, shrink_row
 from chestxray.splits import Split
 
 BUFFER = 1000  # images among which the next one is drawn; whole shards are shuffled besides
@@ -104,8 +102,7 @@ class Streamed(Split):
         }
 
     def _decode(self, row):
-        with one_error(row["image_file_path"]):
-            return shrink_image(Pillow.open(BytesIO(row["image"]["bytes"])), self.size, self.equalize)
+        return shrink_row(row, self.size, self.equalize)
 
 
 class Iterated(torch.utils.data.IterableDataset):

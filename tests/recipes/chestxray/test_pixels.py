@@ -178,8 +178,10 @@ def test_an_image_that_cannot_be_decoded_is_named():
     rows = dataset(radiographs(3), [[0]] * 3)
     cut = [row["image"]["bytes"] for row in rows.cast_column("image", Image(decode=False))]
     cut[1] = cut[1][: len(cut[1]) // 2]
-    with pytest.raises(ValueError, match="images/00000001_000.png is damaged: .*. Fetch it again"):
-        pixels.shrink(dataset([{"bytes": data, "path": None} for data in cut], [[0]] * 3), 16)
+    damaged = dataset([{"bytes": data, "path": None} for data in cut], [[0]] * 3)
+    for read in (lambda: pixels.shrink(damaged, 16), lambda: batch_of(damaged, [0, 1])):
+        with pytest.raises(ValueError, match="images/00000001_000.png is damaged: .*. Fetch it again"):
+            read()
 
 
 # The order of a run
