@@ -6,8 +6,9 @@
     accelerate launch --config_file recipes/launch/eight-gpus.yaml recipes/finetune.py …      the same on eight GPUs
 
 The model is chosen on validation, patients cut from `train`; `test` is read once, at the end. `output_dir` then
-holds a Transformers checkpoint, `all_results.json`, `settings.yaml`, `epochs.csv` and `results.png`. Killed at any
-moment and started again with the same command, a run goes on from its last checkpoint and ends with the same weights.
+holds a Transformers checkpoint, `all_results.json`, `settings.yaml`, `images.parquet`, `epochs.csv` and `results.png`.
+Killed at any moment and started again with the same command, a run goes on from its last checkpoint and ends with the
+same weights.
 """
 
 import json
@@ -127,6 +128,8 @@ def show(settings, accelerator, output, digests):
     if seen and not all(map(exposure.same_data, digests, seen.digests)):
         raise ValueError(f"{output} holds a finished run on other images or labels. Give another --output-dir.")
     accelerator.print(report.table(json.loads((output / "all_results.json").read_text())))
+    if not seen or not all(map(exposure.is_checked, digests, seen.digests)):
+        accelerator.print("Whether its images are still the same was not checked: they are read in another way now.")
     accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
     push(settings, accelerator, output)
 

@@ -19,6 +19,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from chestxray.flags import positive, share
 from chestxray.scoring import model_card, pages, plots, predictions, scorecard, transfer, wording
 from chestxray.scoring.thresholds import RULES
 
@@ -39,10 +40,11 @@ def main(argv=None):
     cards = [make_card(*files, settings) for files in scored]
     for card, (_, _, folder) in zip(cards, scored, strict=True):
         write_report(card, folder)
-    written = model_card.save(cards, output)
+    whole = bool(checkpoints) and not settings.dataset  # all that the model was trained on and that can be scored
+    written = model_card.save(cards, output if len(cards) > 1 else scored[0][2], whole)
     for card, (_, _, folder) in zip(cards, scored, strict=True):
         show(card, folder, len(cards) > 1)
-    print(f"Model card: {', '.join(map(str, written))}")
+    print(f"Model card: {', '.join(map(str, written)) or 'the one that is there stays'}")
 
 
 def predict_datasets(checkpoints, settings, output):
@@ -50,27 +52,58 @@ def predict_datasets(checkpoints, settings, output):
     from chestxray.scoring import predicting  # PyTorch, which predictions files do not need
 
     accelerator = predicting.start()
-    sources = settings.dataset or predicting.settings_of(checkpoints[0], settings).dataset
-    if len(sources) > 1 and len(checkpoints) < len(settings.models):
-        raise ValueError("a predictions file is of one dataset: give checkpoints, or one --dataset")
-    names = transfer.names(sources)
-    folders = [output / name for name in names] if len(names) > 1 else [output]
-    scored = []
+    home = predicting.settings_of(checkpoints[0], settings, settings.dataset).dataset
+    sources = settings.dataset or home
+    refuse_mixture(settings, several=len(sources) > 1)
     rivals = [settings.against] if settings.against and not is_file(settings.against) else []
-    for source, folder in zip(sources, folders, strict=True):
-        opened = predicting.open_to_score(accelerator, source, settings.split, checkpoints, settings, rivals)
+    opened = {}
+    for source in sources:
+        try:
+            opened[source] = predicting.open_to_score(
+                accelerator, source, settings.split, checkpoints, settings, rivals
+            )
+        except predicting.NoSplit as error:
+            if settings.dataset or len(sources) == 1:
+                raise
+            accelerator.print(f"Not scored: {error}")
+    if not opened:
+        raise ValueError(f"none of the datasets has a split {settings.split}: give another --split")
+    # One of several that a model was trained on has its folder among theirs
+    names = dict(zip(sources, transfer.names(sources), strict=True))
+    apart = len(sources) > 1 or len(home) > 1 and not settings.output_dir
+    scored = []
+    for source, dataset in opened.items():
+        folder = output / names[source] if apart else output
         common = predicting.settings_of(checkpoints[0], settings, [source])
-        splits = [name for name in dict.fromkeys(("validation", settings.split)) if name in opened.splits]
+        splits = [name for name in dict.fromkeys(("validation", settings.split)) if name in dataset.splits]
         files = [
-            predict(accelerator, model, folder / f"{name}.parquet", opened, splits, common, settings)
+            predict(accelerator, model, folder / f"{name}.parquet", dataset, splits, common, settings)
             for model, name in zip(settings.models, file_names(settings.models), strict=True)
         ]
         rival = settings.against and folder / "against.parquet"
         if rival:
-            rival = predict(accelerator, settings.against, rival, opened, [settings.split], common, settings)
+            rival = predict(accelerator, settings.against, rival, dataset, [settings.split], common, settings)
         scored.append((files, rival, folder))
     predicting.leave()
     return scored
+
+
+def refuse_mixture(settings, several):
+    """Raise ValueError for models that cannot be scored together, before any of them is.
+
+    several: whether there are several datasets, of which a predictions file cannot be.
+    """
+    from chestxray.models import findings_of
+
+    models = [*settings.models, *filter(None, [settings.against])]
+    if several and any(map(is_file, models)):
+        raise ValueError("a predictions file is of one dataset: give checkpoints alone, or one --dataset")
+    findings = {
+        model: predictions.read(Path(model)).findings if is_file(model) else findings_of(model) for model in models
+    }
+    for model, names in findings.items():
+        if names != findings[models[0]]:
+            raise ValueError(f"{model} has the findings {names}, {models[0]} has {findings[models[0]]}")
 
 
 def predict(accelerator, model, path, opened, splits, common, settings):
@@ -155,10 +188,10 @@ def parse(argv):
         "--rule", choices=RULES, default="youden", help="threshold of the tables; all are in the report"
     )
     parser.add_argument(
-        "--sensitivity", type=float, default=0.9, help="what the rule of that name reaches on validation"
+        "--sensitivity", type=share, default=0.9, help="what the rule of that name reaches on validation"
     )
     parser.add_argument("--tta", choices=("none", "flip", "ten-crop"), default="none", help="views averaged per image")
-    parser.add_argument("--batch-size", type=int, default=64, help="images per step, all processes together")
+    parser.add_argument("--batch-size", type=positive, default=64, help="images per step, all processes together")
     parser.add_argument(
         "--labeler",
         choices=("chexpert", "negbio", "both", "radiologist"),
@@ -172,6 +205,8 @@ def parse(argv):
     )
     parser.add_argument("--allow-missing", action="store_true", help="accept an archive that lacks images")
     settings = parser.parse_args(argv)
+    if settings.split == "validation":
+        parser.error("thresholds and calibration are fitted on validation: score another split")
     if len(settings.models) > 1:
         if not settings.output_dir:
             parser.error("several models need --output-dir, for the ensemble's own predictions")

@@ -14,6 +14,8 @@ import os
 from pathlib import Path
 
 from chestxray import labels, mimic, phantom
+from chestxray.flags import positive
+from chestxray.models import findings_of
 from chestxray.scoring import pages, predicting, transfer
 from chestxray.settings import read_settings
 
@@ -39,7 +41,7 @@ def main(argv=None):
         )
         for target in targets
     }
-    known = {f"the model {model.name}": models.findings_of(model.checkpoint) for model in models}
+    known = {f"the model {model.name}": findings_of(model.checkpoint) for model in models}
     known |= {f"the dataset {name}": labels.own(dataset.splits[settings.split]) for name, dataset in opened.items()}
     findings = transfer.shared(known)
 
@@ -93,7 +95,7 @@ def parse(argv):
         action=argparse.BooleanOptionalAction,
         help="equalise every image's histogram, or leave it as it comes (default: as each model was trained)",
     )
-    parser.add_argument("--batch-size", type=int, default=64, help="images per step, all processes together")
+    parser.add_argument("--batch-size", type=positive, default=64, help="images per step, all processes together")
     parser.add_argument(
         "--seen",
         choices=("refuse", "leave-out"),

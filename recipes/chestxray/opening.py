@@ -6,6 +6,7 @@ import numpy as np
 from datasets import DatasetDict
 
 from chestxray import exposure, pixels, sources, streaming
+from chestxray.places import place
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,24 @@ def open_dataset(source, settings, seen=None):
     if settings.views == "frontal":
         dataset = sources.frontal(dataset)
     opened = Opened(source, sources.name_of(dataset, source), dataset, sources.is_synthetic(dataset, source), streams)
-    return replace(opened, splits=with_validation(opened, settings, seen)) if "train" in dataset else opened
+    return with_validation(opened, settings, seen) if "train" in dataset else opened
 
 
 def with_validation(opened, settings, seen):
-    """The splits with the validation that `open_dataset` describes."""
+    """The dataset with the validation that `open_dataset` describes.
+
+    Where only a list told it, and nobody can say whether the list is of this dataset, there is none, and a note.
+    """
     validated = seen.has_validated(opened.keys("train")) if seen else np.zeros(0, bool)
     if validated.any():
-        return sources.cut_validation(opened.splits, validated)
-    listed = settings.validation_list if opened.source in settings.dataset and not seen else None
-    return sources.with_validation(opened.splits, listed, settings.allow_missing)
+        return replace(opened, splits=sources.cut_validation(opened.splits, validated))
+    listed = None if seen else settings.validation_list
+    if listed and place(opened.source) not in map(place, settings.dataset):
+        if "validation" in opened.splits:
+            return opened
+        note = f"No validation images: the model had those of a list, {place(listed).name}, perhaps of this dataset."
+        return replace(opened, notes=(*opened.notes, note))
+    return replace(opened, splits=sources.with_validation(opened.splits, listed, settings.allow_missing))
 
 
 def borrow_validation(opened, split, settings, seen):
@@ -79,12 +88,13 @@ def borrow_validation(opened, split, settings, seen):
     the dataset comes back as it is.
     """
     patients = set(opened.keys(split).patients)
-    reasons = []
     for source in settings.dataset:
+        if place(source) == place(opened.source):
+            continue
         try:
             home = open_dataset(source, settings, seen)
         except (OSError, ValueError) as error:
-            reasons.append(f"{source}: {error}")
+            print(f"No validation images from {source}: {error}")
             continue
         if "validation" not in home.splits or home.synthetic != opened.synthetic:
             continue
@@ -92,41 +102,43 @@ def borrow_validation(opened, split, settings, seen):
         if others:
             splits = DatasetDict({**opened.splits, "validation": home.splits["validation"].select(others)})
             return replace(opened, splits=splits, validation_source=home.name)
-    for reason in reasons:
-        print(f"No validation images from {reason}")
     return opened
 
 
 def leave_out_seen(opened, split, seen, leave_out):
-    """The dataset without images that the model was trained on, or that show a patient it was trained on.
+    """The dataset without images that a model was trained on, or that show a patient it was trained on.
 
     Args:
-        split: the one to look at.
-        seen: `Exposure` of all models, None where no checkpoint tells, which a note then says.
+        split: the one to look at. Of validation all may be left out, so that there is none.
+        seen: the `Exposure` of all models.
         leave_out: leave such images out, and say so in a note. Otherwise they are refused.
 
     Raises:
-        ValueError: there are such images, and they are not to be left out; or none would be left to score. Of
-            validation all may go: there is none then.
+        ValueError: there are such images, and they are not to be left out; or no others are there to score.
     """
-    if seen is None:
-        note = "Which images the model was trained on is not known: its folder has no images.parquet."
-        return replace(opened, notes=(*opened.notes, note))
     mask = seen.has_seen(opened.keys(split))
     if not mask.any():
         return opened
     rows, count = opened.splits[split], f"{mask.sum():,} of the {len(mask):,} images of {split}"
-    first = rows.select_columns("image_file_path")[int(mask.argmax())]["image_file_path"]
-    what = "the model was trained on them or on other images of their patients"
+    what = "a model was trained on them or on other images of their patients"
     none_left = mask.all() and split != "validation"
     if none_left or not leave_out:
         raise ValueError(
-            f"{count} in {opened.source} must not be scored: {what} ({first}, for one). "
+            f"{count} in {opened.source} must not be scored: {what} ({path_of(rows, mask)}, for one). "
             + ("No others are there." if none_left else "To score the others: --seen leave-out")
         )
     kept = {**opened.splits, split: rows.select(np.flatnonzero(~mask))}
     kept = DatasetDict({name: rows for name, rows in kept.items() if len(rows)})
     return replace(opened, splits=kept, notes=(*opened.notes, f"{count} are left out: {what}."))
+
+
+def say_validated(opened, split, seen):
+    """The dataset with a note where images to score are among those by which a model was chosen."""
+    mask = seen.has_validated(opened.keys(split))
+    if split == "validation" or not mask.any():
+        return opened
+    note = f"A model was chosen by {mask.sum():,} of the {len(mask):,} images of {split}, its validation images."
+    return replace(opened, notes=(*opened.notes, note))
 
 
 def refuse_leaks(openeds):
@@ -138,12 +150,13 @@ def refuse_leaks(openeds):
         images, patients = map(set, one.keys("train"))
         for other in openeds:
             for split in held_out(other) if other is not one else ():
-                pairs = enumerate(zip(*other.keys(split), strict=True))
-                if shared := [row for row, (image, patient) in pairs if image in images or patient in patients]:
-                    path = other.splits[split].select_columns("image_file_path")[shared[0]]["image_file_path"]
+                pairs = zip(*other.keys(split), strict=True)
+                mask = np.array([image in images or patient in patients for image, patient in pairs], bool)
+                if mask.any():
                     raise ValueError(
-                        f"{path}, or another image of its patient, is in train of {one.source} and in {split} of "
-                        f"{other.source} ({len(shared):,} such images): these two cannot be trained on together"
+                        f"{path_of(other.splits[split], mask)}, or another image of its patient, is in train of "
+                        f"{one.source} and in {split} of {other.source} ({mask.sum():,} such images): these two "
+                        "cannot be trained on together"
                     )
 
 
@@ -158,9 +171,14 @@ def refuse_seen(openeds, seen, model):
         for split in held_out(opened):
             mask = seen.has_seen(opened.keys(split))
             if mask.any():
-                path = opened.splits[split].select_columns("image_file_path")[int(mask.argmax())]["image_file_path"]
+                way_out = ", or hold the same images out by --validation-list" if split == "validation" else ""
+                path = path_of(opened.splits[split], mask)
                 raise ValueError(
                     f"{model} was trained on {path}, or on another image of its patient, which is in {split} of "
-                    f"{opened.source} ({mask.sum():,} such images): begin with other weights, or hold the same images "
-                    "out by --validation-list"
+                    f"{opened.source} ({mask.sum():,} such images): begin with other weights{way_out}"
                 )
+
+
+def path_of(rows, mask):
+    """`image_file_path` of the first row that a mask chooses."""
+    return rows.select_columns("image_file_path")[int(mask.argmax())]["image_file_path"]

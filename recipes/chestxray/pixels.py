@@ -116,7 +116,10 @@ def to_grey(image):
         return floats_to_grey(np.asarray(image))
     if image.mode.startswith("I"):  # I, I;16, I;16B and so on
         return integers_to_grey(np.asarray(image))
-    return image.convert("L")
+    try:
+        return image.convert("L")
+    except ValueError as error:
+        raise ValueError(f"its mode {image.mode} cannot become grey: convert it to 8 bits first") from error
 
 
 def integers_to_grey(values):

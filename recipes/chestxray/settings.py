@@ -242,7 +242,7 @@ def is_of(value, kind):
 def in_words(kind):
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
-    return f"a list, each {in_words(*get_args(kind))}" if get_origin(kind) is list else WORDS[kind]
+    return f"a list, each item {in_words(*get_args(kind))}" if get_origin(kind) is list else WORDS[kind]
 
 
 # Command line and presets
@@ -398,8 +398,14 @@ def differing(settings, others):
     return [
         f"{name} {others[name]}, not {value}"
         for name, value in asdict(settings).items()
-        if name not in MACHINE and others[name] != value
+        if name not in MACHINE and others[name] != value and not is_same_file(others[name], value)
     ]
+
+
+def is_same_file(one, other):
+    """Whether two settings are two spellings of one file or folder."""
+    paths = [Path(value) for value in (one, other) if isinstance(value, str)]
+    return len(paths) == 2 and all(path.exists() for path in paths) and paths[0].samefile(paths[1])
 
 
 def refuse_others(folder, settings):

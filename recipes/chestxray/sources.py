@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from datasets import DatasetDict, get_dataset_config_names, load_dataset
+from datasets import DatasetDict, config, get_dataset_config_names, load_dataset
 
 import chestxray
 from chestxray import labels
@@ -43,7 +43,8 @@ def load(source, allow_missing=False, num_proc=None, labeler="chexpert"):
         dataset = builder.as_dataset()
     else:
         try:
-            dataset = load_dataset(source, "full" if "full" in get_dataset_config_names(source) else None)
+            name = "full" if "full" in get_dataset_config_names(source) else None
+            dataset = load_dataset(source, name, cache_dir=cache_of(Path(source)))
         except (FileNotFoundError, ConnectionError) as error:
             raise FileNotFoundError(f"{source} is neither a folder nor a dataset on the Hub: {error}") from error
     for rows in dataset.values():
@@ -72,13 +73,32 @@ def builder_of(folder, allow_missing, labeler):
     return chestxray.NIHChestXray("full", data_dir=str(folder), allow_missing=allow_missing)
 
 
+def cache_of(folder):
+    """Where `datasets` is to keep a folder of Parquet: by what is read. None, its own place, for what is no folder.
+
+    `datasets` itself keys a folder with a README.md by its name and that page, so that one that was published anew, or
+    another one of the same name, would be served as the first one was (seen with 5.2).
+    """
+    if not folder.is_dir():
+        return None
+    shards = shards_of(folder) or sorted(folder.rglob("*.parquet"))
+    tables = [str(folder / "README.md")] if (folder / "README.md").is_file() else []
+    key = nih.fingerprint(str(folder), tables, map(str, shards))
+    return str(Path(config.HF_DATASETS_CACHE) / f"parquet-{key[:16]}")
+
+
+def shards_of(folder):
+    """Parquet files named after a split, at a folder's top or one folder below."""
+    return sorted(path for path in (*folder.glob("*.parquet"), *folder.glob("*/*.parquet")) if SHARD.match(path.name))
+
+
 def is_parquet(folder):
     """Whether a folder is to be read as Parquet, as a Hub repository is.
 
     Shards named after a split, at its top or one folder below, make it one. Beside NIH's own tables and images they do
     so only where `configs` in README.md name what to load; any other Parquet only where no table or shard is known.
     """
-    if any(SHARD.match(path.name) for path in (*folder.glob("*.parquet"), *folder.glob("*/*.parquet"))):
+    if shards_of(folder):
         return has_configs(folder / "README.md") or not nih.is_release(folder)
     names = [Path(path).name for path in nih.files_below(folder)]
     if any(name in nih.TABLES for name in names) or is_tar_subset(folder):

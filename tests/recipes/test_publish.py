@@ -42,6 +42,12 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """`datasets` would serve a folder of the same name and README from an earlier run of these tests."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+
+
 def publish(archive, out, *flags):
     """The command in this process and one thread of it."""
     words = [str(word) for word in (archive, out, *flags)]

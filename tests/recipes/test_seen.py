@@ -82,7 +82,20 @@ def test_a_checkpoint_of_an_older_version_has_its_list_read_again(checkpoint, ar
     (old / "settings.yaml").write_text(re.sub("validation_list: .*", f"validation_list: {tmp_path}/moved.txt", saved))
     run(score, old)
     assert sorted(names_of(old / "score", "validation")) == sorted(chosen)
-    assert "Which images the model was trained on is not known" in capsys.readouterr().out
+    assert "Which images old was trained on is not known: its folder has no images.parquet." in capsys.readouterr().out
+
+
+def test_where_nobody_knows_what_a_list_named_nothing_is_fitted(checkpoint, archive, tmp_path, monkeypatch, capsys):
+    """A checkpoint whose settings name folder and list without their places, as a published one's do."""
+    old = shutil.copytree(checkpoint, tmp_path / "old")
+    (old / "images.parquet").unlink()
+    saved = (old / "settings.yaml").read_text()
+    saved = re.sub("validation_list: .*", "validation_list: val.txt", saved).replace(str(archive), "nowhere")
+    (old / "settings.yaml").write_text(saved)
+    monkeypatch.chdir(archive.parent)
+    run(score, old, "--dataset", archive.name, "--output-dir", tmp_path / "out")
+    assert not names_of(tmp_path / "out", "validation")
+    assert "No validation images: the model had those of a list, val.txt" in capsys.readouterr().out
 
 
 # Images that have changed, and images that have not
@@ -135,8 +148,8 @@ def test_images_that_were_trained_on_are_refused_or_left_out(checkpoint, archive
     trained = set(pd.read_parquet(checkpoint / "images.parquet").query("split == 'train'")["patient"].str[-8:])
     assert len(predicted(tmp_path)) > 10
     assert not set(predicted(tmp_path)["patient"]) & trained
-    assert "images of test are left out: the model was trained on them" in capsys.readouterr().out
-    assert "are left out: the model was trained on them" in (tmp_path / "report.md").read_text()
+    assert "images of test are left out: a model was trained on them" in capsys.readouterr().out
+    assert "are left out: a model was trained on them" in (tmp_path / "report.md").read_text()
     with pytest.raises(ValueError, match="must not be scored"):
         run(transfer, checkpoint, "--dataset", subset, "--output-dir", tmp_path / "transfer")
     run(transfer, checkpoint, "--dataset", subset, "--output-dir", tmp_path / "transfer", "--seen", "leave-out")
@@ -181,6 +194,29 @@ def test_a_model_of_several_datasets_is_scored_on_each(archive, synthetic, tiny,
         assert card["findings"]["mean"]["auroc"] == pytest.approx(results[f"{name}/test_auroc"], abs=1e-6)
     screen = capsys.readouterr().out
     assert screen.count("Mean AUROC") == 2
+
+
+def test_a_dataset_without_a_test_split_does_not_stop_the_others(archive, tiny, tmp_path, capsys):
+    other = tmp_path / "CheXpert-v1.0-small"
+    phantom_archives.write_chexpert(other, patients=120, size=32)
+    for table in (other / "test_labels.csv", *other.rglob("groundtruth.csv")):
+        table.unlink()
+    shutil.rmtree(other / "test")
+    flags = ["--dataset", archive, "--dataset", other, "--model", tiny("vit"), "--epochs", 0]
+    run(finetune, *flags, "--output-dir", tmp_path / "run")
+    run(score, tmp_path / "run")
+    screen = capsys.readouterr().out
+    assert "Not scored: " in screen and screen.count("Mean AUROC") == 1
+
+
+def test_models_of_other_findings_are_refused_before_anything_is_predicted(
+    checkpoint, archive, tiny, tmp_path, monkeypatch
+):
+    flags = ["--dataset", archive, "--findings", "chexpert5", "--model", tiny("vit"), "--epochs", 0]
+    run(finetune, *flags, "--output-dir", tmp_path / "rival")
+    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("a model was loaded"))
+    with pytest.raises(ValueError, match=r"rival has the findings .*, .*run has"):
+        run(score, checkpoint, "--against", tmp_path / "rival", "--output-dir", tmp_path / "out")
 
 
 def test_a_rival_is_scored_on_the_first_models_images(checkpoint, archive, subset, tiny, tmp_path):

@@ -7,6 +7,7 @@ otherwise, one that is there stays as visible as it is. The token is huggingface
 import json
 import re
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -14,6 +15,7 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from chestxray.places import public_name, public_settings, without_paths
+from chestxray.settings import read_settings
 
 SCRIPT = Path(__file__).parents[3] / "NIH-Chest-X-ray-dataset.py"
 REVISION = "script"
@@ -107,7 +109,7 @@ def configuration(path):
 
 
 def settings(path):
-    return yaml.safe_dump(public_settings(yaml.safe_load(path.read_text())), sort_keys=False).encode()
+    return yaml.safe_dump(public_settings(asdict(read_settings(path))), sort_keys=False).encode()
 
 
 def results(path):
@@ -125,8 +127,7 @@ def names_no_place(folder):
     if not results.exists() or not saved.exists():
         return False
     names = json.loads(results.read_text()).get("datasets", [])
-    sources = yaml.safe_load(saved.read_text()).get("dataset") or []
-    paths = [source for source in sources if public_name(source) != source]
+    paths = [source for source in read_settings(saved).dataset if public_name(source) != source]
     return not any(path in name for path in paths for name in names)
 
 

@@ -5,6 +5,7 @@ this machine, an image or a patient.
 """
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -211,8 +212,11 @@ def checkpoint_of(cards):
 
 def settings_of(folder):
     """What finetune.py saved beside a checkpoint; {} where there is none."""
-    saved = folder / "settings.yaml" if folder else None
-    return yaml.safe_load(saved.read_text()) if saved and saved.exists() else {}
+    if not folder or not (folder / "settings.yaml").exists():
+        return {}
+    from chestxray.settings import read_settings  # and transformers, which other cards do not need
+
+    return asdict(read_settings(folder))
 
 
 def base_model(cards):
@@ -228,16 +232,19 @@ def training(cards):
     return yaml.safe_dump(settings, sort_keys=False) if settings else ""
 
 
-def is_own(cards, folder):
+def is_own(cards, folder, whole):
     """Whether `cards` are a checkpoint's own scores.
 
     That is: on `test` of all the datasets it was trained on and of no other, image by image, with the images, labels
     and histograms of its training, and of the weights that lie there now. Averages over views are; the card says so.
+    whole: whether no other dataset that it was trained on has a test split.
     """
     settings = settings_of(folder)
     made_by = [model for card in cards for model in models(card)]
+    scored = {place(card.scored.about.get("source", "")) for card in cards}
+    trained_on = set(map(place, settings.get("dataset") or []))
     return (
-        {place(card.scored.about.get("source", "")) for card in cards} == set(map(place, settings.get("dataset") or []))
+        (scored == trained_on or whole and scored < trained_on)
         and all((card.about["split"], card.about["level"]) == ("test", "image") for card in cards)
         and all(model.get(key) == settings.get(key, model.get(key)) for model in made_by for key in CHOICES)
         and {model.get("sha256") for model in made_by} == {digest(folder)}
@@ -250,21 +257,21 @@ def digest(folder):
     return predicting.digest(folder)
 
 
-def save(cards, output):
+def save(cards, output, whole=False):
     """Write the card to `output`, and into the checkpoint's folder if these are its own scores, see `is_own`.
 
     A card that lies there and is not ours stays, and so does a checkpoint's own where `output` is its folder and these
     are other scores.
 
     Args:
-        cards: Scorecards of one model, or of one ensemble: one for each dataset.
+        cards: Scorecards of one model, or of one ensemble: one for each dataset. whole: see `is_own`.
 
     Returns:
         The files written.
     """
     text, folder = model_card(cards), checkpoint_of(cards)
     folders = [] if (output / "config.json").exists() else [output]
-    if folder and is_own(cards, folder):
+    if folder and is_own(cards, folder, whole):
         folders.append(folder)
     files = [folder / "README.md" for folder in folders if not is_by_hand(folder / "README.md")]
     for file in files:

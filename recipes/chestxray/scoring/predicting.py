@@ -60,6 +60,10 @@ def settings_of(checkpoint, flags, dataset=None):
     return trained
 
 
+class NoSplit(ValueError):
+    """A dataset lacks the split that is to be scored."""
+
+
 def open_to_score(accelerator, source, split, models, flags, rivals=()):
     """A dataset as the first of several checkpoints was trained on it, without the images that any of them has seen.
 
@@ -71,23 +75,25 @@ def open_to_score(accelerator, source, split, models, flags, rivals=()):
         `opening.Opened` with `split`, and with `validation` where there is one or can be borrowed.
 
     Raises:
-        ValueError: the dataset has no such split; a model has seen images of it, or of validation.
+        NoSplit: the dataset has no such split. ValueError: a model has seen images of it, or of validation.
     """
-    seen = [exposure.read(Path(model)) for model in (*models, *rivals)]
     settings, leave_out = settings_of(models[0], flags, [source]), flags.seen == "leave-out"
+    fitted, ranked = (exposure.merge(map(exposure.read, folders)) for folders in (models, [*models, *rivals]))
     with accelerator.main_process_first():
-        opened = opening.open_dataset(source, settings, seen[0])
+        first = exposure.read(models[0])
+        opened = opening.open_dataset(source, settings, first)
         if split not in opened.splits:
-            raise ValueError(f"{source} has no split {split}, only {', '.join(opened.splits)}: give another --split")
+            raise NoSplit(f"{source} has no split {split}, only {', '.join(opened.splits)}: give another --split")
+        opened = replace(opened, notes=(*opened.notes, *exposure.doubts([*models, *rivals])))
         if split == "train":  # a teacher's predictions are made so, and nobody takes these scores for a test
             note = "These images are of the split train: a model that was trained on them scores too well on them."
-            return replace(opened, notes=(*opened.notes, note))
-        opened = opening.leave_out_seen(opened, split, exposure.merge(seen), leave_out)
-        fitting = exposure.merge(seen[: len(models)])
-        if fitting and split != "validation" and "validation" in opened.splits:
-            opened = opening.leave_out_seen(opened, "validation", fitting, leave_out)
+            opened = replace(opened, notes=(*opened.notes, note))
+        elif ranked:
+            opened = opening.say_validated(opening.leave_out_seen(opened, split, ranked, leave_out), split, ranked)
         if "validation" not in opened.splits:
-            opened = opening.borrow_validation(opened, split, settings, seen[0])
+            opened = opening.borrow_validation(opened, split, settings, first)
+        if fitted and split != "validation" and "validation" in opened.splits:
+            opened = opening.leave_out_seen(opened, "validation", fitted, leave_out)
     return opened
 
 

@@ -32,8 +32,10 @@ class Predictions:
         logits: (n, k) float64; where several models were averaged, the logit of their mean probability.
         targets: (n, k) float64 of 0, 1 and NaN for unknown.
         findings: k names.
-        about: `dataset` (its name), `source` (where it was read from), `synthetic`, `may_be_passed_on`, and `models`,
-            a list of dicts of `checkpoint`, `sha256`, `tta`. Paths in it are this machine's and for nobody else; see
+        about: `dataset` (its name), `source` (where it was read from), `synthetic`, `may_be_passed_on`,
+            `validation_source` (the dataset of the validation rows, None where it is the same), `notes` (sentences for
+            the reader of the scores), `digests` ({split: `Split.digest`}), and `models`, a list of dicts of
+            `checkpoint`, `sha256`, `tta`. Paths in it are this machine's and for nobody else; see
             `places.public_about`.
     """
 

@@ -219,3 +219,24 @@ def test_a_replaced_image_is_replaced_in_the_pixels_as_well(release):
 def test_what_is_published_has_its_path_with_the_image_from_whatever_folder(outputs):
     row = load_dataset(str(outputs / "parquet"), "full", split="train").with_format("arrow")[0]
     assert row["image"][0]["path"] == row["image_file_path"][0]
+
+
+def test_a_folder_published_anew_is_not_served_as_it_was(dataset, tmp_path):
+    """The same folder with the same README.md: `datasets` itself takes the first one for the second."""
+    image = io.BytesIO()
+    Image.new("L", (8, 8)).save(image, "PNG")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "README.md").write_text(
+        "---\nconfigs:\n- config_name: full\n  data_files:\n  - split: train\n    path: data/train-*\n---\n"
+    )
+    for label in (1, 2):
+        rows = Dataset.from_dict(
+            {
+                "image_file_path": ["images/a.png"],
+                "image": [{"bytes": image.getvalue(), "path": None}],
+                "labels": [[label]],
+            },
+            features=NIHChestXray("image-classification").info.features,
+        )
+        rows.to_parquet(tmp_path / "data" / "train-00000-of-00001.parquet")
+        assert sources.load(str(tmp_path))["train"]["labels"][0] == [label]
