@@ -128,6 +128,19 @@ def test_a_finished_run_does_not_show_the_table_of_other_images(archive, tiny, t
         run(finetune, *flags)
 
 
+def test_an_image_replaced_in_place_is_another_image(archive, tiny, tmp_path):
+    mine = shutil.copytree(archive, tmp_path / "archive")
+    flags = ["--dataset", mine, "--model", tiny("vit"), "--epochs", 0, "--output-dir", tmp_path / "run"]
+    run(finetune, *flags)
+    run(score, tmp_path / "run")
+    one, other = [mine / "images" / name for name in (mine / "test_list.txt").read_text().split()[:2]]
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(ValueError, match="holds others, of other images or labels of test"):
+        run(score, tmp_path / "run")
+    with pytest.raises(ValueError, match="holds a finished run on other images or labels"):
+        run(finetune, *flags)
+
+
 def test_the_same_folder_spelt_otherwise_is_the_same_dataset(checkpoint, archive, tmp_path, monkeypatch):
     run(score, checkpoint, "--dataset", archive, "--output-dir", tmp_path / "out")
     monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
