@@ -46,7 +46,7 @@ def test_a_drawn_image_is_not_the_real_one_of_the_same_name(seen):
 
 def test_a_damaged_file_is_refused_by_name(seen, tmp_path):
     data = (tmp_path / exposure.FILE).read_bytes()
-    for damaged in (data[: len(data) // 2], data[:-12] + bytes(4) + data[-8:], b""):
+    for damaged in (data[: len(data) // 2], b"", b"no Parquet"):
         (tmp_path / exposure.FILE).write_bytes(damaged)
         with pytest.raises(ValueError, match="images.parquet is damaged: .*Delete it to go without it"):
             exposure.read(tmp_path)
