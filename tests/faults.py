@@ -50,6 +50,8 @@ import yaml
 from PIL import Image
 from transformers import AutoConfig, AutoModelForImageClassification, ViTImageProcessor
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))  # as pytest has it: the metric is no part of the package
+
 from chestxray import dicom, models, pixels, sources
 from chestxray.averaging import Average
 from chestxray.checkpoints import Checkpoints
@@ -58,9 +60,8 @@ from chestxray.mimic import VIEWS as MIMIC_VIEWS
 from chestxray.observations import CELLS, OBSERVATIONS
 from chestxray.scoring import predictions, scorecard
 from chestxray.settings import TYPES, parse_settings, read_settings, write_settings
-from conftest import BOXES, HEADERS, LAYOUTS, ROOT, ROWS, TEST_PATIENTS, TINY
+from conftest import BOXES, HEADERS, LAYOUTS, ROWS, TEST_PATIENTS, TINY
 
-sys.path.insert(0, str(ROOT / "recipes"))
 publish = importlib.import_module("publish")
 nih = importlib.import_module("NIH-Chest-X-ray-dataset")
 

@@ -242,7 +242,7 @@ def is_of(value, kind):
 def in_words(kind):
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
-    return f"a list, each item {in_words(*get_args(kind))}" if get_origin(kind) is list else WORDS[kind]
+    return f"a list (each item: {in_words(*get_args(kind))})" if get_origin(kind) is list else WORDS[kind]
 
 
 # Command line and presets

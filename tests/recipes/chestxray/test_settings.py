@@ -112,8 +112,11 @@ NUMBERS = ". YAML takes a number in quotes, and one like 1e-4, for text: write 1
         ("learning_rate: 1" + 400 * "0", "line 2: learning_rate is 1000"),
         ("mixed_precision: no", f"line 2: mixed_precision is False; it must be one of no, fp16, bf16 or null{QUOTES}"),
         ("compile: 1", "line 2: compile is 1; it must be true or false"),
-        ("dataset: A", "line 2: dataset is 'A'; it must be a list, each text or null"),
-        ("dataset_weights: [1, x]", "line 2: dataset_weights is [1, 'x']; it must be a list, each a finite number"),
+        ("dataset: A", "line 2: dataset is 'A'; it must be a list (each item: text) or null"),
+        (
+            "dataset_weights: [1, x]",
+            "line 2: dataset_weights is [1, 'x']; it must be a list (each item: a finite number)",
+        ),
         ("uncertain: 1", "line 2: uncertain is 1; it must be text"),
         ("batch_size: 8\nbatch_size: 16", "line 3: batch_size comes a second time, first in line 2"),
         ("batch_sise: 8", "line 2: batch_sise is no setting. Did you mean batch_size?"),
