@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
 
 import finetune
 import score
@@ -277,6 +278,15 @@ def test_a_finding_that_the_dataset_does_not_label_is_left_out_of_its_scores(che
     run(odd)
     assert "Not labelled by this dataset, and in no mean: Fracture" in capsys.readouterr().out
     assert card_of(odd / "score")["findings"]["Fracture"]["positives"] == 0
+
+
+def test_weights_that_give_no_finite_number_are_refused_before_anything_is_written(checkpoint, tmp_path):
+    broken = shutil.copytree(checkpoint(), tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    save_file({name: weight * 1e38 for name, weight in weights.items()}, broken / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"broken gives no finite number for images/.*png: its weights are damaged"):
+        run(broken)
+    assert not (broken / "score" / "predictions.parquet").exists()
 
 
 def test_a_model_of_other_findings_altogether_is_refused(checkpoint, tmp_path):

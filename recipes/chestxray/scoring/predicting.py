@@ -107,7 +107,7 @@ def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, 
 
     Raises:
         ValueError: `path` holds other predictions; the dataset labels none of the model's findings; the checkpoint's
-            processor names no size.
+            processor names no size, or its output is not finite.
     """
     findings = models.findings_of(checkpoint)
     refuse_unknown(findings, opened, splits_to_predict[0], checkpoint)
@@ -133,6 +133,10 @@ def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, 
             name: score(model, loader, chosen[name], processor, tta, accelerator, progress)
             for name, loader in loaders.items()
         }
+    for name, logits in parts.items():
+        if not (finite := np.isfinite(logits).all(1)).all():
+            path = chosen[name].names([int(finite.argmin())])[0]
+            raise ValueError(f"{checkpoint} gives no finite number for {path}: its weights are damaged. Train it again")
     if accelerator.is_main_process:
         rows = pd.concat([describe(chosen[name], name) for name in chosen], ignore_index=True)
         logits = np.concatenate(list(parts.values()))
@@ -206,7 +210,8 @@ def score(model, loader, split, processor, tta, accelerator, progress):
     index, first = np.unique(index, return_index=True)  # some came twice, to give all processes as many
     if len(index) != len(split):
         raise RuntimeError(f"{len(split)} images went in and {len(index)} different ones came out")
-    return predictions.mean_logit(logits[first], axis=1).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # what is not finite is refused by name, see `predict`
+        return predictions.mean_logit(logits[first], axis=1).astype(np.float32)
 
 
 def describe(split, name):
