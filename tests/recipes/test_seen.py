@@ -166,6 +166,7 @@ def test_images_that_were_trained_on_are_refused_or_left_out(checkpoint, archive
     with pytest.raises(ValueError, match="must not be scored"):
         run(transfer, checkpoint, "--dataset", subset, "--output-dir", tmp_path / "transfer")
     run(transfer, checkpoint, "--dataset", subset, "--output-dir", tmp_path / "transfer", "--seen", "leave-out")
+    assert "are left out: a model was trained on them" in (tmp_path / "transfer" / "transfer.md").read_text()
 
 
 def test_weights_that_know_the_images_held_out_are_no_beginning(checkpoint, archive, chosen, tmp_path):

@@ -211,6 +211,8 @@ def warnings(result):
     found = synthetic(result)
     if lost := [name for name in result.findings if name not in result.averaged]:
         found.append(f"In no mean, as {result.split} has one class only: {'; '.join(one_class(result, lost))}.")
+    for target in result.targets:
+        found += [f"{target.name}: {note}" for note in result.about[target.name].get("notes") or []]
     return found + [
         f"{model.name} was trained {'with' if model.trained_equalized else 'without'} histogram equalisation and is "
         f"scored {'with' if model.settings.equalize else 'without'}."
