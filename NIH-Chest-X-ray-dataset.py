@@ -63,7 +63,7 @@ TABLES = (*METADATA_FILES, BOX_FILE, *LIST_FILES.values())
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
 # What publish.py writes may lie in the archive's own folder
 PUBLISHED_TAR = re.compile(r"(?P<split>train|validation|test)-\d{5}-of-(?P<of>\d{5})\.tar")
-SYNTHETIC_MARK = "SYNTHETIC.txt"  # lies in archives made by chestxray.phantom
+SYNTHETIC_MARK = "SYNTHETIC.txt"  # lies in archives made by chestxray.synthetic.phantom
 SHARD_LENGTH = 100  # loose images or metadata rows in one of the shards that `num_proc` divides
 
 HOMEPAGE = "https://nihcc.app.box.com/v/ChestXray-NIHCC"

@@ -11,9 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from chestxray import NIHChestXray, description, description_figures
+from chestxray import NIHChestXray
+from chestxray.files import REPOSITORY
+from chestxray.reporting import description, description_figures
 
-REPOSITORY = Path(__file__).parents[1]
 FIGURES = "data/figures"  # seen from the card
 
 

@@ -8,7 +8,8 @@
 SOURCE is the folder that holds `files/p10/p10000032/s50414267/<dicom_id>.dcm`, or a part of it. OUT then holds
 `files/…/<dicom_id>.jpg`, mimic-cxr-2.0.0-metadata.csv.gz, conversion.json with the settings and, with --reports,
 reports.parquet; put MIMIC-CXR-JPG's split and label tables beside them. Nothing of a DICOM header but the values listed
-in chestxray/dicom.py reaches OUT. Interrupted, start it again with the same words: finished images are not read again.
+in chestxray/dicom/dicom_files.py reaches OUT. Interrupted, start it again with the same words: finished images are not
+read again.
 On a cluster SOURCE and OUT lie on a disk that all nodes share, at the same path, and `chestxray` is installed on each.
 """
 
@@ -19,7 +20,6 @@ import io
 import json
 import os
 import shutil
-import uuid
 import zlib
 from collections import Counter
 from concurrent.futures import as_completed
@@ -30,7 +30,9 @@ from pathlib import Path
 import cv2
 from tqdm.auto import tqdm
 
-from chestxray import dicom, radiology_reports
+from chestxray.data import radiology_reports
+from chestxray.dicom import dicom_files
+from chestxray.files import whole_file, write
 from chestxray.publishing import pool
 
 TABLE = "mimic-cxr-2.0.0-metadata.csv.gz"
@@ -73,13 +75,15 @@ def main(argv=None):
         raise ValueError(
             f"{len(lost):,} images have no row, {min(lost)} among them. Is another job at {out}? Start again."
         )
-    replace(out, TABLE, gzip.compress("".join([line(dicom.COLUMNS), *rows.values()]).encode(), mtime=0))
+    write(out / TABLE, gzip.compress("".join([line(dicom_files.COLUMNS), *rows.values()]).encode(), mtime=0))
     (out / DAMAGED).unlink(missing_ok=True)
     if damaged:
-        replace(out, DAMAGED, "".join(map(line, [("file", "reason"), *sorted(damaged)])).encode())
+        write(out / DAMAGED, "".join(map(line, [("file", "reason"), *sorted(damaged)])).encode())
         print(f"{len(damaged):,} files were left out: {out / DAMAGED}")
     for column, count in sorted(withheld.items()):
-        print(f"{column} was left blank {count:,} times: its value is not among those of chestxray/dicom.py.")
+        print(
+            f"{column} was left blank {count:,} times: its value is not among those of chestxray/dicom/dicom_files.py."
+        )
     if arguments.reports:
         studies = sorted({tuple(map(int, row.split(",", 3)[1:3])) for row in rows.values()})
         found = radiology_reports.write(out / "reports.parquet", arguments.reports, studies)
@@ -99,13 +103,13 @@ def convert(source, out, settings, files):
     for file in files:
         jpeg = Path(file).with_suffix(".jpg")
         try:
-            row = dicom.metadata(source / file, withheld)
+            row = dicom_files.metadata(source / file, withheld)
             if not (out / jpeg).exists():
-                replace(out, jpeg, dicom.to_jpeg(source / file, **settings))
+                store(out, jpeg, dicom_files.to_jpeg(source / file, **settings))
             rows.append(line(row.values()))
-        except dicom.UnreadableDicom as error:
+        except dicom_files.UnreadableDicom as error:
             damaged.append((file, str(error).removeprefix(f"{source / file} ")))
-    replace(out, f"{UNFINISHED}/{Path(files[0]).stem}.csv", "".join(rows).encode())
+    store(out, f"{UNFINISHED}/{Path(files[0]).stem}.csv", "".join(rows).encode())
     return {"files": len(files), "damaged": damaged, "withheld": withheld}
 
 
@@ -150,7 +154,7 @@ def list_files(source):
     if not found:
         raise FileNotFoundError(f"{source} holds no files/p10/p10000032/s50414267/<dicom_id>.dcm")
     for file in found:
-        if not dicom.PLACE.fullmatch(file):
+        if not dicom_files.PLACE.fullmatch(file):
             raise ValueError(f"{source / file} is not named as MIMIC-CXR's DICOMs are. Take it out of the folder.")
     return sorted(found)
 
@@ -166,7 +170,7 @@ def claim(out, settings):
         raise FileExistsError(f"{out} holds images made with {made}, not {settings}. Choose another folder.")
     if not path.exists() and (out / "files").exists():
         raise FileExistsError(f"{out} holds images but no {SETTINGS} that says how they were made. Choose another.")
-    replace(out, SETTINGS, (json.dumps(settings) + "\n").encode())
+    write(out / SETTINGS, (json.dumps(settings) + "\n").encode())
 
 
 def read_rows(out):
@@ -191,13 +195,10 @@ def line(values):
     return text.getvalue()
 
 
-def replace(out, name, content):
-    """Write a file under another name and rename it, so that what has its own name is whole."""
-    beside = out / UNFINISHED / uuid.uuid4().hex
-    for path in (beside, out / name):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_bytes(content)
-    os.replace(beside, out / name)
+def store(out, name, content):
+    """A file of OUT. Until it is whole it lies in UNFINISHED, which goes when all is done."""
+    with whole_file(out / name, folder=out / UNFINISHED) as part:
+        part.write_bytes(content)
 
 
 def parse(argv):

@@ -13,7 +13,6 @@ same weights.
 
 import json
 import math
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,32 +22,25 @@ from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
 import score
-from chestxray import (
-    batches,
-    exposure,
-    labels,
-    models,
-    opening,
-    optimisation,
-    report,
-    sources,
-    splits,
-    streaming,
-    training,
-)
-from chestxray.averaging import Average
-from chestxray.checkpoints import Checkpoints, whole_weights
+from chestxray import files
+from chestxray.data import exposure, labels, opening, sources
+from chestxray.data.official_test import is_official
+from chestxray.images import batches, splits, streaming
+from chestxray.models import classifiers
 from chestxray.places import public_settings
 from chestxray.publishing import hub
-from chestxray.scoring.anchors import is_official
-from chestxray.settings import differing, parse_settings, refuse_others, settings_of, write_settings
+from chestxray.reporting import run_results
+from chestxray.training import loop, optimisation
+from chestxray.training.averaging import Average
+from chestxray.training.checkpoints import Checkpoints, whole_weights
+from chestxray.training.settings import differing, parse_settings, presets, refuse_others, settings_of, write_settings
 from multilabel_auroc.multilabel_auroc import auroc_report
 
 
 def main(argv=None):
     settings = parse_settings(argv)
     output = Path(settings.output_dir)
-    accelerator = training.start(settings)
+    accelerator = loop.start(settings)
     finished = (output / "all_results.json").exists()
     if finished:
         refuse_others(output, settings)
@@ -64,9 +56,9 @@ def main(argv=None):
         names = sources.names_of([opened.splits for opened in datasets], settings.dataset)
         findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
         if finished:
-            model, processor = None, models.load_processor(output)
+            model, processor = None, classifiers.load_processor(output)
         else:
-            model, processor = models.build_model(
+            model, processor = classifiers.build_model(
                 settings.model,
                 findings,
                 settings.image_size,
@@ -75,9 +67,10 @@ def main(argv=None):
                 drop_path=settings.drop_path,
                 pooling=settings.pooling,
                 classes=settings.classes,
+                presets=presets(),
             )
     with accelerator.main_process_first():  # every image decoded and shrunk once, unless it is streamed
-        side, _ = models.sides(processor)
+        side, _ = classifiers.sides(processor)
         parts = [
             streaming.make(opened.splits, opened.streams, findings, side, settings)
             if settings.streaming
@@ -94,14 +87,14 @@ def main(argv=None):
     splits.refuse_unlabelled(together, findings)
 
     # Training
-    training.fit_to_device(model, settings, accelerator.device)
+    loop.fit_to_device(model, settings, accelerator.device)
     optimizer = torch.optim.AdamW(
         optimisation.parameter_groups(model, settings),
         lr=settings.learning_rate,
         fused=accelerator.device.type == "cuda" or None,
     )
     model, optimizer = accelerator.prepare(model, optimizer)
-    run = training.Run(settings, accelerator, findings, processor, model, together)
+    run = loop.Run(settings, accelerator, findings, processor, model, together)
     state = train(run, [part["validation"] for part in parts], optimizer, digests, output)
 
     # The best model, on validation again and on test once
@@ -116,7 +109,7 @@ def main(argv=None):
                 scores |= {f"{split}_{key}": value for key, value in evaluate(run, part[split]).items()}
         results |= scores if len(names) == 1 else {f"{name}/{key}": value for key, value in scores.items()}
     save(run, results, state["scores"], datasets, digests, output)
-    accelerator.print(report.table(results))
+    accelerator.print(run_results.table(results))
     accelerator.print(f"Checkpoint, all_results.json and results.png are in {output}")
     push(settings, accelerator, output)
     accelerator.end_training()
@@ -127,7 +120,7 @@ def show(settings, accelerator, output, digests):
     seen = exposure.read(output)
     if seen and not all(map(exposure.same_data, digests, seen.digests)):
         raise ValueError(f"{output} holds a finished run on other images or labels. Give another --output-dir.")
-    accelerator.print(report.table(json.loads((output / "all_results.json").read_text())))
+    accelerator.print(run_results.table(json.loads((output / "all_results.json").read_text())))
     if not seen or not all(map(exposure.is_checked, digests, seen.digests)):
         accelerator.print("Whether its images are still the same was not checked: they are read in another way now.")
     accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
@@ -148,7 +141,7 @@ def train(run, validations, optimizer, digests, output):
     )
     steps, warmup = len(order), optimisation.warmup_steps(settings, order.per_epoch)
     share = math.ceil(order.batch_size / accelerator.num_processes)
-    fits = settings.device_batch_size or (share if run.on_gpu else training.CPU_BATCH)
+    fits = settings.device_batch_size or (share if run.on_gpu else loop.CPU_BATCH)
     gradients = optimisation.Gradients(run.model, accelerator, fits)
     average = Average(run.model, settings.ema)
 
@@ -168,7 +161,7 @@ def train(run, validations, optimizer, digests, output):
     accelerator.init_trackers("chestxray", {name: str(value) for name, value in shown.items()})
 
     run.model.train()
-    watch, pending = training.Stopwatch(), None
+    watch, pending = loop.Stopwatch(), None
     silent = not accelerator.is_main_process
     progress = tqdm(total=steps, initial=order.begin, desc="Training", unit="step", disable=silent)
     for step, batch in enumerate(watch.waiting(loader), order.begin):
@@ -180,26 +173,26 @@ def train(run, validations, optimizer, digests, output):
             run.loss_of(batch, epoch),
             rows=len(batch["index"]),
             count=order.batch_size * len(run.findings),
-            seed=training.seed_of(settings.seed, step, accelerator.process_index),
+            seed=loop.seed_of(settings.seed, step, accelerator.process_index),
             most=share,
         )
         if settings.clip:
             accelerator.clip_grad_norm_(run.model.parameters(), settings.clip)
         optimizer.step()
         optimizer.zero_grad()
-        training.share_buffers(run.model, accelerator)
+        loop.share_buffers(run.model, accelerator)
         average.update(step)
         progress.update()
 
         # A GPU is at work on this step still: the loss that is waited for is the last one's.
         names = lambda index=batch["index"]: run.train.names(index)  # noqa: E731
         if pending:
-            state["losses"].append(training.finite(*pending))
+            state["losses"].append(loop.finite(*pending))
         pending, state["step"] = (loss, step, rate, names), step + 1
         ended = state["step"] % order.per_epoch == 0
         if not ended and state["step"] % settings.checkpoint_steps:
             continue
-        state["losses"].append(training.finite(*pending))
+        state["losses"].append(loop.finite(*pending))
         pending = None
         if ended:
             with average.in_place():
@@ -274,23 +267,17 @@ def save(run, results, scores, datasets, digests, output):
     weights = whole_weights(run.model)
     if not run.accelerator.is_main_process:
         return
-    beside = output.with_name(f"{output.name}.writing")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
     model = run.accelerator.unwrap_model(run.model, keep_torch_compile=False)
     if run.settings.classes > 1:
-        model, weights = models.folded(model.config, weights, run.findings)
-    models.write(model, weights, beside)
-    run.processor.save_pretrained(beside)
-    write_settings(run.settings, beside)
-    exposure.write(datasets, digests, beside, Path(run.settings.model) if run.settings.pretrained else None)
-    report.write_epochs(scores, beside / "epochs.csv")
-    report.plot(results, beside / "results.png")
-    report.write(results, beside / "all_results.json")
-    output.mkdir(parents=True, exist_ok=True)
-    for file in sorted(beside.iterdir(), key=lambda file: file.name == "all_results.json"):
-        file.replace(output / file.name)
-    beside.rmdir()
+        model, weights = classifiers.folded(model.config, weights, run.findings)
+    with files.whole_folder(output, last="all_results.json") as folder:
+        classifiers.write(model, weights, folder)
+        run.processor.save_pretrained(folder)
+        write_settings(run.settings, folder)
+        exposure.write(datasets, digests, folder, Path(run.settings.model) if run.settings.pretrained else None)
+        run_results.write_epochs(scores, folder / "epochs.csv")
+        run_results.plot(results, folder / "results.png")
+        run_results.write(results, folder / "all_results.json")
 
 
 def push(settings, accelerator, output):

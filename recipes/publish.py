@@ -15,8 +15,10 @@ from functools import partial
 from pathlib import Path
 
 import chestxray
-from chestxray import pixels, sources
-from chestxray.publishing import archive, card, hub, pool, shards, subset
+from chestxray import files
+from chestxray.data import archive, sources
+from chestxray.machine import cores
+from chestxray.publishing import dataset_card, hub, pool, shards, subset
 
 
 def main(argv=None):
@@ -37,7 +39,7 @@ def main(argv=None):
         if arguments.dry_run:
             return announce(planned, arguments.push)
         out.mkdir(parents=True, exist_ok=True)
-        shards.remove_unfinished(out)
+        files.remove_unfinished(out)
         shards.refuse_strangers(out, planned)
         missing = [shard for shard in planned if not shards.is_finished(out, shard)]
         if len(missing) < len(planned):
@@ -50,7 +52,7 @@ def main(argv=None):
 
     # The card
     features = {config: shards.builder_of(config).info.features for config in {shard.columns for shard in planned}}
-    written = card.write(out, planned, features, source, splits, builder.info.description, drawn)
+    written = dataset_card.write(out, planned, features, source, splits, builder.info.description, drawn)
     print(f'{out} is complete: load_dataset("{out}")')
 
     if arguments.push:
@@ -78,7 +80,7 @@ def parse(argv):
     add("--format", choices=shards.FORMATS, default="parquet")
     add("--patients", type=int, help="draw that many patients and cut them 70/10/20, in place of the official split")
     add("--seed", type=int, default=42, help="of that draw")
-    add("--num-proc", type=int, default=pixels.processes(), help="processes; one per core by default")
+    add("--num-proc", type=int, default=cores(), help="processes; one per core by default")
     add("--push", metavar="REPO_ID", help="upload; the token comes from HF_TOKEN or `hf auth login`")
     add("--public", action="store_true", help="let everybody see that repository where it is new; private by default")
     add("--dry-run", action="store_true", help="print what would go where, and write nothing")

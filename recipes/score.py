@@ -19,8 +19,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from chestxray.data import predictions
 from chestxray.flags import positive, share
-from chestxray.scoring import model_card, pages, plots, predictions, scorecard, transfer, wording
+from chestxray.reporting import model_card, pages, plots, wording
+from chestxray.scoring import ensembles, levels, scorecard, transfer
 from chestxray.scoring.thresholds import RULES
 
 
@@ -93,7 +95,7 @@ def refuse_mixture(settings, several):
 
     several: whether there are several datasets, of which a predictions file cannot be.
     """
-    from chestxray.models import findings_of
+    from chestxray.models.classifiers import findings_of
 
     models = [*settings.models, *filter(None, [settings.against])]
     if several and any(map(is_file, models)):
@@ -128,7 +130,7 @@ def file_names(models):
 def make_card(files, rival, folder, settings):
     """The scorecard of one dataset; several files are an ensemble, whose own predictions are written too."""
     members = [predictions.read(Path(file)) for file in files]
-    table = predictions.ensemble(members, [str(file) for file in files])
+    table = ensembles.average(members, [str(file) for file in files])
     if len(members) > 1:
         predictions.write(table, folder / "predictions.parquet")
     against = predictions.read(Path(rival)) if rival else None
@@ -181,9 +183,7 @@ def parse(argv):
     parser.add_argument(
         "--against", metavar="MODEL", help="another checkpoint or predictions file, for the paired test"
     )
-    parser.add_argument(
-        "--level", choices=predictions.LEVELS, default="image", help="what is scored, by its highest image"
-    )
+    parser.add_argument("--level", choices=levels.LEVELS, default="image", help="what is scored, by its highest image")
     parser.add_argument(
         "--rule", choices=RULES, default="youden", help="threshold of the tables; all are in the report"
     )

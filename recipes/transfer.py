@@ -13,11 +13,13 @@ import json
 import os
 from pathlib import Path
 
-from chestxray import labels, mimic, phantom
+from chestxray.data import labels, mimic
+from chestxray.files import write
 from chestxray.flags import positive
-from chestxray.models import findings_of
-from chestxray.scoring import pages, predicting, transfer
-from chestxray.settings import read_settings
+from chestxray.models.classifiers import findings_of
+from chestxray.reporting import pages
+from chestxray.scoring import predicting, transfer
+from chestxray.training.settings import read_settings
 
 
 def main(argv=None):
@@ -70,7 +72,7 @@ def main(argv=None):
     result = transfer.make(models, targets, files, findings, settings.split, views)
     page, numbers = pages.markdown(transfer.blocks(result)), json.dumps(transfer.as_json(result), indent=2) + "\n"
     for name, content in (("md", page.encode()), ("png", transfer.draw(result)), ("json", numbers.encode())):
-        phantom.write(output / f"transfer.{name}", content)
+        write(output / f"transfer.{name}", content)
     print(f"Tables, picture and numbers: {output}/transfer.md, .png and .json; the predictions are beside them.")
     print(*transfer.warnings(result), transfer.how_averaged(result), transfer.how_pictured(result), sep="\n")
     print(transfer.means(result).text())

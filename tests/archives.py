@@ -8,8 +8,8 @@ from datasets import Image
 
 
 def write_archive(layout, folder, patients, *flags):
-    """Run `python -m chestxray.phantom_archives`: 32-pixel images; returns the folder."""
-    command = [sys.executable, "-m", "chestxray.phantom_archives", layout, folder, "--patients", str(patients)]
+    """Run `python -m chestxray.synthetic.archives`: 32-pixel images; returns the folder."""
+    command = [sys.executable, "-m", "chestxray.synthetic.archives", layout, folder, "--patients", str(patients)]
     subprocess.run([*command, "--size", "32", "--num-proc", "1", *flags], check=True, capture_output=True)
     return folder
 

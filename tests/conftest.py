@@ -89,7 +89,16 @@ def synthetic(tmp_path_factory):
 
     def draw(patients):
         folder = tmp_path_factory.mktemp("synthetic")
-        command = [sys.executable, "-m", "chestxray.phantom", folder, "--patients", str(patients), "--size", "32"]
+        command = [
+            sys.executable,
+            "-m",
+            "chestxray.synthetic.phantom",
+            folder,
+            "--patients",
+            str(patients),
+            "--size",
+            "32",
+        ]
         subprocess.run(command, check=True, capture_output=True)
         return folder
 

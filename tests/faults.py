@@ -52,14 +52,17 @@ from transformers import AutoConfig, AutoModelForImageClassification, ViTImagePr
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))  # as pytest has it: the metric is no part of the package
 
-from chestxray import dicom, models, pixels, sources
-from chestxray.averaging import Average
-from chestxray.checkpoints import Checkpoints
-from chestxray.chexpert import SEXES, VIEWS
-from chestxray.mimic import VIEWS as MIMIC_VIEWS
-from chestxray.observations import CELLS, OBSERVATIONS
-from chestxray.scoring import predictions, scorecard
-from chestxray.settings import TYPES, parse_settings, read_settings, write_settings
+from chestxray.data import predictions, sources
+from chestxray.data.chexpert import SEXES, VIEWS
+from chestxray.data.mimic import VIEWS as MIMIC_VIEWS
+from chestxray.data.observations import CELLS, OBSERVATIONS
+from chestxray.dicom import dicom_files
+from chestxray.images import pixels
+from chestxray.models import classifiers
+from chestxray.scoring import scorecard
+from chestxray.training.averaging import Average
+from chestxray.training.checkpoints import Checkpoints
+from chestxray.training.settings import TYPES, parse_settings, read_settings, write_settings
 from conftest import BOXES, HEADERS, LAYOUTS, ROWS, TEST_PATIENTS, TINY
 
 publish = importlib.import_module("publish")
@@ -272,7 +275,7 @@ class CheXpert:
     layout = "chexpert"
 
     def make(self, folder):
-        command = [sys.executable, "-m", "chestxray.phantom_archives", self.layout, folder, "--patients", "5"]
+        command = [sys.executable, "-m", "chestxray.synthetic.archives", self.layout, folder, "--patients", "5"]
         subprocess.run([*command, "--size", "24", "--num-proc", "1"], check=True, capture_output=True)
         for name in ("groundtruth.csv", "SYNTHETIC.txt", "IMAGE_FILENAMES"):  # not read where the others are
             (folder / name).unlink(missing_ok=True)
@@ -321,7 +324,7 @@ class Mimic(CheXpert):
             split = {"train": "train", "validate": "validation", "test": "test"}[row["split"]]
             require((split, path) not in found)
             if (patient, study) not in states:
-                require(int(study) in importlib.import_module("chestxray.mimic").UNLABELLED)
+                require(int(study) in importlib.import_module("chestxray.data.mimic").UNLABELLED)
                 continue
             view = views[row["dicom_id"]]
             found[split, path] = {
@@ -381,7 +384,7 @@ class Checkpoint:
         write_settings(parse_settings(["--model", "resnet18", "--dataset", "/data/nih", "--clip", "2"]), folder)
 
     def read(self, folder, out):
-        model, processor, findings = models.load_classifier(folder)
+        model, processor, findings = classifiers.load_classifier(folder)
         settings = read_settings(folder)
         with torch.inference_mode():
             picture = torch.linspace(-1, 1, 3 * 16 * 16).view(1, 3, 16, 16)
@@ -463,7 +466,7 @@ class Dicom:
 
     def read(self, folder, out):
         path = self.file(folder)
-        return dicom.metadata(path), sha256(dicom.to_image(path, equalize=False).tobytes()).hexdigest()
+        return dicom_files.metadata(path), sha256(dicom_files.to_image(path, equalize=False).tobytes()).hexdigest()
 
     def strictly(self, folder, whole):
         """Every element is well-formed and in its place; what they say is theirs."""

@@ -38,13 +38,14 @@ HUB_NAMES = {
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
     """A folder like a clone in which the commands above a block have been run: sample, checkpoint, repository."""
-    from chestxray import NIHChestXray, models
+    from chestxray import NIHChestXray
+    from chestxray.models import classifiers
 
     folder = tmp_path_factory.mktemp("desk")
     (folder / "data").mkdir()
     (folder / "data" / "sample").symlink_to(ROOT / "data" / "sample")
     labels = NIHChestXray("metadata", data_dir=str(ROOT / "data" / "sample")).info.features["labels"].feature.names
-    model, processor = models.build_model(str(ROOT / "recipes" / "configs" / "sample.json"), labels[1:])
+    model, processor = classifiers.build_model(str(ROOT / "recipes" / "configs" / "sample.json"), labels[1:])
     for part in (model, processor):
         part.save_pretrained(folder / "runs" / "sample")
     publish = next(line for line in SHELL if "recipes/publish.py" in line)
@@ -94,7 +95,7 @@ def test_the_two_set_up_lines_stand_on_what_is_there():
 
 
 def test_commands_name_scripts_settings_and_presets_that_exist():
-    from chestxray.settings import PRESETS, parse_settings
+    from chestxray.training.settings import PRESETS, parse_settings
 
     commands = [line.split() for line in SHELL if "recipes/" in line]
     assert len(commands) == 8

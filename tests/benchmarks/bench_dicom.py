@@ -34,7 +34,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from chestxray import phantom
+from chestxray.synthetic import phantom
 
 SCRIPT = Path(__file__).parents[2] / "recipes" / "dicom_to_jpeg.py"
 FORMATS = {  # and of how many images one is measured: the slower, the fewer

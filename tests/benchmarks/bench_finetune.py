@@ -44,8 +44,12 @@ from PIL import Image
 from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 from tqdm import tqdm
 
-from chestxray import batches, losses, models, optimisation, phantom, pixels, splits, training
-from chestxray.settings import Settings
+from chestxray.images import batches, pixels, splits
+from chestxray.machine import cores
+from chestxray.models import classifiers
+from chestxray.synthetic import phantom
+from chestxray.training import loop, losses, optimisation
+from chestxray.training.settings import Settings
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FINDINGS = [f"Finding {number}" for number in range(1, 15)]
@@ -80,7 +84,7 @@ def main():
     if arguments.feed:
         return print(json.dumps(FEEDS[arguments.feed](arguments)))
     machine = torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor() or platform.machine()
-    print(f"{machine}, {pixels.processes()} cores, {torch.get_num_threads()} threads")
+    print(f"{machine}, {cores()} cores, {torch.get_num_threads()} threads")
     versions = (accelerate, datasets, torch, transformers)
     print(", ".join(f"{module.__name__} {module.__version__}" for module in versions))
     for part in [arguments.part] if arguments.part else PARTS:
@@ -106,7 +110,7 @@ def parse():
     arguments = parser.parse_args()
     gpu = arguments.device == "cuda"
     arguments.model = arguments.model or (["vit-base", "convnextv2-base"] if gpu else ["sample"])
-    arguments.batch_size = arguments.batch_size or (256 if gpu else training.CPU_BATCH)
+    arguments.batch_size = arguments.batch_size or (256 if gpu else loop.CPU_BATCH)
     arguments.steps = arguments.steps or (100 if gpu else 20)
     return arguments
 
@@ -153,8 +157,8 @@ def finetune_timed(flags):
     """Run finetune.py; prints the share of its epochs, validation included, that `Run.augmented` takes."""
     import finetune
 
-    spent, augmented = [], training.Run.augmented
-    lap, lasted = training.Stopwatch.lap, []
+    spent, augmented = [], loop.Run.augmented
+    lap, lasted = loop.Stopwatch.lap, []
 
     def timed(*given):
         start = time.perf_counter()
@@ -167,7 +171,7 @@ def finetune_timed(flags):
         lasted.append(seconds)
         return seconds, share
 
-    training.Run.augmented, training.Stopwatch.lap = timed, noted
+    loop.Run.augmented, loop.Stopwatch.lap = timed, noted
     finetune.main(flags)
     print(sum(spent) / sum(lasted))
 
@@ -288,7 +292,7 @@ def from_cache(arguments):
     run, optimizer = prepare(settings(arguments), arguments.model[0], split, arguments.device, arguments.folder)
     order = batches.Order(len(split), arguments.batch_size, 1, seed=0)
     loader = split.training_loader(order, run.workers, pin_memory=run.on_gpu)
-    watch = training.Stopwatch()
+    watch = loop.Stopwatch()
     fed = (run.loss_of(batch, 0) for batch in watch.waiting(loader))
     return steps(run, optimizer, fed, arguments.batch_size, watch)
 
@@ -312,7 +316,7 @@ def from_nowhere(arguments):
 def cached(folder, size=224):
     rows = datasets.load_from_disk(folder / "images")
     targets = np.asarray(rows.with_format("numpy")["targets"][:], np.float32)
-    return splits.Split(pixels.shrink(rows, size, num_proc=pixels.processes()), targets, [], size)
+    return splits.Split(pixels.shrink(rows, size, num_proc=cores()), targets, [], size)
 
 
 def settings(arguments):
@@ -322,14 +326,14 @@ def settings(arguments):
 def prepare(settings, name, split, device, folder):
     """(Run, optimizer), as finetune.py makes them."""
     os.environ["ACCELERATE_USE_CPU"] = str(device == "cpu").lower()
-    accelerator = training.start(settings)
+    accelerator = loop.start(settings)
     model, processor = build(name, folder, split.size)
-    training.fit_to_device(model, settings, accelerator.device)
+    loop.fit_to_device(model, settings, accelerator.device)
     groups = optimisation.parameter_groups(model, settings)
     optimizer = torch.optim.AdamW(groups, lr=1e-5, fused=accelerator.device.type == "cuda" or None)
     model, optimizer = accelerator.prepare(model, optimizer)
     model.train()
-    return training.Run(settings, accelerator, FINDINGS, processor, model, split), optimizer
+    return loop.Run(settings, accelerator, FINDINGS, processor, model, split), optimizer
 
 
 def build(name, folder, size=224):
@@ -337,26 +341,26 @@ def build(name, folder, size=224):
     config, (mean, std) = MODELS[name]
     file = folder / f"{name}.json"
     config.to_json_file(file)
-    model, processor = models.build_model(str(file), FINDINGS, size)
+    model, processor = classifiers.build_model(str(file), FINDINGS, size)
     processor.image_mean, processor.image_std = list(mean), list(std)
     return model, processor
 
 
 def steps(run, optimizer, fed, batch_size, watch=None):
     """What finetune.py does in each step. Images/s after the warm-up and, with a watch, the share spent waiting."""
-    fits = batch_size if run.on_gpu else training.CPU_BATCH
+    fits = batch_size if run.on_gpu else loop.CPU_BATCH
     gradients, pending = optimisation.Gradients(run.model, run.accelerator, fits), None
-    watch = watch or training.Stopwatch()
+    watch = watch or loop.Stopwatch()
     for step, loss_of in enumerate(fed):
         if step == WARM_UP:
             finish(run)
             watch.lap()
         count = batch_size * len(FINDINGS)
-        loss = gradients.compute(loss_of, batch_size, count, training.seed_of(0, step, 0))
+        loss = gradients.compute(loss_of, batch_size, count, loop.seed_of(0, step, 0))
         optimizer.step()
         optimizer.zero_grad()
         if pending:
-            training.finite(*pending)
+            loop.finite(*pending)
         pending = loss, step, 1e-5, list
     finish(run)
     seconds, waiting = watch.lap()
@@ -389,7 +393,7 @@ def from_trainer(arguments):
             use_cpu=not gpu,
             bf16=gpu,
             torch_compile=arguments.compile,
-            dataloader_num_workers=pixels.processes() if gpu else 0,
+            dataloader_num_workers=cores() if gpu else 0,
             remove_unused_columns=False,
             max_grad_norm=0,
             save_strategy="no",

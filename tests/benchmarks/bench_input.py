@@ -44,8 +44,9 @@ from PIL import Image
 from timm.data import create_transform
 from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 
-from chestxray import augment, batches, phantom, pixels
-from chestxray.settings import Settings
+from chestxray.images import augment, batches, pixels
+from chestxray.synthetic import phantom
+from chestxray.training.settings import Settings
 
 NIH = Path(__file__).parents[3] / "shared" / "nih" / "images"
 BATCH, SIDE, WHOLE, COPIES = 32, 224, 256, 20

@@ -28,7 +28,8 @@ import datasets
 from PIL import Image
 
 import chestxray
-from chestxray.publishing import archive, shards
+from chestxray.data import archive
+from chestxray.publishing import shards
 
 ROOT = Path(__file__).parents[2]
 datasets.disable_progress_bars()

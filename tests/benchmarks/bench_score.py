@@ -21,7 +21,7 @@ import pandas as pd
 import sklearn
 from sklearn.metrics import roc_auc_score
 
-from chestxray.scoring import predictions
+from chestxray.data import predictions
 
 SCORE = Path(__file__).parents[2] / "recipes" / "score.py"
 FINDINGS = [f"Finding_{number}" for number in range(1, 15)]

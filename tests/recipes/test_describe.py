@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import describe
-from chestxray import description
+from chestxray.reporting import description
 from conftest import NIH, ROOT
 
 needs_nih = pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")

@@ -33,7 +33,7 @@ from pydicom.uid import (
 )
 
 import dicom_to_jpeg
-from chestxray import dicom
+from chestxray.dicom import dicom_files
 from conftest import ROOT
 
 SCRIPT = ROOT / "recipes" / "dicom_to_jpeg.py"
@@ -148,7 +148,7 @@ def test_jpegs_are_byte_for_byte_those_of_mimics_own_function(tmp_path, photomet
 def test_equalisation_can_be_left_out(tmp_path, photometric):
     values = pixels()
     path = save(tmp_path, radiograph(values, photometric=photometric))
-    picture = dicom.to_image(path, equalize=False)
+    picture = dicom_files.to_image(path, equalize=False)
     assert picture.dtype == np.uint8
     assert np.array_equal(picture, as_mimic_does(values, photometric, equalize=False))
     convert(tmp_path, tmp_path / "plain", "--no-equalize", "--quality", 100)
@@ -163,15 +163,15 @@ def test_every_transfer_syntax_gives_the_same_picture(tmp_path, syntax, signed):
     values = pixels(signed=signed)
     path = save(tmp_path, radiograph(values), syntax=syntax)
     assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
-    assert np.array_equal(dicom.to_image(path), as_mimic_does(values))
+    assert np.array_equal(dicom_files.to_image(path), as_mimic_does(values))
 
 
 def test_a_rescale_shifts_nothing_unless_it_is_negative(tmp_path):
     values = pixels()
     up = save(tmp_path / "up", radiograph(values, RescaleSlope="2.5", RescaleIntercept="-1024"))
     down = save(tmp_path / "down", radiograph(values, RescaleSlope="-1", RescaleIntercept="4095"))
-    assert np.array_equal(dicom.to_image(up), as_mimic_does(values))
-    assert np.array_equal(dicom.to_image(down), as_mimic_does(4095 - values))
+    assert np.array_equal(dicom_files.to_image(up), as_mimic_does(values))
+    assert np.array_equal(dicom_files.to_image(down), as_mimic_does(4095 - values))
 
 
 def test_a_modality_lut_is_applied(tmp_path):
@@ -180,18 +180,18 @@ def test_a_modality_lut_is_applied(tmp_path):
     lut.LUTDescriptor, lut.ModalityLUTType, lut.LUTData = [4096, 0, 16], "US", table.tobytes()
     lut["LUTData"].VR = "OW"
     path = save(tmp_path, radiograph(values, ModalityLUTSequence=Sequence([lut])))
-    assert np.array_equal(dicom.to_image(path, equalize=False), as_mimic_does(table[values], equalize=False))
+    assert np.array_equal(dicom_files.to_image(path, equalize=False), as_mimic_does(table[values], equalize=False))
 
 
 def test_bits_beyond_those_stored_are_no_part_of_a_value(tmp_path):
     values = pixels()
     overlay = values | np.where(np.eye(40, 32, dtype=bool), 0x8000, 0).astype(np.uint16)
-    assert np.array_equal(dicom.to_image(save(tmp_path, radiograph(overlay))), as_mimic_does(values))
+    assert np.array_equal(dicom_files.to_image(save(tmp_path, radiograph(overlay))), as_mimic_does(values))
 
 
 def test_a_picture_of_one_value_is_black(tmp_path):
     path = save(tmp_path, radiograph(np.full((8, 8), 700, np.uint16), photometric="MONOCHROME1"))
-    assert not dicom.to_image(path).any()
+    assert not dicom_files.to_image(path).any()
 
 
 # The table
@@ -513,8 +513,8 @@ def test_a_damaged_tag_or_type_is_refused_for_it_would_hide_its_element(tmp_path
     at = data.index(bytes.fromhex("18000151") + b"CS")  # the view: (0018,5101), a code string
     old, new = damage
     path.write_bytes(data[:at] + data[at : at + 6].replace(bytes([old]), bytes([new]), 1) + data[at + 6 :])
-    with pytest.raises(dicom.UnreadableDicom, match=words):
-        dicom.metadata(path)
+    with pytest.raises(dicom_files.UnreadableDicom, match=words):
+        dicom_files.metadata(path)
 
 
 def test_images_of_other_settings_are_not_mixed(tmp_path):

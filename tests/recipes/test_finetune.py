@@ -25,7 +25,9 @@ from transformers import (
 
 import finetune
 import publish
-from chestxray import augment, settings, sources
+from chestxray.data import sources
+from chestxray.images import augment
+from chestxray.training import settings
 from conftest import NIH, ROOT, TINY
 
 BIN = Path(sys.executable).parent

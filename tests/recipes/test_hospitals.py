@@ -10,8 +10,8 @@ from transformers import AutoModelForImageClassification
 import finetune
 import publish
 import score
-from chestxray import phantom_archives, sources
-from chestxray.scoring import predictions
+from chestxray.data import predictions, sources
+from chestxray.synthetic import archives
 
 SHARED = ["Atelectasis", "Cardiomegaly", "Effusion", "Pneumonia", "Pneumothorax", "Consolidation", "Edema"]
 
@@ -24,14 +24,14 @@ def nih(synthetic):
 @pytest.fixture(scope="module")
 def chexpert(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chexpert") / "CheXpert-v1.0-small"
-    phantom_archives.write_chexpert(folder, patients=60, size=32)
+    archives.write_chexpert(folder, patients=60, size=32)
     return folder
 
 
 @pytest.fixture(scope="module")
 def mimic(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mimic") / "mimic-cxr-jpg"
-    phantom_archives.write_mimic(folder, patients=60, size=32)
+    archives.write_mimic(folder, patients=60, size=32)
     return folder
 
 

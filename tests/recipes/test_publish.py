@@ -24,8 +24,8 @@ import yaml
 from PIL import Image
 
 from archives import write_archive
-from chestxray import pixels
-from chestxray.publishing import card, hub, parquet, shards, subset
+from chestxray.images import pixels
+from chestxray.publishing import dataset_card, hub, parquet, shards, subset
 from conftest import NIH, ROOT
 from private_words import leaks
 
@@ -557,7 +557,7 @@ def test_an_image_that_decodes_to_nothing_is_named():
 
 
 def test_sources_reads_a_published_folder(release, tmp_path):
-    from chestxray import sources
+    from chestxray.data import sources
 
     publish(release(), tmp_path / "out", "--sizes", 128)
     loaded = sources.load(str(tmp_path / "out"))
@@ -566,7 +566,7 @@ def test_sources_reads_a_published_folder(release, tmp_path):
 
 
 def test_the_whole_releases_card_is_the_repositorys_without_what_only_holds_there():
-    assert doctest.testmod(card) == (0, 1)
-    text = card.elsewhere((ROOT / "README.md").read_text())
+    assert doctest.testmod(dataset_card) == (0, 1)
+    text = dataset_card.elsewhere((ROOT / "README.md").read_text())
     assert "on the Hub yet" not in text
     assert "](recipes/" not in text and "](data/figures/" in text and "](https://" in text

@@ -16,9 +16,8 @@ from transformers import AutoModelForImageClassification
 import finetune
 import score
 from archives import write_archive
-from chestxray import labels, sources
+from chestxray.data import labels, predictions, sources
 from chestxray.publishing import hub
-from chestxray.scoring import predictions
 from conftest import ROOT
 from private_words import leaks, texts
 

@@ -12,7 +12,7 @@ import pytest
 from safetensors import safe_open
 
 import finetune
-from chestxray import checkpoints
+from chestxray.training import checkpoints
 from conftest import ROOT
 
 RESNET = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
@@ -62,7 +62,7 @@ def killed(command, output, when):
 
 def test_killed_three_times_it_ends_with_the_same_weights(command, undisturbed, tmp_path):
     output = tmp_path / "killed"
-    writing = output / "checkpoints" / "last.safetensors.writing"
+    writing = output / "checkpoints" / ".last.safetensors.writing"
     killed(command, output, lambda: steps_done(output) >= 3)
     begun = steps_done(output)
     screen = killed(command, output, lambda: steps_done(output) > begun and writing.exists())

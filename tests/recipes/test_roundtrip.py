@@ -26,7 +26,9 @@ from transformers import (
 
 import finetune
 import score
-from chestxray import checkpoints, models, sources
+from chestxray.data import sources
+from chestxray.models import classifiers
+from chestxray.training import checkpoints
 from conftest import ROOT
 
 SQUARE = {"height": 32, "width": 32}
@@ -95,8 +97,8 @@ def test_a_checkpoint_is_the_same_model_wherever_it_is_read(kind, archive, tiny,
     write(tmp_path / "hub", tiny)
     flags = ["--dataset", archive, *flags, "--learning-rate", 1e-3, "--batch-size", 16]
     finetune.main(list(map(str, [*flags, "--model", tmp_path / "hub", "--epochs", 1, "--output-dir", tmp_path / "a"])))
-    model, processor, findings = models.load_classifier(tmp_path / "a")
-    assert models.sides(processor) == sides
+    model, processor, findings = classifiers.load_classifier(tmp_path / "a")
+    assert classifiers.sides(processor) == sides
     assert {weight.dtype for weight in load_file(tmp_path / "a" / "model.safetensors").values()} <= {
         torch.float32,
         torch.int64,  # batch norm's count
@@ -122,7 +124,7 @@ def test_a_checkpoint_is_the_same_model_wherever_it_is_read(kind, archive, tiny,
     finetune.main(list(map(str, again)))
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in "ab")
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    assert models.sides(models.load_classifier(tmp_path / "b")[1]) == sides
+    assert classifiers.sides(classifiers.load_classifier(tmp_path / "b")[1]) == sides
     assert results_of(tmp_path / "b")["test_auroc"] == pytest.approx(results["test_auroc"], abs=1e-6)
 
 
@@ -138,8 +140,8 @@ def test_half_precision_files_are_trained_in_single_precision(archive, tiny, tmp
 @pytest.mark.parametrize("whole, side", [(32, 32), (56, 48), (256, 224), (1000, 299)])
 def test_timm_reads_a_fine_tuned_timm_model_and_its_processing(tmp_path, whole, side):
     of_timm(tmp_path / "hub", "test_efficientnet", num_classes=10)
-    model, processor = models.build_model(str(tmp_path / "hub"), ["a", "b"], side, resize=whole)
-    models.write(model, model.state_dict(), tmp_path / "run")
+    model, processor = classifiers.build_model(str(tmp_path / "hub"), ["a", "b"], side, resize=whole)
+    classifiers.write(model, model.state_dict(), tmp_path / "run")
     processor.save_pretrained(tmp_path / "run")
     assert AutoImageProcessor.from_pretrained(tmp_path / "run").to_dict() == processor.to_dict()
     of_timms = timm.create_model(f"local-dir:{tmp_path / 'run'}", pretrained=True).eval()
@@ -181,7 +183,7 @@ def test_a_model_compiled_in_two_processes_is_saved_by_its_own_names(archive, ti
 
 
 def assert_scores_are_those_of_the_run(run):
-    model, _, findings = models.load_classifier(run)
+    model, _, findings = classifiers.load_classifier(run)
     kept = [file for file in (run / "checkpoints").iterdir() if file.name.startswith("best")]
     names = {*load_file(run / "model.safetensors"), *(name for file in kept for name in checkpoints.read(file))}
     assert not [name for name in names if "_orig_mod" in name or name.startswith("module.")]

@@ -20,7 +20,9 @@ from safetensors.torch import load_file, save_file
 
 import finetune
 import score
-from chestxray.scoring import anchors, predicting, predictions
+from chestxray.data import official_test, predictions
+from chestxray.files import digest
+from chestxray.scoring import predicting
 from conftest import NIH, ROOT
 from multilabel_auroc.multilabel_auroc import compare
 
@@ -244,8 +246,10 @@ def test_published_results_are_shown_on_the_official_split_only(scored, tmp_path
     assert "EVA-X" not in (scored[1] / "report.md").read_text()
     test = predictions.read(scored[1] / "predictions.parquet").of("test")
     names = sorted(path.rpartition("/")[2] for path in test.rows["image_file_path"])
-    monkeypatch.setattr(anchors, "TEST_NAMES", anchors.digest(names))  # this archive's list in NIH's place
-    monkeypatch.setattr(anchors, "TEST_IMAGES", len(names))
+    monkeypatch.setattr(
+        official_test, "TEST_NAMES", digest(*(f"{name}\n" for name in names))
+    )  # this archive's list in NIH's place
+    monkeypatch.setattr(official_test, "TEST_IMAGES", len(names))
     run(scored[1] / "predictions.parquet", "--output-dir", tmp_path)
     for published in ("0.745", "0.807", "0.822", "0.825", "0.830", "0.835", "checkpoint on the test set"):
         assert published in (tmp_path / "report.md").read_text()
@@ -309,7 +313,7 @@ def test_real_radiographs_are_not_called_synthetic(checkpoint, tmp_path, capsys)
 
 
 @pytest.mark.parametrize(
-    "module", ["scoring.predictions", "scoring.logistic", "scoring.calibration", "scoring.subgroups", "tables"]
+    "module", ["data.predictions", "scoring.logistic", "scoring.calibration", "scoring.subgroups", "reporting.tables"]
 )
 def test_the_docstrings_examples_run(module):
     result = doctest.testmod(importlib.import_module(f"chestxray.{module}"))

@@ -12,8 +12,8 @@ import finetune
 import publish
 import score
 import transfer
-from chestxray import phantom_archives
 from chestxray.scoring import predicting
+from chestxray.synthetic import archives
 
 
 def run(command, *flags):
@@ -179,7 +179,7 @@ def test_weights_that_know_the_images_held_out_are_no_beginning(checkpoint, arch
 
 def test_what_the_first_weights_have_seen_the_next_ones_have_seen_too(checkpoint, tmp_path):
     other = tmp_path / "CheXpert-v1.0-small"
-    phantom_archives.write_chexpert(other, patients=60, size=32)
+    archives.write_chexpert(other, patients=60, size=32)
     run(finetune, "--dataset", other, "--model", checkpoint, "--epochs", 0, "--output-dir", tmp_path / "next")
     before, after = (
         set(pd.read_parquet(folder / "images.parquet").query("split == 'train'")["image"])
@@ -198,7 +198,7 @@ def test_the_training_images_themselves_are_scored_with_a_word(checkpoint, tmp_p
 
 def test_a_model_of_several_datasets_is_scored_on_each(archive, synthetic, tiny, tmp_path, capsys):
     other = tmp_path / "CheXpert-v1.0-small"
-    phantom_archives.write_chexpert(other, patients=120, size=32)
+    archives.write_chexpert(other, patients=120, size=32)
     flags = ["--dataset", archive, "--dataset", other, "--findings", "shared", "--model", tiny("vit"), "--epochs", 1]
     run(finetune, *flags, "--output-dir", tmp_path / "run")
     run(score, tmp_path / "run")
@@ -212,7 +212,7 @@ def test_a_model_of_several_datasets_is_scored_on_each(archive, synthetic, tiny,
 
 def test_a_dataset_without_a_test_split_does_not_stop_the_others(archive, tiny, tmp_path, capsys):
     other = tmp_path / "CheXpert-v1.0-small"
-    phantom_archives.write_chexpert(other, patients=120, size=32)
+    archives.write_chexpert(other, patients=120, size=32)
     for table in (other / "test_labels.csv", *other.rglob("groundtruth.csv")):
         table.unlink()
     shutil.rmtree(other / "test")

@@ -14,10 +14,11 @@ import yaml
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
+from chestxray.files import REPOSITORY
 from chestxray.places import public_name, public_settings, without_paths
-from chestxray.settings import read_settings
+from chestxray.training.settings import read_settings
 
-SCRIPT = Path(__file__).parents[3] / "NIH-Chest-X-ray-dataset.py"
+SCRIPT = REPOSITORY / "NIH-Chest-X-ray-dataset.py"
 REVISION = "script"
 
 

@@ -7,8 +7,9 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from chestxray.data.parquet_folders import KEY
+
 SUFFIX = ".parquet"
-KEY = b"chestxray"
 IMAGE_GROUP = 100  # rows in a row group, 40 MB of full-size images: what a streaming reader fetches first
 TABLE_GROUP = 10_000
 # Pages end where the content says so: a re-upload sends only what changed. One to three radiographs in each.
@@ -57,14 +58,6 @@ def older(feature):
         return feature
     named = {"_type": "Sequence"} if feature.get("_type") == "List" else {}
     return {name: older(value) for name, value in feature.items()} | named
-
-
-def read_key(path):
-    """The key a file was written with; None where it is no whole Parquet file, or not ours."""
-    try:
-        return (pq.read_schema(path).metadata or {}).get(KEY, b"").decode()
-    except pa.ArrowInvalid:
-        return None
 
 
 def measure(paths, columns):

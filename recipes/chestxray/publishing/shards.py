@@ -5,9 +5,7 @@ byte of it. It carries a key, the digest of all it is made from; a file with the
 """
 
 import errno
-import hashlib
 import io
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,8 +15,10 @@ import pyarrow
 from PIL import Image
 
 import chestxray
-from chestxray import pixels
-from chestxray.publishing import archive, parquet, png, tarshards
+from chestxray import files
+from chestxray.data import archive
+from chestxray.images import pixels
+from chestxray.publishing import parquet, png, tarshards
 
 SHARD_IMAGES = 1200  # NIH's images average 0.4 MB: about 480 MB
 SHRUNK_PIXELS = 480e6 / 0.42  # pixels in a shard of shrunk images, which take 3.1 to 3.7 bits each
@@ -52,7 +52,7 @@ class Shard:
     def key(self):
         made_by = (pyarrow.__version__, PIL.__version__, self.file, self.columns, self.size)
         made_from = [(name, place and place.size, self.records[name]) for name, place in self.images]
-        return hashlib.sha256(repr((made_by, made_from)).encode()).hexdigest()
+        return files.digest(repr((made_by, made_from)))
 
 
 def plan(source, splits, form="parquet", sizes=()):
@@ -104,17 +104,13 @@ def write(out, shard, tick=lambda images: None):
         OSError: the disk is full; the shard is named and nothing of it is left.
     """
     path = Path(out) / shard.file
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
     try:
-        FORMATS[shard.form].write(beside, rows(shard, tick), builder_of(shard.columns).info.features, shard.key)
-        os.replace(beside, path)
+        with files.whole_file(path) as part:
+            FORMATS[shard.form].write(part, rows(shard, tick), builder_of(shard.columns).info.features, shard.key)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         raise OSError(f"The disk of {out} is full; {shard.file} did not fit. Make room and start again.") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def rows(shard, tick):
@@ -144,12 +140,6 @@ def shrink(image, size):
 @lru_cache
 def builder_of(config):
     return chestxray.NIHChestXray(config)
-
-
-def remove_unfinished(out):
-    """Take away what an interrupted run left half written."""
-    for path in Path(out).glob("*/.*.writing"):
-        path.unlink()
 
 
 def refuse_strangers(out, shards):

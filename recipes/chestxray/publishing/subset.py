@@ -1,6 +1,6 @@
 """A smaller set of patients, cut into train, validation and test."""
 
-from chestxray.sources import patient
+from chestxray.data.sources import patient
 
 TEST = 0.2
 VALIDATION = 0.1 / (1 - TEST)  # of what the test set leaves

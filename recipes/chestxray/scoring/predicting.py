@@ -1,6 +1,5 @@
 """From a checkpoint and a dataset to predictions, by all processes together, each image once."""
 
-import hashlib
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,10 +12,12 @@ from accelerate.utils import InitProcessGroupKwargs
 from datasets import ClassLabel, DatasetDict
 from tqdm.auto import tqdm
 
-from chestxray import augment, exposure, labels, models, opening, sources, splits
-from chestxray.scoring import predictions
-from chestxray.scoring.views import side_to_shrink_to, views
-from chestxray.settings import Settings, read_settings
+from chestxray.data import exposure, labels, opening, predictions, sources
+from chestxray.files import digest_files
+from chestxray.images import augment, splits
+from chestxray.models import classifiers
+from chestxray.scoring.test_time_views import side_to_shrink_to, views
+from chestxray.training.settings import Settings, read_settings
 
 CHOICES = ("equalize", "views", "labeler")  # of the settings: which images and labels, and how they look
 COLUMNS = {  # ours: those of datasets
@@ -109,9 +110,9 @@ def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, 
         ValueError: `path` holds other predictions; the dataset labels none of the model's findings; the checkpoint's
             processor names no size, or its output is not finite.
     """
-    findings = models.findings_of(checkpoint)
+    findings = classifiers.findings_of(checkpoint)
     refuse_unknown(findings, opened, splits_to_predict[0], checkpoint)
-    whole, side = models.sides(models.load_processor(checkpoint))
+    whole, side = classifiers.sides(classifiers.load_processor(checkpoint))
     with accelerator.main_process_first():
         wanted = DatasetDict({name: opened.splits[name] for name in splits_to_predict})
         chosen = splits.make(wanted, findings, side_to_shrink_to(whole, side, tta), settings, accelerator.print)
@@ -120,7 +121,7 @@ def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, 
     (digests,) = splits.digests_of([chosen], accelerator)
     if path.exists():
         return refuse_others(path, made_by, digests)
-    model, processor, _ = models.load_classifier(checkpoint)
+    model, processor, _ = classifiers.load_classifier(checkpoint)
     model = accelerator.prepare(model)
     share = -(-batch_size // accelerator.num_processes)
     loaders = {
@@ -157,15 +158,10 @@ def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, 
 
 def digest(checkpoint):
     """SHA-256 of a folder's weights, by which predictions know their model."""
-    files = sorted(checkpoint.glob("*.safetensors"))
-    if not files:
+    weights = sorted(checkpoint.glob("*.safetensors"))
+    if not weights:
         raise FileNotFoundError(f"{checkpoint} holds no *.safetensors, so no checkpoint as finetune.py leaves it")
-    whole = hashlib.sha256()
-    for file in files:
-        with open(file, "rb") as opened:
-            while piece := opened.read(2**20):
-                whole.update(piece)
-    return whole.hexdigest()
+    return digest_files(*weights)
 
 
 def refuse_others(path, made_by, digests):
@@ -198,7 +194,7 @@ def refuse_unknown(findings, opened, split, checkpoint):
 def score(model, loader, split, processor, tta, accelerator, progress):
     """Logits of a split, (n, k) float32, in its order, on every process."""
     model.eval()
-    _, side = models.sides(processor)
+    _, side = classifiers.sides(processor)
     mean, std, parts = processor.image_mean, processor.image_std, []
     for batch in loader:
         pixels = batch["pixels"].to(accelerator.device)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from chestxray.data.official_test import TEST_IMAGES, is_official
+from chestxray.data.predictions import Predictions
 from chestxray.places import public_about, public_models
-from chestxray.scoring import anchors, calibration, predictions, shortcuts, subgroups, thresholds, validation
+from chestxray.scoring import calibration, ensembles, levels, shortcuts, subgroups, thresholds, validation
 from multilabel_auroc.multilabel_auroc import auroc_report, compare
 
 SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
@@ -49,7 +51,7 @@ class Scorecard:
     gaps: pd.DataFrame
     shortcuts: pd.DataFrame
     comparison: dict | None
-    scored: predictions.Predictions
+    scored: Predictions
     probabilities: np.ndarray
     notes: list
 
@@ -60,7 +62,7 @@ def make(table, split="test", level="image", rule="youden", sensitivity=0.9, riv
     Args:
         table: predictions of `split` and, for thresholds, calibration and `shortcuts`, of validation. Its
             `about["validation_source"]` names the dataset of the validation rows where it is another one.
-        level: one of `predictions.LEVELS`.
+        level: one of `levels.LEVELS`.
         rule: one of `thresholds.RULES`, the threshold of the tables.
         sensitivity: what the rule of that name is to reach.
         rival: predictions of another model on the same images, for the paired test.
@@ -72,13 +74,11 @@ def make(table, split="test", level="image", rule="youden", sensitivity=0.9, riv
     if split == VALIDATION:
         raise ValueError("thresholds and calibration are fitted on validation: judge them on another split")
     counts = table.rows.groupby(["split", "patient"])["patient"].transform("size")
-    table = predictions.Predictions(
-        table.rows.assign(images=counts), table.logits, table.targets, table.findings, table.about
-    )
+    table = Predictions(table.rows.assign(images=counts), table.logits, table.targets, table.findings, table.about)
     fitting, images = table.where((table.rows["split"] == VALIDATION).to_numpy()), table.of(split)
     if not other_validation(table.about):  # where the same number is the same patient
         refuse_shared_patients(fitting, images, split)
-    fitting, scored = (predictions.aggregate(part, level) if len(part.rows) else part for part in (fitting, images))
+    fitting, scored = (levels.aggregate(part, level) if len(part.rows) else part for part in (fitting, images))
     counts, fitting = validation.count(fitting), validation.keep_enough(fitting)
 
     limits = thresholds.fit(fitting.logits, fitting.targets, sensitivity)
@@ -92,7 +92,7 @@ def make(table, split="test", level="image", rule="youden", sensitivity=0.9, riv
             "level": level,
             "rule": rule,
             "sensitivity": sensitivity,
-            "official": split == "test" and anchors.is_official(images.rows["image_file_path"]),
+            "official": split == "test" and is_official(images.rows["image_file_path"]),
             "n_images": len(images.rows),
             "n_units": len(scored.rows),
             "n_patients": int(images.rows["patient"].nunique()),
@@ -165,9 +165,9 @@ def calibrate(scored, platt, probabilities):
 
 def against(rival, table, split, level):
     """The paired test, A being the model of the scorecard; see `multilabel_auroc.compare`."""
-    ours = predictions.aggregate(table.of(split), level)
-    theirs = predictions.matched(rival.of(split), table.of(split), "the predictions to compare with", "ours")
-    theirs = predictions.aggregate(theirs, level)
+    ours = levels.aggregate(table.of(split), level)
+    theirs = ensembles.matched(rival.of(split), table.of(split), "the predictions to compare with", "ours")
+    theirs = levels.aggregate(theirs, level)
     result = compare(ours.logits, theirs.logits, ours.targets, ours.rows["patient"], label_names=ours.findings)
     return {**result, "models": public_models(rival.about.get("models", []))}
 
@@ -186,7 +186,7 @@ def notes(card):
     found = [SYNTHETIC] * bool(about.get("synthetic")) + list(about.get("notes") or [])
     if about["split"] == "test" and about["official"] is False and not about.get("synthetic"):
         found.append(
-            f"These {about['n_images']:,} images are not the {anchors.TEST_IMAGES:,} of NIH's official test list: "
+            f"These {about['n_images']:,} images are not the {TEST_IMAGES:,} of NIH's official test list: "
             "do not compare with scores published on it."
         )
     if unlabelled:

@@ -9,13 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from chestxray.drawing import style
-from chestxray.labels import canonical
+from chestxray.data import predictions
+from chestxray.data.labels import canonical
 from chestxray.places import last_part, place, public_name
-from chestxray.scoring import predictions, scorecard
-from chestxray.scoring.pages import Heading, Paragraph, Warnings
-from chestxray.settings import Settings
-from chestxray.tables import Table, between, figure
+from chestxray.reporting.figure_style import style
+from chestxray.reporting.pages import Heading, Paragraph, Warnings
+from chestxray.reporting.tables import Table, between, figure
+from chestxray.scoring import scorecard
+from chestxray.training.settings import Settings
 from multilabel_auroc.multilabel_auroc import auroc_report
 
 QUANTITIES = ("auroc", "auroc_low", "auroc_high")

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from chestxray.scoring import predictions, shortcuts, subgroups
+from chestxray.data import predictions
+from chestxray.scoring import shortcuts, subgroups
 
 
 def make(n=2_000, seed=0, **columns):

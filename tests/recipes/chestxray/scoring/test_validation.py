@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chestxray.scoring import calibration, predictions, validation
+from chestxray.data import predictions
+from chestxray.scoring import calibration, validation
 
 FITTED, NONE = [1.0, 0.0], [np.nan, np.nan]
 

@@ -1,0 +1,150 @@
+"""Which images a checkpoint has seen: `images.parquet` in its folder. It names patients, so it stays on the machine.
+
+Columns: `dataset` (its name), `split` ("train" or "validation"), `image` and `patient`, the keys of `keys_of`. The
+schema's metadata hold, under `digests`, what `Split.digest` gives for each split of each dataset, in the run's order,
+and under `complete`, whether it is known what the weights that the run began with had seen.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from chestxray.data import sources
+
+FILE = "images.parquet"
+NIH_NAME = re.compile(r"\d{8}_\d{3}\.png")
+
+
+class Keys(NamedTuple):
+    """n strings each: the same image, or the same patient, has the same key in every dataset that holds it."""
+
+    images: list
+    patients: list
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Keys of the images and patients trained on, of the images validated on; digests and `complete`: see above."""
+
+    images: frozenset
+    patients: frozenset
+    validated: frozenset
+    digests: list
+    complete: bool
+
+    def has_seen(self, keys):
+        """Which of n rows were trained on, or show a patient who was: (n,) bool. keys: `Keys` of the rows."""
+        pairs = zip(keys.images, keys.patients, strict=True)
+        return np.array([image in self.images or patient in self.patients for image, patient in pairs], bool)
+
+    def has_validated(self, keys):
+        """Which of n rows were validated on: (n,) bool."""
+        return np.array([image in self.validated for image in keys.images], bool)
+
+
+def keys_of(rows, name, synthetic):
+    """The `Keys` of a split's rows.
+
+    NIH's images and patients are known by NIH's file names in whatever dataset they lie; others by their path, or
+    number, and the name of their dataset, which for one that nobody knows is its folder's. Drawn ones are never taken
+    for real ones.
+    """
+    keys, drawn = Keys([], []), "synthetic " if synthetic else ""
+    for path, patient in zip(rows["image_file_path"], sources.patients(rows), strict=True):
+        image = path.rpartition("/")[2]
+        of_nih = bool(NIH_NAME.fullmatch(image))
+        keys.images.append(f"{drawn}{image}" if of_nih else f"{drawn}{name} {path}")
+        keys.patients.append(f"{drawn}NIH {image[:8]}" if of_nih else f"{drawn}{name} {patient}")
+    return keys
+
+
+def write(openeds, digests, folder, base=None):
+    """Write `images.parquet` into a folder that is not in its place yet.
+
+    Args:
+        openeds: the run's datasets, `opening.Opened`; digests: {split: digest} of each.
+        base: the folder whose weights the run began with: what they have seen, the new ones have seen too.
+    """
+    parts = [
+        pd.DataFrame({"dataset": opened.name, "split": split, **opened.keys(split)._asdict()})
+        for opened in openeds
+        for split in ("train", "validation")
+    ]
+    parts = [part.rename(columns={"images": "image", "patients": "patient"}) for part in parts]
+    complete = True
+    if base and (base / FILE).exists():
+        parts.append(pd.read_parquet(base / FILE).query("split == 'train'"))
+        complete = read(base).complete
+    elif base and (base / "settings.yaml").exists():  # a run of an older version, or a copy without its images
+        complete = False
+    arrow = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
+    facts = {b"digests": json.dumps(digests).encode(), b"complete": json.dumps(complete).encode()}
+    arrow = arrow.replace_schema_metadata({**arrow.schema.metadata, **facts})
+    pq.write_table(arrow, folder / FILE, write_page_checksum=True)
+
+
+def read(folder):
+    """The `Exposure` of a checkpoint, None where its folder does not tell. Raises ValueError for a damaged file."""
+    path = Path(folder) / FILE
+    if not path.exists():
+        return None
+    try:
+        arrow = pq.read_table(path, page_checksum_verification=True)
+        digests, complete = (json.loads(arrow.schema.metadata[name]) for name in (b"digests", b"complete"))
+        table = arrow.to_pandas()
+        trained = table[table["split"] == "train"]
+        validated = table["image"][table["split"] == "validation"]
+        images, patients = frozenset(trained["image"]), frozenset(trained["patient"])
+        return Exposure(images, patients, frozenset(validated), digests, complete)
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{path} is damaged: {reason}. Delete it to go without it") from error
+
+
+def merge(exposures):
+    """What several checkpoints have seen together; None where none of them tells."""
+    known = [exposure for exposure in exposures if exposure]
+    if not known:
+        return None
+    images, patients, validated = (
+        frozenset().union(*(getattr(exposure, name) for exposure in known))
+        for name in ("images", "patients", "validated")
+    )
+    return Exposure(images, patients, validated, known[0].digests, all(exposure.complete for exposure in known))
+
+
+def doubts(checkpoints):
+    """A sentence for each checkpoint of which it is not known, or not wholly, what it has seen."""
+    notes = []
+    for checkpoint in checkpoints:
+        seen, name = read(checkpoint), Path(checkpoint).name
+        if seen is None:
+            notes.append(f"Which images {name} was trained on is not known: its folder has no {FILE}.")
+        elif not seen.complete:
+            notes.append(f"What the weights that {name} began with had seen is not known: their folder had no {FILE}.")
+    return notes
+
+
+def is_checked(ours, theirs):
+    """Whether both {split: digest} tell of the images; with the cache and without it they are read in two ways."""
+    return all(set(ours[split]) & set(theirs.get(split, {})) - {"rows"} or len(ours[split]) == 1 for split in ours)
+
+
+def same_data(ours, theirs):
+    """Whether two {split: digest} tell of the same data: the same splits, each alike in all that both digests hold."""
+    return (
+        isinstance(theirs, dict)
+        and ours.keys() == theirs.keys()
+        and all(
+            ours[split][what] == theirs[split][what]
+            for split in ours
+            for what in ours[split].keys() & theirs[split].keys()
+        )
+    )

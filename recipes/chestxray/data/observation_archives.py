@@ -1,0 +1,222 @@
+"""Builders of archives that label each image, or study, with CheXpert's observations; what reads their tables.
+
+CheXpert's and MIMIC-CXR-JPG's builders say which rows there are and where an image lies; the rest is here.
+"""
+
+import abc
+import csv
+import gzip
+import importlib
+import inspect
+import io
+import os
+import re
+import zlib
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import datasets
+
+from chestxray.data.observations import CELLS, OBSERVATIONS, state
+from chestxray.files import digest, digest_files
+
+nih = importlib.import_module("NIH-Chest-X-ray-dataset")
+logger = datasets.logging.get_logger(__name__)
+
+SPLITS = (datasets.Split.TRAIN, datasets.Split.VALIDATION, datasets.Split.TEST)
+SHARD_LENGTH = 100  # rows in one of the shards that `num_proc` divides
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+class Row(NamedTuple):
+    """One image: its columns as they are written, but for the states of its observations, which are one byte each."""
+
+    image_file_path: str
+    patient_id: int
+    study_id: int
+    patient_age: int | None  # years
+    patient_sex: int | None
+    view_position: int | None
+    states: bytes
+
+
+class ObservationBuilder(datasets.GeneratorBasedBuilder):
+    """An archive whose tables give each image a state per observation; the columns are
+
+    `image_file_path` (the path inside the folder), `image` (the file's own bytes), `patient_id`, `study_id`,
+    `patient_age` (years), `patient_sex` and `view_position` (None where the archive does not say), and one
+    ClassLabel of `observations.STATES` for each of `OBSERVATIONS`.
+
+    A subclass says what it is (`NAME`, `VIEWS` and the texts), gives `_rows` and finds files in `_file`. Its config is
+    a `FolderConfig`, whose `allow_missing` skips, and counts in one warning, rows without an image or labels.
+    """
+
+    DEFAULT_WRITER_BATCH_SIZE = 32  # full-size images of 2 MB (439 GB / 223,648 in CheXpert): 64 MB in memory
+    MAY_BE_PASSED_ON = False  # neither images nor rows: see LICENSE of each
+    EXCUSED = ()  # what a row may lack without `allow_missing`
+
+    def __init__(self, config_name=None, **kwargs):
+        if not kwargs.get("data_dir"):
+            raise ValueError(f"{self.NAME} may not be handed on: get it from {self.HOMEPAGE} and give data_dir=DIR")
+        kwargs["data_dir"] = os.path.realpath(kwargs["data_dir"])
+        # Neither a changed builder nor an older `datasets` may be served a cache that it cannot read.
+        kwargs["hash"] = kwargs.get("hash") or f"{digest_code(type(self))}-{nih.DATASETS_RELEASE}"
+        super().__init__(config_name=config_name, **kwargs)
+
+    def _info(self):
+        number, sex = datasets.Value("int32"), datasets.ClassLabel(names=nih.SEXES)
+        features = {
+            "image_file_path": datasets.Value("string"),
+            "image": datasets.Image(),
+            "patient_id": number,
+            "study_id": number,
+            "patient_age": number,
+            "patient_sex": sex,
+            "view_position": datasets.ClassLabel(names=list(self.VIEWS)),
+            **{observation: state() for observation in OBSERVATIONS},
+        }
+        synthetic = f"Synthetic archive in the layout of {self.NAME}; says nothing of radiographs."
+        return datasets.DatasetInfo(
+            description=synthetic if self._is_synthetic() else self.DESCRIPTION,
+            features=datasets.Features(features),
+            homepage=self.HOMEPAGE,
+            license=self.LICENSE,
+            citation=self.CITATION,
+        )
+
+    def _split_generators(self, dl_manager):
+        splits, lacking, seen, total = {}, {}, set(), 0
+        for split, where, row, lack in self._rows():
+            total += 1
+            if lack:
+                lacking.setdefault(lack, [where, 0])[1] += 1
+            elif row.image_file_path in seen:
+                raise ValueError(f"{where} comes a second time")
+            else:
+                seen.add(row.image_file_path)
+                splits.setdefault(split, []).append(row)
+        self._answer_for(lacking, total, bool(splits))
+        ordered = [split for split in SPLITS if split in splits]
+        return [datasets.SplitGenerator(split, {"shards": cut(splits[split])}) for split in ordered]
+
+    def _answer_for(self, lacking, total, any_left):
+        """Raise for what rows lack, {lack: [the first, how many]}, or count it in one warning where that is allowed."""
+        if not total:
+            raise ValueError(f"the tables in {self.config.data_dir} have no rows")
+        for lack, (first, count) in lacking.items():
+            if not any_left or not (self.config.allow_missing or lack in self.EXCUSED):
+                raise ValueError(
+                    f"{first} {lack}; the same holds for {count:,} of {total:,} rows. To skip such rows where "
+                    "others remain: --allow-missing in the recipes, "
+                    f"{type(self).__name__}(data_dir=…, allow_missing=True) in Python."
+                )
+        if lacking:
+            counts = "; ".join(f"{count:,} like {first}, which {lack}" for lack, (first, count) in lacking.items())
+            skipped = sum(count for _, count in lacking.values())
+            logger.warning(f"{self.NAME}: skipped {skipped:,} of {total:,} rows: {counts}.")
+
+    def _generate_examples(self, shards):
+        for rows in shards:
+            for row in rows:
+                name, data = row.image_file_path, read_jpeg(self._file(row.image_file_path))
+                columns = row._asdict()
+                states = dict(zip(OBSERVATIONS, columns.pop("states"), strict=True))
+                yield name, {**columns, "image": nih.image_of(name, data), **states}
+
+    def _prepare_split_single(self, *args, **kwargs):
+        try:
+            yield from super()._prepare_split_single(*args, **kwargs)
+        except datasets.builder.DatasetGenerationError as error:
+            raise nih.cause_of(error)  # noqa: B904
+
+    def _is_synthetic(self):
+        return bool(nih.synthetic_marks(self.config.data_dir))
+
+    @abc.abstractmethod
+    def _rows(self):
+        """(split, where, Row, None) for each row of the tables, or (split, where, None, what it lacks)."""
+
+    @abc.abstractmethod
+    def _file(self, image_file_path):
+        """Where the image lies on this disk; None if nowhere."""
+
+
+def cut(rows):
+    """What `num_proc` divides: the rows in lists of SHARD_LENGTH."""
+    return [rows[start : start + SHARD_LENGTH] for start in range(0, len(rows), SHARD_LENGTH)]
+
+
+def digest_code(builder):
+    """SHA-256 over the files that define a builder and those it inherits from in this library."""
+    files = sorted({inspect.getfile(kind) for kind in builder.__mro__ if kind.__module__.startswith("chestxray.")})
+    return digest(*(digest_files(file) for file in files))
+
+
+# Reading tables
+
+
+def read_rows(path, columns, others=()):
+    """(line number, {column: cell}) for each row of a CSV file, gzipped or not.
+
+    Args:
+        columns: what it must have.
+        others: what it may have besides; None for anything.
+
+    Raises ValueError, naming file and column or line, where the header is otherwise, a row has another length than
+    the header, or the file is cut short.
+    """
+    name = os.path.basename(path)
+    try:
+        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
+            text = nih.decode(file.read(), name)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{name} is damaged: {error}. Fetch it again.") from error
+    table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        check_header(name, table.fieldnames or [], columns, others)
+        for cells in table:
+            if None in cells or None in cells.values():
+                raise ValueError(f"{name}, line {table.line_num}: not the {len(table.fieldnames)} cells of its header")
+            yield table.line_num, cells
+    except csv.Error as error:
+        raise ValueError(f"{name}, line {table.line_num}: {error}. Fetch it again.") from error
+
+
+def check_header(name, header, columns, others):
+    if missing := [column for column in columns if column not in header]:
+        raise ValueError(f"{name} has no column {missing[0]!r}; it has {', '.join(header)}")
+    if others is not None and (unknown := [column for column in header if column not in (*columns, *others)]):
+        raise ValueError(f"{name} has an unknown column {unknown[0]!r}; known are {', '.join((*columns, *others))}")
+
+
+@contextmanager
+def at_line(path, line):
+    """Put file and line before the message of a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{os.path.basename(path)}, line {line}: {error}") from None
+
+
+def read_states(cells, columns=OBSERVATIONS):
+    """The states of the observations in these columns, one byte each, an index into `observations.STATES`."""
+    try:
+        return bytes(CELLS[cells[column].strip()] for column in columns)
+    except KeyError:
+        column = next(column for column in columns if cells[column].strip() not in CELLS)
+        raise ValueError(f"{column} is {cells[column]!r}; known are 1.0, 0.0, -1.0 and blank") from None
+
+
+def refuse_outside(path):
+    """Raise ValueError for a path that is not below the folder it is read against."""
+    if path.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", path) or re.match("[A-Za-z]:", path):
+        raise ValueError(f"{path!r} leads outside the folder; refused")
+
+
+def read_jpeg(path):
+    """A JPEG file's bytes; ValueError where its beginning or its end is missing."""
+    with open(path, "rb") as file:
+        data = file.read()
+    if not data.startswith(JPEG_START) or JPEG_END not in data[-64:]:  # padding may follow the end
+        raise ValueError(f"{path} is damaged: {len(data):,} bytes that are no whole JPEG. Fetch it again.")
+    return data

@@ -1,0 +1,145 @@
+"""MIMIC-CXR's reports as text, findings and impression apart.
+
+Reports are free text under headings that each radiologist writes differently. The rules are those by which MIMIC-CXR's
+authors cut them before labelling (https://github.com/MIT-LCP/mimic-cxr, txt/section_parser.py and
+create_section_files.py), written anew: the last section of a kind counts, and a report without one gives its closing
+paragraphs. Their hand-made corrections of single studies are not in it. Headings in small letters are read as well.
+"""
+
+import difflib
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm.auto import tqdm
+
+from chestxray import files
+
+SCHEMA = pa.schema(
+    {
+        "subject_id": pa.int32(),
+        "study_id": pa.int32(),
+        "findings": pa.string(),
+        "impression": pa.string(),
+        "text": pa.string(),
+    }
+)
+HEADING = re.compile(
+    r"^[ \t]*(?:(?P<name>[A-Z][A-Z ()/,&.-]*|(?i:findings?|impression|conclusion|findings and impression)):(?=\s)"
+    r"|FINAL REPORT[ \t]*$)",
+    re.MULTILINE,
+)
+VIEWS = re.compile(r"chest|portable|views?\b|frontal|\b(?:pa|ap) and lat|lateral and|\bribs\b|bone window")
+ASIDES = ("wet", "history", "comparison", "indication", "exam", "technique", "recommendation", "notification")
+TYPING = 0.86  # similarity of the misspelt headings in MIMIC's own list, 0.87 and more; "compression" has 0.857
+UNNAMED = ""  # before the first heading, or under FINAL REPORT alone
+
+
+def sections(text):
+    """A report's `{"findings": …, "impression": …}`, each one line of text or None.
+
+    "FINDINGS AND IMPRESSION" is the impression, as for MIMIC-CXR's labels. A wet read, the preliminary report, is
+    neither. What only a view heads ("CHEST, PA AND LATERAL:") is findings; so are the closing paragraphs of a report
+    that has neither heading, or its comparison where it has nothing else.
+
+    >>> sections("FINAL REPORT\\n INDICATION: Cough.\\n\\n FINDINGS: Clear\\n lungs.\\n\\n IMPRESSION: Normal.")
+    {'findings': 'Clear lungs.', 'impression': 'Normal.'}
+    """
+    parts = split(text)
+    found = {"findings": None, "impression": None}
+    for name, content in parts:
+        if kind(name) and content.strip():
+            found[kind(name)] = content
+    if not any(found.values()):
+        found["findings"] = closing(*parts[-1])
+    return {name: " ".join((content or "").split()) or None for name, content in found.items()}
+
+
+def split(text):
+    """[(heading in small letters, what stands under it)], in order."""
+    headings = list(HEADING.finditer(text))
+    bounds = [heading.start() for heading in headings] + [len(text)]
+    parts = [(UNNAMED, text[: bounds[0]])]
+    for heading, end in zip(headings, bounds[1:], strict=True):
+        parts.append(((heading["name"] or UNNAMED).lower().strip(), text[heading.end() : end]))
+    return parts
+
+
+def kind(heading):
+    """Which of the two a heading in small letters announces, None for any other; misspelt ones count ("impresson")."""
+    if "impression" in heading or difflib.get_close_matches(heading, ["impression", "conclusion"], 1, TYPING):
+        return "impression"
+    if "findings" in heading or difflib.get_close_matches(heading, ["findings"], 1, TYPING):
+        return "findings"
+    if VIEWS.search(heading) and not any(word in heading for word in ASIDES):
+        return "findings"
+    return None
+
+
+def closing(heading, content):
+    """The paragraphs that end a report without findings and impression; the first belongs to its heading or title."""
+    first, *rest = [paragraph for paragraph in re.split(r"\n[ \t]*\n", content) if paragraph.strip()] or [""]
+    if rest and (heading != UNNAMED or not first.rstrip().endswith(".")):
+        return "\n".join(rest)
+    return content if heading == UNNAMED or "comparison" in heading else None
+
+
+def write(path, source, studies):
+    """Write the table of reports, the columns those of `SCHEMA`, one row per study that has a report.
+
+    Reports that the table holds already are not read again; those of other studies stay.
+
+    Args:
+        path: of the Parquet file.
+        source: folder with `files/p10/p10000032/s50414267.txt`, or a zip of it such as mimic-cxr-reports.zip.
+        studies: (subject_id, study_id) pairs.
+
+    Returns:
+        How many of these studies have a report.
+
+    Raises:
+        FileNotFoundError: `source` is not there.
+        ValueError: the zip is damaged, or a report is no text; the message names it.
+    """
+    path = Path(path)
+    rows = pq.read_table(path, schema=SCHEMA).to_pylist() if path.exists() else []
+    known = {row["study_id"] for row in rows}
+    wanted = [study for study in studies if study[1] not in known]
+    new = list(read(source, wanted))
+    if new or not path.exists():
+        rows = sorted(rows + new, key=lambda row: (row["subject_id"], row["study_id"]))
+        with files.whole_file(path) as part:
+            pq.write_table(pa.Table.from_pylist(rows, SCHEMA), part, compression="zstd")
+    known |= {row["study_id"] for row in new}
+    return sum(study_id in known for _, study_id in studies)
+
+
+def read(source, studies):
+    """The rows of those studies that have a report."""
+    fetch = opened(Path(source))
+    for subject_id, study_id in tqdm(studies, "Reading reports", unit=" reports", disable=not studies):
+        place = f"files/p{str(subject_id)[:2]}/p{subject_id}/s{study_id}.txt"
+        try:
+            content = fetch(place)
+            text = None if content is None else content.decode()
+        except (UnicodeDecodeError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{source}/{place} is damaged or no text. Download it again.") from error
+        if text is not None:
+            yield {"subject_id": subject_id, "study_id": study_id, **sections(text), "text": text}
+
+
+def opened(source):
+    """A function from a report's place in `source` to its bytes, or to None where there is no such report."""
+    if source.is_dir():
+        return lambda place: (source / place).read_bytes() if (source / place).is_file() else None
+    if not source.exists():
+        raise FileNotFoundError(f"{source} is not there: --reports takes the folder with files/p10/…, or a zip of it")
+    try:
+        archive = zipfile.ZipFile(source)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{source} is no zip, or a damaged one: {error}. Download it again.") from error
+    names = set(archive.namelist())
+    return lambda place: archive.read(place) if place in names else None

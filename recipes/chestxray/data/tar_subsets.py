@@ -1,0 +1,253 @@
+"""NIH ChestX-ray14 in tar shards: MichaelNoya's subset, and what `publish.py --format webdataset` writes.
+
+MichaelNoya/nih-chest-xray-webdataset-subset (GitHub, commit 286bb06) holds `datasets/ChestXray14_train_000.tar` …,
+`_val_` and `_test_`, with `00000097_000.png` and a pickled `00000097_000.pyd` for each image, and the same labels in
+`labels/train_labels.csv` …. They are taken from the CSV; nothing is ever unpickled. Ours hold `KEY.png` and `KEY.json`.
+"""
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import datasets
+
+import chestxray
+from chestxray.data import archive
+from chestxray.files import digest_files
+
+nih = import_module("NIH-Chest-X-ray-dataset")
+logger = datasets.logging.get_logger(__name__)
+
+NOYA = re.compile(r"ChestXray14_(?P<split>train|val|test)_\d+\.tar")
+OURS = nih.PUBLISHED_TAR
+NO_FINDING = nih.LABELS.index("No Finding")
+NOYA_LINK = "https://github.com/MichaelNoya/nih-chest-xray-webdataset-subset"
+COLUMNS = ("image_file_path", "image", "labels", "patient_id")
+MORE_COLUMNS = ("patient_age", "patient_sex", "view_position")  # in our JSON, not in his CSV
+
+
+def is_tar_subset(folder):
+    """Whether a folder holds tar shards of either kind, at any depth."""
+    return any(is_shard(Path(path)) for path in nih.files_below(folder))
+
+
+@dataclass
+class TarSubsetConfig(nih.FolderConfig):
+    """allow_missing: go without the images or shards that are not there, and say in a warning how many."""
+
+    def files_read(self):
+        shards = find_shards(self.data_dir)
+        splits = sorted({split_of(path) for path in shards if is_noya(path)})
+        tables = [find_table(self.data_dir, f"{split}_labels.csv") for split in splits]
+        return [*tables, *find_marks(shards)], [str(path) for path in shards]
+
+
+class TarSubset(datasets.GeneratorBasedBuilder):
+    """`TarSubset(data_dir=DIR, allow_missing=False)`: the splits train, validation and test that the folder has.
+
+    DIR is a repository of either kind; of ours with images in several sizes, the folder of one size. Columns, as
+    NIH's: `image_file_path` ("images/00000097_000.png"), `image` (the file's bytes as they are), `labels` and
+    `patient_id`; from our JSON also `patient_age`, `patient_sex` and `view_position`.
+
+    The splits of MichaelNoya's subset are his own, patients at random: 5,277 of its 21,172 train, 541 of its 2,896
+    validation and 1,541 of its 6,480 test images are in NIH's official test list (counted on the same images drawn by
+    `publishing.subset`). A model trained on them has seen a fifth of the official test set and must not be scored
+    there, nor its own scores be compared with published ones.
+
+    Raises:
+        FileNotFoundError: `data_dir` holds no shards, or not the CSV of a split.
+        ValueError: a tar, a PNG, a CSV or a JSON is damaged; an image has no labels or comes twice; images that the
+            CSV names, or shards of ours, are missing, unless `allow_missing`, which says in a warning how many. The
+            message names the file and the row or image.
+    """
+
+    VERSION = datasets.Version("1.0.0")
+    MAY_BE_PASSED_ON = True  # as NIH's release
+    BUILDER_CONFIG_CLASS = TarSubsetConfig
+    DEFAULT_WRITER_BATCH_SIZE = 100
+
+    def __init__(self, *args, **kwargs):
+        if kwargs.get("data_dir"):
+            kwargs["data_dir"] = os.path.realpath(kwargs["data_dir"])
+        # Neither a changed builder nor an older `datasets` may be served a cache that it cannot read.
+        kwargs["hash"] = kwargs.get("hash") or f"{digest_files(__file__)}-{nih.DATASETS_RELEASE}"
+        super().__init__(*args, **kwargs)
+
+    def _info(self):
+        full = chestxray.NIHChestXray("full").info
+        shards = find_shards(self.config.data_dir)
+        names = COLUMNS if is_noya(shards[0]) else COLUMNS + MORE_COLUMNS
+        description = "NIH ChestX-ray14, or a part of it, in tar shards."
+        if find_marks(shards):
+            description = "Synthetic archive in tar shards; says nothing of radiographs."
+        return datasets.DatasetInfo(
+            description=description,
+            features=datasets.Features({name: full.features[name] for name in names}),
+            homepage=full.homepage,
+            license=full.license,
+            citation=full.citation,
+        )
+
+    def _split_generators(self, dl_manager):
+        splits = {}
+        for path in find_shards(self.config.data_dir):
+            splits.setdefault(split_of(path), {})[path] = archive.list_archive(str(path))
+        refuse_twice([place for listed in splits.values() for members in listed.values() for place in members])
+        return [
+            datasets.SplitGenerator(
+                "validation" if split == "val" else split,
+                self._with_csv(split, listed) if is_noya(next(iter(listed))) else self._with_json(split, listed),
+            )
+            for split, listed in splits.items()
+        ]
+
+    def _with_csv(self, split, listed):
+        """What `_generate_examples` takes for a split of MichaelNoya's; listed: {tar: its members}."""
+        path = find_table(self.config.data_dir, f"{split}_labels.csv")
+        rows = read_labels(path)
+        shards = [[(place, None) for place in places if is_image(place)] for places in listed.values()]
+        images = {name_of(place): place for shard in shards for place, _ in shard}
+        if strangers := [place.name for name, place in images.items() if name not in rows]:
+            raise ValueError(f"{strangers[0]} has no row in {path} ({len(strangers):,} such images).")
+        if missing := [name for name in rows if name not in images]:
+            self._miss(
+                f"{len(missing):,} of the {len(rows):,} images of {path} are in no tar: {', '.join(missing[:3])} …"
+            )
+        return {"shards": shards, "rows": rows}
+
+    def _with_json(self, split, listed):
+        """The same for a split of ours."""
+        of = int(OURS.fullmatch(next(iter(listed)).name)["of"])
+        if len(listed) != of:
+            self._miss(f"Of the {of} shards of {split}, {len(listed)} are in {self.config.data_dir}")
+        return {"shards": [pairs(path, places) for path, places in listed.items()], "rows": None}
+
+    def _miss(self, what):
+        if not self.config.allow_missing:
+            raise ValueError(f"{what}. To go without: --allow-missing in the recipes, allow_missing=True in Python.")
+        logger.warning(f"{what}; the dataset goes without.")
+
+    def _generate_examples(self, shards, rows):
+        for shard in shards:
+            for image, description in shard:
+                data, name = archive.read(image), name_of(image)
+                nih.png_size(data, image.name)
+                path = f"images/{name}"
+                row = read_description(description) if description else {"labels": rows[name]}
+                row |= {"image_file_path": path, "image": nih.image_of(path, data), "patient_id": int(name[:8])}
+                yield name, row
+
+    def _prepare_split_single(self, *args, **kwargs):
+        try:
+            yield from super()._prepare_split_single(*args, **kwargs)
+        except datasets.builder.DatasetGenerationError as error:
+            raise nih.cause_of(error)  # noqa: B904
+
+
+# The folder
+
+
+def find_shards(folder):
+    """The tars of one set of images, in order."""
+    found = [Path(path) for path in nih.files_below(folder or "")]
+    shards = [path for path in found if is_shard(path)]
+    if not shards:
+        raise FileNotFoundError(
+            f"{folder} holds no tar shards like ChestXray14_train_000.tar or train-00000-of-00001.tar."
+        )
+    sets = {str(folder if is_noya(path) else path.parent) for path in shards}
+    if len(sets) > 1:
+        raise ValueError(f"{folder} holds the same images several times; choose one of {', '.join(sorted(sets))}")
+    return shards
+
+
+def find_marks(shards):
+    """The mark of a synthetic archive beside the shards or above them."""
+    return [mark for folder in shards[0].parents[:2] for mark in nih.synthetic_marks(folder)]
+
+
+def is_shard(path):
+    return is_noya(path) or OURS.fullmatch(path.name) is not None
+
+
+def is_noya(path):
+    return NOYA.fullmatch(path.name) is not None
+
+
+def split_of(path):
+    return (NOYA.fullmatch(path.name) or OURS.fullmatch(path.name))["split"]
+
+
+def find_table(folder, name):
+    for path in nih.files_below(folder):
+        if os.path.basename(path) == name:
+            return path
+    raise FileNotFoundError(
+        f"No {name} in {folder}. Labels are read from it, never from the pickled .pyd beside an image; it lies in "
+        f"labels/ of {NOYA_LINK}"
+    )
+
+
+def name_of(place):
+    return os.path.basename(place.member)
+
+
+def is_image(place):
+    return nih.is_image(name_of(place))
+
+
+def refuse_twice(places):
+    seen = {}
+    for place in filter(is_image, places):
+        if (first := seen.setdefault(name_of(place), place)) is not place:
+            raise ValueError(f"{name_of(place)} comes twice: {first.name} and {place.name}. Keep one of them.")
+
+
+# The labels
+
+
+def read_labels(path):
+    """{image name: class ids} of a CSV of `Image Index` and NIH's 14 findings, each 0 or 1."""
+    table = nih.read_table(path)
+    _, header = next(table, (0, []))
+    if sorted(header) != sorted(["Image Index", *nih.LABELS[1:]]):
+        raise ValueError(f"{path} has the columns {header}; expected Image Index and {', '.join(nih.LABELS[1:])}")
+    rows = {}
+    for line, cells in table:
+        cell = dict(zip(header, cells, strict=False))
+        name = cell.pop("Image Index", "")
+        if len(cells) != len(header) or set(cell.values()) - {"0", "1"}:
+            raise ValueError(f"{path}, line {line} ({name}): {cells[1:]} is not 0 or 1 for each of the 14 findings")
+        if name in rows:
+            raise ValueError(f"{path}, line {line}: {name} comes a second time")
+        rows[name] = [nih.LABELS.index(label) for label in cell if cell[label] == "1"] or [NO_FINDING]
+    return rows
+
+
+def pairs(path, places):
+    """[(image, its JSON)] of a tar."""
+    beside = {name_of(place): place for place in places}
+    found = [(place, beside.get(name_of(place).replace(".png", ".json"))) for place in filter(is_image, places)]
+    if not found:
+        raise ValueError(f"{path} holds no image named like 00000097_000.png")
+    if without := [place.name for place, description in found if description is None]:
+        raise ValueError(f"{without[0]} has no .json beside it, so no labels ({len(without):,} such images).")
+    return found
+
+
+def read_description(place):
+    """The columns of a row that a JSON of ours gives."""
+    text = archive.read(place)
+    try:
+        row = json.loads(text)
+        return {
+            "labels": [nih.index(nih.LABELS, name, "finding") for name in row["label_names"]],
+            "patient_age": int(row["patient_age"]),
+            "patient_sex": nih.index(nih.SEXES, row["patient_sex"], "sex"),
+            "view_position": nih.index(nih.VIEW_POSITIONS, row["view_position"], "view position"),
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{place.name} is not as publish.py writes it: {error!r}") from error

@@ -1,0 +1,82 @@
+"""Files that are whole or not there, and digests: the only place of the library that does either."""
+
+import hashlib
+import os
+import shutil
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+UNFINISHED = ".writing"  # how the name of a file ends that is not whole yet
+BLOCK = 1 << 20  # bytes read at a time
+
+
+@contextmanager
+def whole_file(path, folder=None, alone=False, sync=False):
+    """A path to write to. At the end it becomes `path`; after an error it is removed.
+
+    Args:
+        folder: where the unfinished file lies; beside `path` by default. It must be on the same disk.
+        alone: nobody else writes `path`, so what a killed writer left is written over.
+        sync: wait until the bytes are on the disk, as a checkpoint needs that must survive a power cut.
+    """
+    path = Path(path)
+    folder = Path(folder or path.parent)
+    for place in (folder, path.parent):
+        place.mkdir(parents=True, exist_ok=True)
+    writer = "" if alone else f".{uuid.uuid4().hex[:8]}"
+    part = folder / f".{path.name}{writer}{UNFINISHED}"
+    try:
+        yield part
+        if sync:
+            with open(part, "rb") as file:
+                os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write(path, content):
+    """Write bytes, or text as UTF-8, so that `path` is whole or not there."""
+    with whole_file(path) as part:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def whole_folder(path, last):
+    """An empty folder to write to. At the end its files move into `path`, the one called `last` after all others."""
+    path = Path(path)
+    part = path.with_name(f"{path.name}{UNFINISHED}")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    yield part
+    path.mkdir(parents=True, exist_ok=True)
+    for file in sorted(part.iterdir(), key=lambda file: file.name == last):
+        file.replace(path / file.name)
+    part.rmdir()
+
+
+def remove_unfinished(folder, pattern="*"):
+    """Remove what killed writers of `whole_file` left: of files whose names match, in `folder` and one level below."""
+    for found in (f".{pattern}{UNFINISHED}", f"*/.{pattern}{UNFINISHED}"):
+        for path in Path(folder).glob(found):
+            path.unlink(missing_ok=True)
+
+
+def digest(*parts):
+    """SHA-256 of bytes and texts (as UTF-8), one after the other, as 64 hexadecimal digits."""
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part.encode() if isinstance(part, str) else part)
+    return state.hexdigest()
+
+
+def digest_files(*paths):
+    """SHA-256 of the content of files, one after the other, as 64 hexadecimal digits."""
+    state = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(BLOCK):
+                state.update(block)
+    return state.hexdigest()

@@ -1,0 +1,143 @@
+"""The pixel cache: every image decoded and shrunk once, kept as bytes."""
+
+import inspect
+import shutil
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from datasets import Features, Value
+from datasets import Image as EncodedImage
+from datasets.fingerprint import Hasher
+from PIL import ExifTags, Image, ImageOps
+
+DEPTHS = (8, 10, 12, 14, 16)  # bits of a pixel as detectors and DICOM files have them (DICOM PS3.3, Bits Stored)
+ROW = 256  # bytes of a row besides its pixels, more than the paths and numbers of any archive here
+
+
+def shrink(dataset, size, equalize=False, num_proc=None):
+    """A dataset with `image` as one with `pixels`, kept in `datasets`' own cache.
+
+    Args:
+        size: side of the square, pixels.
+        equalize: whether each image's histogram is equalised.
+
+    Returns:
+        A Dataset with the other columns as they were and `pixels`, size × size uint8 grey as bytes, row by row.
+    """
+    kept = {name: feature for name, feature in dataset.features.items() if name != "image"}
+    return encoded(dataset).map(
+        shrink_example,
+        fn_kwargs={"size": size, "equalize": equalize},
+        remove_columns=["image"],
+        features=Features({**kept, "pixels": Value("binary")}),
+        num_proc=num_proc if num_proc and num_proc <= len(dataset) else None,
+        writer_batch_size=1000,
+        new_fingerprint=fingerprint(dataset, size, equalize),
+        desc=f"Shrinking to {size}×{size}",
+    )
+
+
+def fingerprint(dataset, size, equalize):
+    """What the cache knows the shrunk dataset by."""
+    code = [inspect.getsource(function) for function in (shrink_image, to_grey, integers_to_grey, floats_to_grey)]
+    return Hasher.hash((dataset._fingerprint, size, equalize, DEPTHS, code))
+
+
+def make_room(datasets, size, equalize, tell=print):
+    """Say how large the cache of these datasets is going to be; nothing, once it is there.
+
+    Raises OSError where the disk has no room for it, before any of it is written.
+    """
+    missing = sum(lacking(dataset, size, equalize) for dataset in datasets)
+    if not missing:
+        return
+    folder = Path(datasets[0].cache_files[0]["filename"]).parent
+    free = shutil.disk_usage(folder).free
+    if missing > free:
+        raise OSError(
+            f"the pixel cache needs {missing / 1e9:,.2f} GB in {folder}, where {free / 1e9:,.2f} GB are free: set "
+            "HF_DATASETS_CACHE to a larger disk, or choose a smaller --image-size, or --no-cache"
+        )
+    tell(f"Writing a pixel cache of {missing / 1e6:,.0f} MB to {folder}")
+
+
+def lacking(dataset, size, equalize):
+    """Bytes of the shrunk dataset that are not on the disk yet."""
+    if not dataset.cache_files:  # it lives in memory, and so will what comes of it
+        return 0
+    folder, pixels = Path(dataset.cache_files[0]["filename"]).parent, len(dataset) * size * size
+    files = folder.glob(f"cache-{fingerprint(dataset, size, equalize)}*.arrow")
+    there = sum(file.stat().st_size for file in files)
+    return 0 if there >= pixels else pixels + len(dataset) * ROW - there
+
+
+def shrink_example(example, size, equalize):
+    return {"pixels": shrink_row(example, size, equalize).tobytes()}
+
+
+def encoded(dataset):
+    """A dataset whose images stay as they are stored."""
+    return dataset.cast_column("image", EncodedImage(decode=False))
+
+
+def shrink_row(row, size, equalize=False):
+    """`shrink_image` of a row of `encoded`. Raises ValueError with the image's path where it cannot be read."""
+    path, stored = row["image_file_path"], row["image"]
+    try:
+        data = stored["bytes"] or Path(stored["path"]).read_bytes()
+        return shrink_image(Image.open(BytesIO(data)), size, equalize)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path} is damaged: {error}. Fetch it again.") from error
+
+
+def shrink_image(image, size, equalize=False):
+    """A PIL image of any mode as size × size uint8 grey, antialiased (bicubic), proportions not kept.
+
+    Colour becomes grey by Pillow's `convert("L")`, which leaves alpha out. Of more than 8 bits see
+    `integers_to_grey`, of floats `floats_to_grey`; Pillow itself, and so a `pipeline` that is given such a file, cuts
+    both off at 255. Raises ValueError where an image's values fit neither.
+
+    equalize: by OpenCV's equalizeHist, which MIMIC-CXR-JPG was made with.
+    """
+    grey = np.asarray(to_grey(image).resize((size, size), Image.Resampling.BICUBIC))
+    return cv2.equalizeHist(grey) if equalize else grey
+
+
+def to_grey(image):
+    """A PIL image of any mode as one of mode L, the right way up."""
+    if image.getexif().get(ExifTags.Base.Orientation):  # `datasets` and `pipeline` obey it as well
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        return floats_to_grey(np.asarray(image))
+    if image.mode.startswith("I"):  # I, I;16, I;16B and so on
+        return integers_to_grey(np.asarray(image))
+    try:
+        return image.convert("L")
+    except ValueError as error:
+        raise ValueError(f"its mode {image.mode} cannot become grey: convert it to 8 bits first") from error
+
+
+def integers_to_grey(values):
+    """The upper 8 bits of as many as the image has: the least of DEPTHS that its largest value fits in.
+
+    A file with 16 bits a pixel mostly says nowhere how many of them its detector gave. A depth that is too small would
+    need an image that uses less than half (of 16 bits: a quarter) of its range. A scale by the largest value itself
+    would change the brightness of every image; a step of depths leaves all images of one detector alike.
+    """
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= 1 << DEPTHS[-1]:
+        raise ValueError(f"its pixels are {low} to {high}, and only 0 to 65535 can be read: convert it to 8 bits first")
+    depth = next(depth for depth in DEPTHS if high < 1 << depth)
+    return Image.fromarray((values >> (depth - 8)).astype(np.uint8))
+
+
+def floats_to_grey(values):
+    """Floats of 0 to 1, or of 0 to 255, rounded; which of the two, the largest value says."""
+    low, high = float(values.min()), float(values.max())
+    if not 0 <= low <= high <= 255 or 1 < high < 2:  # NaN as well, and what only just leaves 0 to 1
+        raise ValueError(f"its pixels are {low:g} to {high:g}, neither 0 to 1 nor 0 to 255: convert it to 8 bits first")
+    return Image.fromarray(np.rint(values * (255 if high <= 1 else 1)).astype(np.uint8))

@@ -1,0 +1,1 @@
+"""Words, tables, plots and cards."""

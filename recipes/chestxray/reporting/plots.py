@@ -1,0 +1,292 @@
+"""A scorecard's pictures, as SVG: transparent, in colours of middle brightness that hold on light and dark pages."""
+
+import io
+import math
+from dataclasses import dataclass
+from itertools import cycle, product
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from chestxray.reporting import wording
+from chestxray.reporting.figure_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, style
+from chestxray.reporting.tables import figure as value
+from chestxray.scoring import calibration, scorecard
+from chestxray.scoring.anchors import ANCHORS
+from chestxray.scoring.subgroups import ATTRIBUTES, FEW
+from multilabel_auroc.multilabel_auroc import rank
+
+LOOKS = tuple(product("osD^v", (BLUE, ORANGE, GREEN, PURPLE, RED)))  # of an attribute's subgroups, in their order
+SPREAD = 0.22  # of their dots about a finding's line, at most; lines are 1 apart
+COLUMNS = 5  # of the small panels, one per finding
+POINTS = 400  # of a curve: more cannot be told apart at this size
+
+
+@dataclass
+class Picture:
+    name: str
+    title: str
+    alternative: str  # text for those who do not see it
+    svg: bytes
+
+
+def picture(name, title, alternative, figure):
+    written = io.BytesIO()
+    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    return Picture(name, title, alternative, written.getvalue())
+
+
+def draw(card):
+    """The `Picture`s of a `scorecard.Scorecard`, in the order in which they are read.
+
+    What needs thresholds or calibration is left out where there is no validation to fit them on.
+    """
+    with matplotlib.rc_context(style(9)):
+        pictures = [intervals(card), *curves(card), by_subgroup(card, "subgroups", "auroc", "AUROC")]
+        if wording.has_validation(card):
+            pictures += [reliability(card), by_subgroup(card, "missed", "missed", "Missed positives")]
+    return pictures
+
+
+def intervals(card):
+    mean, split = card.findings.loc["mean", "auroc"], card.about["split"]
+    return picture(
+        "intervals",
+        "AUROC with its 95% interval over patients",
+        f"For each finding its AUROC on {split} and the interval; their mean is {mean:.3f}.",
+        draw_intervals(card),
+    )
+
+
+def curves(card):
+    split, has_points = card.about["split"], wording.has_validation(card)
+    title, alternative = "; the point is the threshold" * has_points, ", with the threshold's point" * has_points
+    yield picture(
+        "roc",
+        f"ROC curves with their AUROC{title}",
+        f"One panel per finding: sensitivity over 1 - specificity on {split}{alternative}.",
+        draw_curves(card, roc, "auroc", "1 - specificity", "sensitivity"),
+    )
+    yield picture(
+        "precision-recall",
+        f"Precision and recall with average precision{title}; the dotted line is the share of positives",
+        f"One panel per finding: precision over recall on {split}{alternative}.",
+        draw_curves(card, precision_recall, "average_precision", "recall", "precision"),
+    )
+
+
+def reliability(card):
+    measures = card.calibration.loc["mean"]
+    return picture(
+        "reliability",
+        "Reliability before and after Platt scaling, with the ECE after",
+        f"One panel per finding: share of positives over predicted probability in {calibration.BINS} bins. The "
+        f"mean calibration error is {value(measures['ece_before'])} before and {value(measures['ece_after'])} after.",
+        draw_reliability(card),
+    )
+
+
+def by_subgroup(card, name, measure, words):
+    split = card.about["split"]
+    return picture(
+        name,
+        f"{words} by subgroup",
+        f"{words} of each finding on {split}, by sex, age, view and images per patient where known.",
+        draw_subgroups(card, measure, f"{words} on {split}"),
+    )
+
+
+def synthetic(figure, card):
+    if card.about.get("synthetic"):
+        figure.suptitle(scorecard.SYNTHETIC, fontsize=9, color=INK)
+
+
+# Intervals
+
+
+def draw_intervals(card):
+    table = card.findings.drop("mean").dropna(subset="auroc").sort_values("auroc")
+    figure = Figure(figsize=(7.5, 1.4 + 0.27 * (len(table) + 1)), layout="constrained")
+    axes = figure.add_subplot()
+    mean = card.findings.loc["mean"]
+    lines = [(mean, -1.3, ORANGE), *((row, place, BLUE) for place, (_, row) in enumerate(table.iterrows()))]
+    for row, place, colour in lines:
+        axes.hlines(place, row["auroc_low"], row["auroc_high"], color=colour, alpha=0.5, linewidth=4)
+        axes.plot(row["auroc"], place, "o", color=colour)
+        axes.annotate(f"{row['auroc']:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center")
+    published = ANCHORS if card.about["official"] and card.about["level"] == "image" else ()
+    if published:
+        draw_anchors(axes)
+    axes.set_yticks([-1.3, *range(len(table))], ["mean", *(name.replace("_", " ") for name in table.index)])
+    axes.tick_params(axis="y", length=0)
+    drawn = [*card.findings[["auroc", "auroc_low"]].to_numpy().ravel(), *(anchor.auroc for anchor in published)]
+    axes.set_xlim(math.floor(np.nanmin([0.9, *drawn]) * 20) / 20 - 0.01, 1.01)
+    if axes.get_xlim()[0] < 0.5:
+        axes.axvline(0.5, color=INK, linestyle=":")
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    axes.set_xlabel(f"AUROC on {card.about['split']}")
+    synthetic(figure, card)
+    return figure
+
+
+def draw_anchors(axes):
+    """A tick below the mean for each published mean; hollow where it was selected on test."""
+    for anchor in ANCHORS:
+        face = "none" if anchor.selected_on_test else INK
+        axes.plot(anchor.auroc, -2.1, "^", color=INK, markerfacecolor=face, markersize=5)
+    words = "published means (hollow: selected on test)"
+    axes.annotate(words, (max(anchor.auroc for anchor in ANCHORS) + 0.007, -2.1), va="center")
+
+
+# One panel per finding
+
+
+def panels(card, x, y):
+    """A figure with a square panel per finding, and the panels; those of undefined findings say so."""
+    findings = card.scored.findings
+    rows = math.ceil(len(findings) / COLUMNS)
+    height = 2.15 * rows + 0.8
+    figure = Figure(figsize=(10, height))
+    figure.subplots_adjust(0.06, 0.5 / height, 0.99, 1 - 0.55 / height, wspace=0.12, hspace=0.2)
+    grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in grid:
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+        axes.grid()
+    for place, axes in enumerate(grid[len(findings) :], len(findings)):
+        axes.set_axis_off()
+        grid[place - COLUMNS].tick_params(labelbottom=True)
+    figure.supxlabel(x, fontsize=9, y=0.08 / height)
+    figure.supylabel(y, fontsize=9, x=0.01)
+    synthetic(figure, card)
+    return figure, dict(zip(findings, grid, strict=False)), grid
+
+
+def titled(name, value):
+    return f"{name.replace('_', ' ')} {'' if math.isnan(value) else f'{value:.3f}'}"
+
+
+def draw_curves(card, curve, value, x, y):
+    """`value`: the column of `card.findings` that stands in the title."""
+    figure, of_finding, _ = panels(card, x, y)
+    limits = card.rules.loc[card.about["rule"], "logit"]
+    for column, (name, axes) in enumerate(of_finding.items()):
+        row = card.findings.loc[name]
+        axes.set_title(titled(name, row[value]))
+        ranking = rank(card.scored.logits[:, column], card.scored.targets[:, column])
+        if not ranking.defined:
+            axes.text(0.5, 0.5, "one class only", ha="center", va="center")
+            continue
+        curve(axes, ranking, row, not math.isnan(limits[name]))
+    return figure
+
+
+def roc(axes, ranking, row, has_threshold):
+    m, n = ranking.counts
+    right, wrong = (
+        np.append(0, np.cumsum(part[::-1]) / total) for part, total in ((ranking.positives, m), (ranking.negatives, n))
+    )
+    axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
+    axes.plot(*thinned(wrong, right), color=BLUE, linewidth=1.5)
+    if has_threshold:
+        axes.plot(1 - row["specificity"], row["sensitivity"], "o", color=ORANGE, markersize=5, clip_on=False)
+
+
+def precision_recall(axes, ranking, row, has_threshold):
+    found, called = np.cumsum(ranking.positives[::-1]), np.cumsum(ranking.size[::-1])
+    m, n = ranking.counts
+    recall, precision = found / m, found / called
+    axes.axhline(m / (m + n), color=INK, linestyle=":", linewidth=1)
+    axes.plot(*thinned(recall, precision), color=BLUE, linewidth=1.5)
+    if has_threshold and not math.isnan(row["ppv"]):
+        axes.plot(row["sensitivity"], row["ppv"], "o", color=ORANGE, markersize=5, clip_on=False)
+
+
+def thinned(x, y):
+    """At most about POINTS points of a curve, evenly along its way, its first and last among them."""
+    if len(x) <= POINTS:
+        return x, y
+    way = np.cumsum(np.abs(np.diff(x, prepend=x[0])) + np.abs(np.diff(y, prepend=y[0])))
+    kept = np.unique(np.searchsorted(way, np.linspace(0, way[-1], POINTS)))
+    kept = np.unique([0, *kept[kept < len(x)], len(x) - 1])
+    return x[kept], y[kept]
+
+
+def draw_reliability(card):
+    figure, of_finding, grid = panels(card, "predicted probability", "share of positives")
+    before = 1 / (1 + np.exp(-card.scored.logits))
+    for column, (name, axes) in enumerate(of_finding.items()):
+        axes.set_title(titled(name, card.calibration.loc[name, "ece_after"]))
+        axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
+        if math.isnan(card.calibration.loc[name, "slope"]):
+            axes.text(0.5, 0.5, "not calibrated", ha="center", va="center")
+            continue
+        for values, colour, label in ((before, ORANGE, "before"), (card.probabilities, BLUE, "after")):
+            mean, share, count = calibration.reliability(values[:, column], card.scored.targets[:, column])
+            axes.plot(mean, share, color=colour, linewidth=1, alpha=0.25)
+            sizes = 5 + 60 * count / count.sum()
+            axes.scatter(mean, share, sizes, color=colour, label=label, zorder=3, clip_on=False)
+    drawn = [axes.get_legend_handles_labels() for axes in of_finding.values() if axes.get_legend_handles_labels()[0]]
+    if drawn:
+        place = grid[len(of_finding)] if len(grid) > len(of_finding) else figure
+        legend = place.legend(*drawn[0], loc="center" if place is not figure else "outside upper right")
+        legend.set_title("dots: area as images")
+        for handle in legend.legend_handles:
+            handle.set_sizes([30])
+    return figure
+
+
+# Subgroups
+
+
+def draw_subgroups(card, measure, words):
+    """`measure`: the column of `card.subgroups`."""
+    table = card.subgroups
+    attributes = list(dict.fromkeys(table["attribute"]))
+    findings = [*card.scored.findings, "mean"]
+    places = {name: place for place, name in enumerate(reversed(findings))}
+    rows = math.ceil(len(attributes) / 2)
+    figure = Figure(figsize=(10, rows * (1.6 + 0.24 * len(findings))), layout="constrained")
+    grid = figure.subplots(rows, 2, sharey=True, sharex=True, squeeze=False).ravel()
+    for axes in grid[len(attributes) :]:
+        axes.set_axis_off()
+    for axes, attribute in zip(grid, attributes, strict=False):
+        draw_attribute(axes, table[table["attribute"] == attribute].dropna(subset=measure), measure, places)
+        axes.set_title(ATTRIBUTES[attribute])
+        axes.set_yticks(list(places.values()), [name.replace("_", " ") for name in places])
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+        axes.tick_params(labelbottom=True)
+    grid[0].set_xlim(*reach(table[measure].dropna()))
+    note = f"{words}; hollow: under {FEW} positives or negatives"
+    figure.supxlabel(note, fontsize=9)
+    synthetic(figure, card)
+    return figure
+
+
+def reach(values):
+    """Limits between which every value is seen, with room for its dot; of shares, from 0 to 1 without values."""
+    low, high = (values.min(), values.max()) if len(values) else (0, 1)
+    room = max(0.05 * (high - low), 0.01)
+    return low - room, high + room
+
+
+def draw_attribute(axes, table, measure, places):
+    enough = table[~table["few"]].groupby("finding")[measure].agg(["min", "max"])
+    height = [places[name] for name in enough.index]
+    axes.hlines(height, enough["min"], enough["max"], color=INK, linewidth=2, alpha=0.5)
+    subgroups = list(table.groupby("subgroup", sort=False))
+    # Each subgroup has a height of its own, so that dots of the same value do not hide each other.
+    shifts = np.linspace(SPREAD, -SPREAD, len(subgroups)) if len(subgroups) > 1 else [0]
+    for (subgroup, part), (marker, colour), shift in zip(subgroups, cycle(LOOKS), shifts, strict=False):
+        height = [places[name] + shift for name in part["finding"]]
+        faces = ["none" if is_few else colour for is_few in part["few"]]
+        sizes = [55 if name == "mean" else 28 for name in part["finding"]]
+        axes.scatter(part[measure], height, sizes, facecolors=faces, edgecolors=colour, marker=marker, zorder=3)
+        axes.scatter([], [], 28, color=colour, marker=marker, label=subgroup)
+    if subgroups:
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)

@@ -1,0 +1,1 @@
+"""The phantom archives: drawn radiographs in the layouts of the real datasets."""

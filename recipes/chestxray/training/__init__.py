@@ -1,0 +1,1 @@
+"""Settings, the loop's parts, gradients, schedule, losses, weight averages, checkpoints."""
