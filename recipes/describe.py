@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from chestxray import NIHChestXray
-from chestxray.files import REPOSITORY
 from chestxray.reporting import description, description_figures
+from chestxray.repository import clone_path
 
 FIGURES = "data/figures"  # seen from the card
 
@@ -22,7 +22,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, help="folder with NIH's metadata and lists, in any layout")
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if a table or figure is outdated")
-    parser.add_argument("--readme", type=Path, default=REPOSITORY / "README.md", help="the dataset card")
+    parser.add_argument("--readme", type=Path, default=clone_path("README.md"), help="the dataset card")
     settings = parser.parse_args(argv)
     if (settings.archive / "SYNTHETIC.txt").exists():
         parser.error(f"{settings.archive} is synthetic; the card describes NIH's own metadata")

@@ -7,7 +7,6 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
 UNFINISHED = ".writing"  # how the name of a file ends that is not whole yet
 BLOCK = 1 << 20  # bytes read at a time
 

@@ -439,7 +439,7 @@ def load_from(endpoint, tmp_path, *words):
 def test_served_by_a_hub_it_loads_and_with_the_script_on_main_it_does_not(release, hub_of, tmp_path):
     publish(release(), tmp_path / "out")
     shutil.copytree(tmp_path / "out", tmp_path / "with-script")
-    shutil.copy(hub.SCRIPT, tmp_path / "with-script" / "With-script.py")
+    shutil.copy(ROOT / hub.SCRIPT, tmp_path / "with-script" / "With-script.py")
     endpoint = hub_of(
         {"someone/NIH-Chest-X-ray-dataset": tmp_path / "out", "someone/With-script": tmp_path / "with-script"}
     )
@@ -462,7 +462,7 @@ def test_push_puts_the_tables_on_main_and_the_script_on_its_own_revision(release
         "HF_HOME": str(tmp_path / "home"),
     }
     # a loading script, which would break a repository of its name, and what else may lie about
-    strangers = (hub.SCRIPT.name, "notes.md", "full/notes.md", "predictions.parquet", "data/figures/mine.svg", "id_rsa")
+    strangers = (hub.SCRIPT, "notes.md", "full/notes.md", "predictions.parquet", "data/figures/mine.svg", "id_rsa")
     for name in strangers:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text("mine")
@@ -471,7 +471,7 @@ def test_push_puts_the_tables_on_main_and_the_script_on_its_own_revision(release
     assert done.returncode == 0, done.stderr
     published = {path: (out / path).read_bytes() for path in digests(out) if path not in strangers}
     assert server.kept["main"] == {**published, ".gitattributes": b""}
-    assert server.kept["script"]["set.py"] == hub.SCRIPT.read_bytes()
+    assert server.kept["script"]["set.py"] == (ROOT / hub.SCRIPT).read_bytes()
     asked = [token for path, token in server.seen if "someone/set" in path or "/repos/" in path]
     assert len(asked) > 5 and set(asked) == {"Bearer hf_secret"}
     assert "hf_secret" not in done.stdout + done.stderr

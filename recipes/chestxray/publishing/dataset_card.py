@@ -9,10 +9,9 @@ import yaml
 from datasets import Features
 
 from chestxray.data.sources import patient
-from chestxray.files import REPOSITORY
 from chestxray.publishing import parquet
+from chestxray.repository import clone_path
 
-FIGURES = REPOSITORY / "data" / "figures"
 MARK = "SYNTHETIC.txt"  # by which sources.is_synthetic knows a folder
 DEFAULT = "image-classification"
 COLUMNS = ["image_file_path", "image", "labels"]  # of the default config
@@ -103,10 +102,11 @@ def write(out, shards, features, source, splits, description, drawn=None):
         The files written, as paths below `out`.
     """
     written = ["README.md"]
-    static, body = read(REPOSITORY / "README.md")
+    static, body = read(clone_path("README.md"))
     if body and not drawn and not description.startswith("Synthetic") and len(source.places) == len(source.records):
-        shutil.copytree(FIGURES, Path(out, "data", "figures"), dirs_exist_ok=True)
-        written += [f"data/figures/{figure.relative_to(FIGURES).as_posix()}" for figure in FIGURES.rglob("*.*")]
+        figures = clone_path("data/figures")
+        shutil.copytree(figures, Path(out, "data", "figures"), dirs_exist_ok=True)
+        written += [f"data/figures/{figure.relative_to(figures).as_posix()}" for figure in figures.rglob("*.*")]
         body = elsewhere(body)
     else:
         if description.startswith("Synthetic"):

@@ -14,11 +14,11 @@ import yaml
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
-from chestxray.files import REPOSITORY
 from chestxray.places import public_name, public_settings, without_paths
+from chestxray.repository import clone_path
 from chestxray.training.settings import read_settings
 
-SCRIPT = REPOSITORY / "NIH-Chest-X-ray-dataset.py"
+SCRIPT = "NIH-Chest-X-ray-dataset.py"
 REVISION = "script"
 
 
@@ -41,7 +41,7 @@ def push(out, repository, files, public=False):
         api.create_repo(**common, private=not public, exist_ok=True)
         api.create_branch(**common, branch=REVISION, exist_ok=True)
         name = script_name(repository)
-        api.upload_file(path_or_fileobj=SCRIPT, path_in_repo=name, revision=REVISION, **common)
+        api.upload_file(path_or_fileobj=clone_path(SCRIPT), path_in_repo=name, revision=REVISION, **common)
         # upload_folder resumes since huggingface_hub 2; releases before have a method of its own for that.
         upload = getattr(api, "upload_large_folder", api.upload_folder)
         upload(folder_path=out, allow_patterns=list(files), **common)

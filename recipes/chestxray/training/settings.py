@@ -12,13 +12,10 @@ import yaml
 from transformers import HfArgumentParser
 
 from chestxray.data import labels
-from chestxray.files import REPOSITORY
 from chestxray.flags import nearest
+from chestxray.repository import PRESETS, SAMPLE
 
 nih = import_module("NIH-Chest-X-ray-dataset")
-
-PRESETS = REPOSITORY / "recipes" / "configs"
-SAMPLE = str(REPOSITORY / "data" / "sample")
 
 
 def setting(default, help, machine=False, **bounds):
@@ -172,7 +169,7 @@ class Settings:
             check(name, getattr(self, name))
         self.dataset = [
             str(Path(source).resolve()) if Path(source).is_dir() else source
-            for source in ([SAMPLE] if self.dataset is None else self.dataset)
+            for source in ([str(SAMPLE)] if self.dataset is None else self.dataset)
         ]
         self.output_dir = self.output_dir or f"runs/{Path(self.model).stem}"
         self.pretrained = self.pretrained and not self.model.endswith(".json")  # which has no weights

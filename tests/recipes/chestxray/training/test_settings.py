@@ -5,8 +5,9 @@ from dataclasses import asdict
 import pytest
 import yaml
 
+from chestxray.repository import SAMPLE
 from chestxray.training import settings
-from chestxray.training.settings import SAMPLE, Settings, parse_settings, read_settings, write_settings
+from chestxray.training.settings import Settings, parse_settings, read_settings, write_settings
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_a_list_on_the_command_line_takes_the_place_of_the_presets(preset, flags
 
 def test_without_a_preset_lists_are_what_the_flags_say():
     flags = ["--model", "resnet18"]
-    assert parse_settings(flags).dataset == [SAMPLE]
+    assert parse_settings(flags).dataset == [str(SAMPLE)]
     assert parse_settings([*flags, "--dataset", "A", "--dataset", "B", "C"]).dataset == ["A", "B", "C"]
 
 
