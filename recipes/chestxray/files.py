@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,13 +13,15 @@ BLOCK = 1 << 20  # bytes read at a time
 
 
 @contextmanager
-def whole_file(path, folder=None, alone=False, sync=False):
+def whole_file(
+    path: str | Path, folder: str | Path | None = None, alone: bool = False, sync: bool = False
+) -> Iterator[Path]:
     """A path to write to. At the end it becomes `path`; after an error it is removed.
 
     Args:
         folder: where the unfinished file lies; beside `path` by default. It must be on the same disk.
-        alone: nobody else writes `path`, so what a killed writer left is written over.
-        sync: wait until the bytes are on the disk, as a checkpoint needs that must survive a power cut.
+        alone: nobody else writes `path`. Then the file that a killed writer left is overwritten.
+        sync: wait until the bytes are on the disk. A checkpoint needs this to survive a power cut.
     """
     path = Path(path)
     folder = Path(folder or path.parent)
@@ -36,15 +39,18 @@ def whole_file(path, folder=None, alone=False, sync=False):
         part.unlink(missing_ok=True)
 
 
-def write(path, content):
+def write(path: str | Path, content: bytes | str) -> None:
     """Write bytes, or text as UTF-8, so that `path` is whole or not there."""
     with whole_file(path) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
-def whole_folder(path, last):
-    """An empty folder to write to. At the end its files move into `path`, the one called `last` after all others."""
+def whole_folder(path: str | Path, last: str) -> Iterator[Path]:
+    """An empty folder to write to. At the end its files move into `path`: the file named `last` moves after the others.
+
+    After an error nothing moves, and `path` stays as it was.
+    """
     path = Path(path)
     part = path.with_name(f"{path.name}{UNFINISHED}")
     shutil.rmtree(part, ignore_errors=True)
@@ -56,14 +62,14 @@ def whole_folder(path, last):
     part.rmdir()
 
 
-def remove_unfinished(folder, pattern="*"):
-    """Remove what killed writers of `whole_file` left: of files whose names match, in `folder` and one level below."""
-    for found in (f".{pattern}{UNFINISHED}", f"*/.{pattern}{UNFINISHED}"):
+def remove_unfinished(folder: str | Path) -> None:
+    """Remove the files that killed writers of `whole_file` left, in `folder` and one level below."""
+    for found in (f".*{UNFINISHED}", f"*/.*{UNFINISHED}"):
         for path in Path(folder).glob(found):
             path.unlink(missing_ok=True)
 
 
-def digest(*parts):
+def digest(*parts: bytes | str) -> str:
     """SHA-256 of bytes and texts (as UTF-8), one after the other, as 64 hexadecimal digits."""
     state = hashlib.sha256()
     for part in parts:
@@ -71,7 +77,7 @@ def digest(*parts):
     return state.hexdigest()
 
 
-def digest_files(*paths):
+def digest_files(*paths: str | Path) -> str:
     """SHA-256 of the content of files, one after the other, as 64 hexadecimal digits."""
     state = hashlib.sha256()
     for path in paths:

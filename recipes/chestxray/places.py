@@ -1,21 +1,23 @@
-"""What others read names no place on this machine: of a path they see the last part, of a Hub repository its id."""
+"""What others read names no place on this machine: they see a path's last part, or the id of a Hub repository."""
 
 import os
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 LOCAL_FILES = (".json", ".yaml", ".yml", ".txt", ".csv", ".parquet")  # no repository's id ends like this
-HUB_SETTINGS = ("model", "dataset", "push_to_hub")  # all that may name a repository of the Hub
+HUB_SETTINGS = ("model", "dataset", "push_to_hub")  # the only settings that may name a repository of the Hub
 
 
-def place(source):
-    """What two spellings of one folder, or of one Hub id, have in common."""
+def place(source: str | Path) -> Path:
+    """The same path for every spelling of one folder, or of one Hub id."""
     return Path(source).resolve()
 
 
-def public_name(source):
-    """A Hub id as it is; of a path its last part.
+def public_name(source: str) -> str:
+    """A Hub id as it is; the last part of a path.
 
     >>> public_name("/home/someone/nih"), public_name("timm/resnet18.a1_in1k"), public_name("lists/val.txt")
     ('nih', 'timm/resnet18.a1_in1k', 'val.txt')
@@ -23,22 +25,24 @@ def public_name(source):
     return source if is_hub_id(source) else last_part(source)
 
 
-def is_hub_id(source):
+def is_hub_id(source: str) -> bool:
+    """Whether a text has the form of a Hub id and is no file or folder here."""
     return bool(HUB_ID.fullmatch(source)) and not source.endswith(LOCAL_FILES) and not Path(source).exists()
 
 
-def last_part(text):
-    """Of `.` and `~` the name of the folder they mean; a text without a slash is its own last part."""
+def last_part(text: str) -> str:
+    """The last part of a path; for `.` and `~` the name of their folder; a text without a slash as it is."""
     if is_windows(text):
         return PureWindowsPath(text).name
     return os.path.basename(os.path.abspath(os.path.expanduser(text))) if text else text
 
 
-def is_windows(text):
+def is_windows(text: str) -> bool:
+    """Whether a text is an absolute path of Windows."""
     return PureWindowsPath(text).is_absolute() and not text.startswith("/")
 
 
-def without_paths(value):
+def without_paths(value: Any) -> Any:
     """A JSON value with every absolute path in it cut to its last part, however deep it lies."""
     if isinstance(value, dict):
         return {without_paths(name): without_paths(item) for name, item in value.items()}
@@ -48,16 +52,17 @@ def without_paths(value):
     return last_part(value) if is_path else value
 
 
-def public_settings(values):
-    """A fine-tune's settings, a dict, as others may read them.
+def public_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """A fine-tune's settings as others may read them.
 
-    Of every string only the last part stays, and a Hub id only where a setting may be one. So a setting that is new, or
-    that somebody wrote by hand, tells nothing until `HUB_SETTINGS` names it.
+    Each string is cut to its last part. A Hub id stays only in the settings that `HUB_SETTINGS` names. So a setting
+    that is new, or that somebody wrote by hand, tells nothing.
     """
     return {name: shorten(value, public_name if name in HUB_SETTINGS else last_part) for name, value in values.items()}
 
 
-def shorten(value, name_of):
+def shorten(value: Any, name_of: Callable[[str], str]) -> Any:
+    """A JSON value with `name_of(text)` in the place of each text, however deep it lies."""
     if isinstance(value, dict):
         return {name: shorten(item, name_of) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -65,7 +70,7 @@ def shorten(value, name_of):
     return name_of(value) if isinstance(value, str) else value
 
 
-def public_about(about):
+def public_about(about: dict[str, Any]) -> dict[str, Any]:
     """The `about` of `predictions.Predictions` as others may read it."""
     public = without_paths(about)
     if "source" in about:
@@ -75,15 +80,15 @@ def public_about(about):
     return public
 
 
-def public_models(models):
-    """The same of the `models` in it, a list of dicts."""
+def public_models(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The `models` of such an `about` as others may read them."""
     return [without_paths(model) | {"checkpoint": last_part(model["checkpoint"])} for model in models]
 
 
-def apart(names):
+def number_repeats(names: Sequence[str]) -> list[str]:
     """The same names, with a number after one that has come before.
 
-    >>> apart(["nih", "mimic", "nih"])
+    >>> number_repeats(["nih", "mimic", "nih"])
     ['nih', 'mimic', 'nih (2)']
     """
     counts = [names[: number + 1].count(name) for number, name in enumerate(names)]

@@ -3,38 +3,33 @@
     python -m chestxray.synthetic.archives chexpert OUT --patients 200 --size 80
     python -m chestxray.synthetic.archives mimic OUT --patients 200 --size 80 --version 2.1.0
 
-(in a clone that is not installed, with PYTHONPATH=recipes). The chests and their signs are
-chestxray.synthetic.phantom's, of
-patients that its own archives do not have; `COUNTERPARTS` says what these tables call the signs, and a tube from
-the neck to the heart stands for Support Devices. Fracture is never drawn and never positive. The phantom has no lateral
-chest: a frontal one squeezed to three fifths of its width takes its place.
+In a clone that is not installed, set PYTHONPATH=recipes. The module chestxray.synthetic.phantom draws the chests and
+their signs, of patients that its own archives do not have. `COUNTERPARTS` says what these tables call the signs. A tube
+from the neck to the heart stands for Support Devices. Fracture is never drawn and never positive. The phantom has no
+lateral chest: a frontal one squeezed to three fifths of its width takes its place.
 
-The tables have the real columns, cells and odd rows: most cells blank, a tenth of the positive ones uncertain, an age
-of 0, a sex unknown, LL and RL among the frontal images; a study without a row, a row without a label, a blank view,
-two labelers that differ. Three patients in five are for training, one each for validation and test. A run that was
-cut short goes on where it stopped. Scores reached on it say nothing of radiographs.
+The tables have the real columns, cells and odd rows. Most cells are blank, and a tenth of the positive ones are
+uncertain. There is an age of 0, a sex unknown, and LL and RL among the frontal images; a study without a row, a row
+without a label, a blank view, two labelers that differ. Three patients in five are for training, one each for
+validation and test. A run that was cut short goes on where it stopped. Scores reached on it say nothing of radiographs.
 """
 
 import argparse
 import gzip
 import io
-import os
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from chestxray.data import mimic
 from chestxray.data.observations import OBSERVATIONS
 from chestxray.files import write
 from chestxray.synthetic.chest import Film, expose, stream
-from chestxray.synthetic.phantom import Patient, Shot, draw_patient, pose, table
+from chestxray.synthetic.folders import claim, csv_bytes, draw_patients
+from chestxray.synthetic.phantom import Patient, Shot, draw_patient, pose
 from chestxray.synthetic.signs import draw_signs
 
 # Irvin et al. 2019, figure 1: Lung Opacity stands above the kinds of it, Enlarged Cardiomediastinum above Cardiomegaly.
@@ -56,18 +51,11 @@ COUNTERPARTS = {
     "Pneumothorax": ("Pneumothorax",),
 }
 SPLITS = ("train", "train", "train", "valid", "test")  # of one patient after another
-NOTICE = """\
-This archive is synthetic: every picture was drawn by chestxray/synthetic/archives.py, none shows a person, and scores \
-reached on it say nothing of radiographs. It was made by
-
-    python -m chestxray.synthetic.archives {arguments}
-"""
-
 # One study -------------------------------------------------------------------------------------------------------
 
 
 def draw_study(patient: Patient, shot: Shot, size: int) -> np.ndarray:
-    """`phantom.draw_image` with the tube of those who have one: (size, size) uint8."""
+    """The image of one visit, with the tube if the patient has one: (size, size) uint8."""
     film = Film(size, shot.window)
     body, _ = draw_signs(film, pose(patient.body, shot.view), shot.findings)
     if has_tube(patient):
@@ -77,11 +65,12 @@ def draw_study(patient: Patient, shot: Shot, size: int) -> np.ndarray:
 
 
 def has_tube(patient: Patient) -> bool:
+    """Whether a tube is drawn from the patient's neck to the heart."""
     return stream(patient.key, "tube").random() < 0.4
 
 
 def squeeze(picture: np.ndarray) -> np.ndarray:
-    """What stands for the lateral image: the frontal one at three fifths of its width, black beside it."""
+    """A stand-in for the lateral image: the frontal one at three fifths of its width, with black beside it."""
     size = len(picture)
     width, canvas = round(0.6 * size), np.zeros_like(picture)
     left = (size - width) // 2
@@ -97,24 +86,28 @@ def equalize(picture: np.ndarray) -> np.ndarray:
 
 
 def positives(patient: Patient, shot: Shot) -> set[str]:
-    """What a reader sees on the images of a study; {"No Finding"} if nothing was drawn."""
+    """The observations that can be seen on a study's images; {"No Finding"} if nothing was drawn."""
     seen = {name for finding in shot.findings for name in COUNTERPARTS[finding]}
     seen |= {"Support Devices"} if has_tube(patient) else set()
     return seen or ({"No Finding"} if not shot.findings else set())
 
 
-def read_images(seen: set[str]) -> dict[str, str]:
-    """Each observation's cell as radiologists fill it: 1.0 or 0.0."""
+def radiologist_cells(seen: set[str]) -> dict[str, str]:
+    """{observation: cell} as radiologists fill it: 1.0 or 0.0."""
     return {observation: "1.0" if observation in seen else "0.0" for observation in OBSERVATIONS}
 
 
-def read_report(seen: set[str], findings, rng: np.random.Generator) -> dict[str, str]:
-    """Each observation's cell as a labeler leaves it: 1.0 where seen, or now and then -1.0; else mostly blank."""
+def labeler_cells(patient: Patient, shot: Shot, reader: str) -> dict[str, str]:
+    """{observation: cell} as a labeler fills it from the report: 1.0 if seen, sometimes -1.0; else mostly blank.
+
+    reader: the labeler's name. Each one makes its own errors.
+    """
+    seen, rng = positives(patient, shot), stream(patient.key, f"{reader} {shot.name}")
     cells = {}
     for observation in OBSERVATIONS[1:]:
         chances = {"1.0": 0.9, "-1.0": 0.1} if observation in seen else {"": 0.78, "0.0": 0.2, "-1.0": 0.02}
         cells[observation] = str(rng.choice(list(chances), p=list(chances.values())))
-    ill = findings or any(cells[name] in ("1.0", "-1.0") for name in cells if name != "Support Devices")
+    ill = shot.findings or any(cells[name] in ("1.0", "-1.0") for name in cells if name != "Support Devices")
     return {"No Finding": "" if ill else "1.0", **cells}
 
 
@@ -123,7 +116,7 @@ def read_report(seen: set[str], findings, rng: np.random.Generator) -> dict[str,
 
 @dataclass
 class Rows:
-    """What one patient contributes to the archive's tables: {table: rows}."""
+    """One patient's part of the archive's tables: {table: rows}."""
 
     tables: dict[str, list[tuple]] = field(default_factory=dict)
 
@@ -131,36 +124,18 @@ class Rows:
         self.tables.setdefault(name, []).append(cells)
 
 
-def save(out: Path, name: str, picture: np.ndarray, quality: int) -> None:
+def write_jpeg(path: Path, picture: np.ndarray, quality: int) -> None:
     jpeg = io.BytesIO()
     Image.fromarray(picture).save(jpeg, "JPEG", quality=quality)
-    (out / name).parent.mkdir(parents=True, exist_ok=True)
-    write(out / name, jpeg.getvalue())
+    write(path, jpeg.getvalue())
 
 
-def claim(out: Path, arguments: str) -> None:
-    """Mark the folder as the synthetic archive of these arguments; refuse one that holds anything else."""
-    notice, content = out / "SYNTHETIC.txt", NOTICE.format(arguments=arguments)
-    if notice.exists() and notice.read_text() != content:
-        raise FileExistsError(f"{out} holds another archive, not that of {arguments}: choose another folder")
-    if not notice.exists() and out.exists() and any(out.iterdir()):
-        raise FileExistsError(f"{out} holds files but no SYNTHETIC.txt: choose an empty folder")
-    out.mkdir(parents=True, exist_ok=True)
-    write(notice, content.encode())
-
-
-def draw_all(work, patients: int, num_proc: int | None) -> list[Rows]:
-    """`work(number)` for patients 1 to `patients`, in order."""
-    num_proc = num_proc or os.cpu_count()
-    # Not forked: a caller that has imported PyTorch has threads, and a fork of those may hang.
-    pool = ProcessPoolExecutor(num_proc, get_context("spawn")) if num_proc > 1 else nullcontext()
-    with pool as workers:
-        numbers = range(1, patients + 1)
-        made = workers.map(work, numbers, chunksize=4) if workers else map(work, numbers)
-        return list(tqdm(made, "synthetic patients", patients))
+def claim_for(out: Path, arguments: str) -> None:
+    claim(out, "chestxray/synthetic/archives.py", f"python -m chestxray.synthetic.archives {arguments}")
 
 
 def gather(parts: list[Rows], name: str) -> list[tuple]:
+    """All patients' rows of one table."""
     return [row for part in parts for row in part.tables.get(name, ())]
 
 
@@ -179,21 +154,21 @@ def make_chexpert_patient(out: Path, size: int, seed: int, number: int) -> Rows:
     name = CHEXPERT_FIRST[split] + (3 * group + place if split == "train" else group)
     for shot in patient.shots:
         study = f"{split}/patient{name:05d}/study{shot.follow_up + 1}"
-        seen, views = positives(patient, shot), draw_views(out, study, patient, shot, size)
-        rng = stream(patient.key, f"report {shot.name}")
-        cells = read_report(seen, shot.findings, rng) if split == "train" else read_images(seen)
+        views = draw_views(out, study, patient, shot, size)
+        labelled = split == "train"  # by a labeler; the other splits by radiologists
+        cells = labeler_cells(patient, shot, "report") if labelled else radiologist_cells(positives(patient, shot))
         add_chexpert_rows(rows, split, study, views, patient_cells(name, patient, shot), cells)
     return rows
 
 
 def draw_views(out: Path, study: str, patient: Patient, shot: Shot, size: int) -> list[str]:
-    """Draw a study's images that are not there yet, a frontal one and of most PA studies a lateral one; their names."""
+    """Draw a study's images that are not there yet: a frontal one, and a lateral one for most PA studies. Their names."""
     lateral = shot.view == "PA" and stream(patient.key, f"views {shot.name}").random() < 0.6
     names = ["view1_frontal.jpg", "view2_lateral.jpg"][: 1 + lateral]
     if missing := [name for name in names if not (out / study / name).exists()]:
         picture = draw_study(patient, shot, size)
         for name in missing:
-            save(out, f"{study}/{name}", squeeze(picture) if "lateral" in name else picture, quality=90)
+            write_jpeg(out / study / name, squeeze(picture) if "lateral" in name else picture, quality=90)
     return names
 
 
@@ -216,7 +191,9 @@ def add_chexpert_rows(rows: Rows, split: str, study: str, views: list[str], who:
         rows.add("studies", f"CheXpert-v1.0/{study}", *(cell.removesuffix(".0") for cell in cells.values()))
 
 
-def write_chexpert(folder, patients: int, size: int = 80, seed: int = 0, num_proc: int | None = None) -> Path:
+def write_chexpert(
+    folder: str | Path, patients: int, size: int = 80, seed: int = 0, num_proc: int | None = None
+) -> Path:
     """Write a synthetic CheXpert-v1.0-small into `folder`: images of `size` pixels a side, and the tables last.
 
     The test labels come in both published forms, `test_labels.csv` by image and `groundtruth.csv` by study. From
@@ -225,13 +202,13 @@ def write_chexpert(folder, patients: int, size: int = 80, seed: int = 0, num_pro
     Raises FileExistsError where the folder holds anything but this archive.
     """
     out = Path(folder)
-    claim(out, f"chexpert OUT --patients {patients} --size {size} --seed {seed}")
-    parts = draw_all(partial(make_chexpert_patient, out, size, seed), patients, num_proc)
+    claim_for(out, f"chexpert OUT --patients {patients} --size {size} --seed {seed}")
+    parts = draw_patients(partial(make_chexpert_patient, out, size, seed), patients, num_proc)
     images, studies = ("Path", *OBSERVATIONS), ("Study", *OBSERVATIONS)
     headers = {"train": CHEXPERT_HEADER, "valid": CHEXPERT_HEADER, "test": images, "studies": studies}
     files = {"train": "train.csv", "valid": "valid.csv", "test": "test_labels.csv", "studies": "groundtruth.csv"}
     for name, file in files.items():
-        write(out / file, table(",".join(headers[name]) + "\n", gather(parts, name)))
+        write(out / file, csv_bytes(",".join(headers[name]) + "\n", gather(parts, name)))
     return out
 
 
@@ -271,7 +248,7 @@ def make_mimic_patient(out: Path, size: int, seed: int, number: int) -> Rows:
         if study not in mimic.UNLABELLED:
             add_labels(rows, patient, shot, (subject, study), blank=first and number == 2)
         if SPLITS[place] == "test" and group % 2 == 0:  # the real one read 687 of 3,269 test studies
-            rows.add("radiologist", study, *by_alphabet(read_report(*reading(patient, shot, "radiologist"))))
+            rows.add("radiologist", study, *mimic_cells(patient, shot, "radiologist"))
     return rows
 
 
@@ -286,11 +263,12 @@ def draw_dicoms(out: Path, folder: str, patient: Patient, shot: Shot, size: int,
         frontal = draw_study(patient, shot, size)
         for path in missing:
             picture = frontal if path == paths[0] else squeeze(frontal)
-            save(out, path, equalize(picture), quality=95)
+            write_jpeg(out / path, equalize(picture), quality=95)
     return list(zip(dicoms, views, strict=True))
 
 
 def metadata_cells(view: str, shot: Shot, size: int) -> tuple:
+    """One image's cells of the metadata table, after its three ids."""
     portable = shot.view == "AP"
     step = "CHEST (PORTABLE AP)" if portable else "CHEST (PA AND LAT)"
     date, time = 21_800_101 + 10_000 * shot.follow_up, "213014.531"
@@ -298,23 +276,25 @@ def metadata_cells(view: str, shot: Shot, size: int) -> tuple:
 
 
 def add_labels(rows: Rows, patient: Patient, shot: Shot, study: tuple[int, int], blank: bool) -> None:
-    """The rows of both labelers, which read the same report and now and then differ."""
+    """The rows of both labelers. They read the same report and sometimes differ."""
     for labeler in ("chexpert", "negbio"):
-        cells = by_alphabet(read_report(*reading(patient, shot, labeler)))
+        cells = mimic_cells(patient, shot, labeler)
         rows.add(labeler, *study, *([""] * len(cells) if blank and labeler == "chexpert" else cells))
 
 
-def reading(patient: Patient, shot: Shot, reader: str) -> tuple:
-    """The arguments of `read_report` for one reader of a study's report."""
-    return positives(patient, shot), shot.findings, stream(patient.key, f"{reader} {shot.name}")
-
-
-def by_alphabet(cells: dict[str, str]) -> list[str]:
+def mimic_cells(patient: Patient, shot: Shot, reader: str) -> list[str]:
+    """A labeler's cells in the order of MIMIC-CXR-JPG's columns."""
+    cells = labeler_cells(patient, shot, reader)
     return [cells[observation] for observation in MIMIC_OBSERVATIONS]
 
 
 def write_mimic(
-    folder, patients: int, size: int = 80, seed: int = 0, version: str = "2.1.0", num_proc: int | None = None
+    folder: str | Path,
+    patients: int,
+    size: int = 80,
+    seed: int = 0,
+    version: str = "2.1.0",
+    num_proc: int | None = None,
 ) -> Path:
     """Write a synthetic MIMIC-CXR-JPG into `folder`: images of `size` pixels a side, and the tables last.
 
@@ -324,19 +304,19 @@ def write_mimic(
     Raises FileExistsError where the folder holds anything but this archive.
     """
     out = Path(folder)
-    claim(out, f"mimic OUT --patients {patients} --size {size} --seed {seed} --version {version}")
-    parts = draw_all(partial(make_mimic_patient, out, size, seed), patients, num_proc)
+    claim_for(out, f"mimic OUT --patients {patients} --size {size} --seed {seed} --version {version}")
+    parts = draw_patients(partial(make_mimic_patient, out, size, seed), patients, num_proc)
     for name in ("split", "metadata", "chexpert", "negbio"):
-        content = table(",".join(MIMIC_HEADERS[name]) + "\n", gather(parts, name))
+        content = csv_bytes(",".join(MIMIC_HEADERS[name]) + "\n", gather(parts, name))
         write(out / f"{mimic.TABLES[name]}.gz", gzip.compress(content, mtime=0))
-    write(out / "IMAGE_FILENAMES", table("", gather(parts, "images")))
+    write(out / "IMAGE_FILENAMES", csv_bytes("", gather(parts, "images")))
     if version == "2.1.0":
-        content = table(",".join(MIMIC_HEADERS["radiologist"]) + "\n", gather(parts, "radiologist"))
+        content = csv_bytes(",".join(MIMIC_HEADERS["radiologist"]) + "\n", gather(parts, "radiologist"))
         write(out / mimic.TABLES["radiologist"], content)
     return out
 
 
-def main(argv=None) -> None:
+def main(argv: list[str] | None = None) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     layouts = parser.add_subparsers(dest="layout", required=True)

@@ -114,7 +114,7 @@ class Film:
         return np.asarray(small, np.float32) / 255
 
 
-def lungs(film: Film, body: Body):
+def lungs(film: Film, body: Body) -> np.ndarray:
     """1 inside either lung, 0 elsewhere."""
     u = body.across(film.x)
     sides = film.inside(body.wall(film.y) - u, 0.03) * film.inside(u - body.hilum(film.y), 0.04)
@@ -200,7 +200,7 @@ def soft_tissue(film: Film, body: Body):
     return body.breast * breasts + 0.14 * roots - 0.45 * stomach - 0.25 * windpipe
 
 
-def expose(film: Film, body: Body, gain: float, rng) -> np.ndarray:
+def expose(film: Film, body: Body, gain: float, rng: np.random.Generator) -> np.ndarray:
     """Lay the healthy chest and the signs over each other and develop: (size, size) uint8."""
     thick, lung = torso(film, body), lungs(film, body) * (1 - 0.75 * heart(film, body))
     belly = film.inside(film.y - body.floor(film.x), 0.02) * film.inside(1.02 - body.across(film.x), 0.06)

@@ -3,32 +3,27 @@
     python -m chestxray.synthetic.phantom data/sample --patients 480 --size 80 --seed 0   # this repository's sample
     python -m chestxray.synthetic.phantom OUT --patients 10000 --size 1024                # an archive to measure with
 
-(in a clone that is not installed, with PYTHONPATH=recipes). Each patient is drawn from its own
+In a clone that is not installed, set PYTHONPATH=recipes. Each patient has a generator of its own,
 `np.random.default_rng([seed, patient])`: the same patient stands in a small and in a large archive, and the
 number of processes changes nothing. A run that was cut short goes on where it stopped.
 
-The archive is balanced where NIH's is not: each finding is on about an eighth of the images and a quarter of
-the images have none, so that a few hundred hold positives and negatives of each finding in every split.
+The archive is balanced where NIH's is not: each finding is on about an eighth of the images, and a quarter of
+the images have none. So a few hundred images hold positives and negatives of each finding in every split.
 A quarter of the patients form the test list. Its scores say nothing of radiographs.
 """
 
 import argparse
-import csv
 import io
-import os
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from chestxray.files import write
 from chestxray.synthetic.chest import Body, Film, expose, stream
+from chestxray.synthetic.folders import claim, csv_bytes, draw_patients
 from chestxray.synthetic.signs import SIGNS, draw_signs
 
 ENTRY_HEADER = (
@@ -39,14 +34,6 @@ BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
 FRAME = 1024  # boxes are given in the frame of NIH's 1024-pixel images, whatever the size of ours
 # NIH's four commonest: width and height in pixels, spacing in mm
 DETECTORS = ((2500, 2048, 0.168), (2992, 2991, 0.143), (3056, 2544, 0.139), (2048, 2500, 0.171))
-NOTICE = """\
-This archive is synthetic: every picture was drawn by chestxray/synthetic/phantom.py, none shows a person, and scores \
-reached on it say nothing of radiographs. It was made by
-
-    python -m chestxray.synthetic.phantom OUT {arguments}
-"""
-
-
 # Patients ---------------------------------------------------------------------------------------------------
 
 
@@ -90,7 +77,7 @@ def anatomy(key: tuple[int, int], sex: str, rng: np.random.Generator) -> Body:
 
 
 def draw_patient(seed: int, number: int) -> Patient:
-    """All of a patient but the pixels: one in five is healthy, the others have one to four findings."""
+    """A patient without the pixels: one in five is healthy, the others have one to four findings."""
     key = (seed, number)
     rng = np.random.default_rng(key)
     count = rng.choice(5, p=[0.20, 0.10, 0.26, 0.26, 0.18])
@@ -102,8 +89,8 @@ def draw_patient(seed: int, number: int) -> Patient:
     return Patient(key, str(sex), test, body, shots)
 
 
-def draw_shot(number: int, follow_up: int, age: int, disease, rng: np.random.Generator) -> Shot:
-    """One visit, half a year after the last, on which five findings in six are seen."""
+def draw_shot(number: int, follow_up: int, age: int, disease: np.ndarray, rng: np.random.Generator) -> Shot:
+    """One visit, half a year after the last; it shows five of six findings. disease: the patient's findings, texts."""
     side = rng.uniform(0.94, 1.0)
     return Shot(
         name=f"{number:08d}_{follow_up:03d}.png",
@@ -121,7 +108,7 @@ def draw_shot(number: int, follow_up: int, age: int, disease, rng: np.random.Gen
 
 
 def pose(body: Body, view: str) -> Body:
-    """Antero-posterior: the heart is further from the detector and magnified, the breath shallower."""
+    """The body in a view. AP: the heart is further from the detector and looks larger, the breath is shallower."""
     return replace(body, ctr=1.08 * body.ctr, dome=body.dome - 0.03) if view == "AP" else body
 
 
@@ -133,7 +120,7 @@ def draw_image(patient: Patient, shot: Shot, size: int) -> np.ndarray:
 
 
 def draw_boxes(patient: Patient, shot: Shot) -> dict[str, tuple[float, ...]]:
-    """For each finding that NIH boxed: x, y, width, height in the 1024-pixel frame."""
+    """{finding that NIH boxed: (x, y, width, height)}, in pixels of the 1024-pixel frame."""
     _, boxes = draw_signs(Film(8, shot.window), pose(patient.body, shot.view), shot.findings)
     left, top, side = shot.window
     origin, frame = np.array([left, top, left, top]), {}
@@ -148,7 +135,7 @@ def draw_boxes(patient: Patient, shot: Shot) -> dict[str, tuple[float, ...]]:
 
 @dataclass
 class Rows:
-    """What one patient contributes to the archive's text files."""
+    """One patient's part of the archive's text files."""
 
     test: bool
     entries: list[tuple]
@@ -170,7 +157,7 @@ def tabulate(patient: Patient) -> Rows:
 
 
 def make_patient(out: Path, size: int, seed: int, number: int) -> Rows:
-    """Draw those of a patient's images that are not there yet."""
+    """Draw a patient's images that are not there yet; returns the patient's rows."""
     patient = draw_patient(seed, number)
     for shot in patient.shots:
         path = out / "images" / shot.name
@@ -181,52 +168,29 @@ def make_patient(out: Path, size: int, seed: int, number: int) -> Rows:
     return tabulate(patient)
 
 
-def table(header: str, rows: list) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return (header + text.getvalue()).encode()
-
-
 def write_tables(out: Path, parts: list[Rows]) -> None:
     """The two lists without a newline at the end, as NIH's are, and the two tables."""
     for name, test in (("train_val_list.txt", False), ("test_list.txt", True)):
         names = [row[0] for part in parts if part.test == test for row in part.entries]
         write(out / name, "\n".join(names).encode())
-    write(out / "BBox_List_2017.csv", table(BOX_HEADER, [row for part in parts for row in part.boxes]))
+    write(out / "BBox_List_2017.csv", csv_bytes(BOX_HEADER, [row for part in parts for row in part.boxes]))
     entries = [row for part in parts for row in part.entries]
-    write(out / "Data_Entry_2017_v2020.csv", table(ENTRY_HEADER, entries))
+    write(out / "Data_Entry_2017_v2020.csv", csv_bytes(ENTRY_HEADER, entries))
 
 
-def claim(out: Path, arguments: str) -> None:
-    """Mark the folder as the synthetic archive of these arguments; refuse one that holds anything else."""
-    notice, content = out / "SYNTHETIC.txt", NOTICE.format(arguments=arguments)
-    if notice.exists() and notice.read_text() != content:
-        made = notice.read_text().rpartition(" OUT ")[2].strip()
-        raise FileExistsError(f"{out} holds an archive made with {made}, not {arguments}: choose another")
-    if not notice.exists() and out.exists() and any(out.iterdir()):
-        raise FileExistsError(f"{out} holds files but no SYNTHETIC.txt: choose an empty folder")
-    (out / "images").mkdir(parents=True, exist_ok=True)
-    write(notice, content.encode())
-
-
-def make_archive(out, patients: int, size: int = 80, seed: int = 0, num_proc: int | None = None) -> Path:
+def make_archive(out: str | Path, patients: int, size: int = 80, seed: int = 0, num_proc: int | None = None) -> Path:
     """Write the archive of patients 1 to `patients` into the folder `out`, images of `size` pixels a side.
 
     Images that are there already are kept; the tables come last, so an archive that has them is complete.
     """
     out = Path(out)
-    claim(out, f"--patients {patients} --size {size} --seed {seed}")
-    num_proc = num_proc or os.cpu_count()
-    work, numbers = partial(make_patient, out, size, seed), range(1, patients + 1)
-    # Not forked: a caller that has imported PyTorch has threads, and a fork of those may hang.
-    pool = ProcessPoolExecutor(num_proc, get_context("spawn")) if num_proc > 1 else nullcontext()
-    with pool as workers:
-        made = workers.map(work, numbers, chunksize=4) if workers else map(work, numbers)
-        write_tables(out, list(tqdm(made, "synthetic patients", patients)))
+    command = f"python -m chestxray.synthetic.phantom OUT --patients {patients} --size {size} --seed {seed}"
+    claim(out, "chestxray/synthetic/phantom.py", command)
+    write_tables(out, draw_patients(partial(make_patient, out, size, seed), patients, num_proc))
     return out
 
 
-def main(argv=None) -> None:
+def main(argv: list[str] | None = None) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("out", type=Path, help="folder of the archive")

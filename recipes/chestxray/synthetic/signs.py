@@ -6,6 +6,7 @@ density; it returns its box if it is one of the eight findings that NIH boxed. T
 Imaging*, Radiology 2008), made louder so that each can be seen at 64 pixels. They teach nothing of disease.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from chestxray.synthetic.chest import Body, Box, Film, heart_box, lungs, stream
 
 
-def either_side(rng) -> int:
+def random_side(rng) -> int:
     return int(rng.choice([-1, 1]))
 
 
@@ -22,7 +23,7 @@ def one_lung(film: Film, body: Body, side: int):
     return film.inside(side * (film.x - body.middle)) * lungs(film, body)
 
 
-def around(x: float, y: float, rx: float, ry: float) -> Box:
+def box_around(x: float, y: float, rx: float, ry: float) -> Box:
     return x - rx, y - ry, x + rx, y + ry
 
 
@@ -41,7 +42,7 @@ def cardiomegaly(film, body, rng):
 
 def effusion(film, body, rng):
     """Fluid that blunts one costophrenic angle and climbs the wall as a meniscus."""
-    side, height = either_side(rng), rng.uniform(0.04, 0.14)
+    side, height = random_side(rng), rng.uniform(0.04, 0.14)
     level = body.dome - height + 0.10 * (1 - np.clip(body.across(film.x), 0, 1) ** 3)
     film.density += 0.75 * film.inside(film.y - level, 0.015) * one_lung(film, body, side)
     wall, inner = (body.middle + side * body.width * across for across in (1, 0.3))
@@ -50,7 +51,7 @@ def effusion(film, body, rng):
 
 def pneumothorax(film, body, rng):
     """One lung falls from the wall: black beyond a thin white pleural line, and no vessels there."""
-    side, gap = either_side(rng), rng.uniform(0.20, 0.32)
+    side, gap = random_side(rng), rng.uniform(0.20, 0.32)
     edge = (1 - gap) * body.wall(film.y - 0.08) - body.across(film.x)
     lung = one_lung(film, body, side)
     free = lung * film.inside(-edge, 0.02)
@@ -62,23 +63,23 @@ def pneumothorax(film, body, rng):
 
 def mass(film, body, rng):
     """A round, dense, sharp opacity of 4.5 to 6 cm; a mass is more than 3 cm."""
-    x, y = body.at(either_side(rng), rng.uniform(0.5, 0.72), rng.uniform(0.3, 0.8))
+    x, y = body.at(random_side(rng), rng.uniform(0.5, 0.72), rng.uniform(0.3, 0.8))
     r, oval, lean = rng.uniform(0.065, 0.085), rng.uniform(0.85, 1.1), rng.uniform(-0.2, 0.2)
     film.density += 0.85 * film.ellipse(x, y, r, r * oval, lean, 0.25)
-    return around(x, y, r, r * oval)
+    return box_around(x, y, r, r * oval)
 
 
 def nodule(film, body, rng):
     """A round, very dense spot of 2.3 to 2.9 cm; a nodule is at most 3 cm."""
-    x, y = body.at(either_side(rng), rng.uniform(0.5, 0.8), rng.uniform(0.25, 0.85))
+    x, y = body.at(random_side(rng), rng.uniform(0.5, 0.8), rng.uniform(0.25, 0.85))
     r = rng.uniform(0.032, 0.040)
     film.density += 1.2 * film.ellipse(x, y, r, r, 0, 0.3)
-    return around(x, y, r, r)
+    return box_around(x, y, r, r)
 
 
 def atelectasis(film, body, rng):
     """Plates of collapsed lung: three nearly level bands that fade at their ends, above the diaphragm."""
-    x, y = body.at(either_side(rng), 0.62, 0.88)
+    x, y = body.at(random_side(rng), 0.62, 0.88)
     for rise in (0.0, 0.06, 0.12):
         tilt, bend = rng.uniform(-0.15, 0.15), rng.uniform(-0.6, 0.6)
         line = y - rise + tilt * (film.x - x) + bend * (film.x - x) ** 2
@@ -89,7 +90,7 @@ def atelectasis(film, body, rng):
 
 def consolidation(film, body, rng):
     """One upper lobe turned white above a straight fissure, its bronchi still black with air."""
-    side, depth = either_side(rng), rng.uniform(0.38, 0.48)
+    side, depth = random_side(rng), rng.uniform(0.38, 0.48)
     fissure = body.at(side, 0, depth)[1] + 0.06 * (body.across(film.x) - 0.5)
     tips = [body.at(side, across, depth) for across, depth in ((0.6, 0.15), (0.65, 0.27), (0.42, 0.14))]
     bronchi = film.strokes([(0.008, [body.at(side, 0.25, 0.5), tip]) for tip in tips])
@@ -99,19 +100,19 @@ def consolidation(film, body, rng):
 
 def pneumonia(film, body, rng):
     """One patch with no clear border, in the middle or lower zone."""
-    x, y = body.at(either_side(rng), rng.uniform(0.5, 0.65), rng.uniform(0.6, 0.85))
+    x, y = body.at(random_side(rng), rng.uniform(0.5, 0.65), rng.uniform(0.6, 0.85))
     r = rng.uniform(0.09, 0.12)
     patch = film.haze(x, y, r, r) * (1 + 0.25 * film.cloud(rng, 40))
     film.density += 0.75 * patch * lungs(film, body)
-    return around(x, y, r, r)
+    return box_around(x, y, r, r)
 
 
 def infiltration(film, body, rng):
     """Patchy mottle scattered over one lung."""
-    (x, y), rx, ry = body.at(either_side(rng), 0.55, rng.uniform(0.5, 0.6)), 0.13, 0.20
+    (x, y), rx, ry = body.at(random_side(rng), 0.55, rng.uniform(0.5, 0.6)), 0.13, 0.20
     mottle = np.clip(film.cloud(rng, 24) - 0.1, 0, 1.5)
     film.density += 0.7 * mottle * film.ellipse(x, y, rx, ry, 0, 0.4) * lungs(film, body)
-    return around(x, y, rx, ry)
+    return box_around(x, y, rx, ry)
 
 
 def edema(film, body, rng):
@@ -130,7 +131,7 @@ def fibrosis(film, body, rng):
 
 def pleural_thickening(film, body, rng):
     """A rind along one lateral wall, uneven on its inner edge, that leaves the costophrenic angle free."""
-    side, thick = either_side(rng), rng.uniform(0.13, 0.18)
+    side, thick = random_side(rng), rng.uniform(0.13, 0.18)
     inner = body.wall(film.y) - thick - 0.03 * film.cloud(rng, 12)
     rind = film.inside(body.across(film.x) - inner, 0.04) * film.inside(body.dome - 0.08 - film.y, 0.05)
     film.density += 0.7 * rind * one_lung(film, body, side)
@@ -163,8 +164,8 @@ SIGNS = {
 }
 
 
-def draw_signs(film: Film, body: Body, findings) -> tuple[Body, dict[str, Box]]:
-    """Put the findings on the film; the body as they leave it, and the boxes of those that have one."""
+def draw_signs(film: Film, body: Body, findings: Iterable[str]) -> tuple[Body, dict[str, Box]]:
+    """Put the findings on the film. Returns the body with its changes, and {finding: box} of those that NIH boxed."""
     body, boxes = replace(body), {}
     for finding, draw in SIGNS.items():
         if finding in findings:
