@@ -7,10 +7,10 @@
 
 SOURCE is the folder that holds `files/p10/p10000032/s50414267/<dicom_id>.dcm`, or a part of it. OUT then holds
 `files/…/<dicom_id>.jpg`, mimic-cxr-2.0.0-metadata.csv.gz, conversion.json with the settings and, with --reports,
-reports.parquet; put MIMIC-CXR-JPG's split and label tables beside them. Nothing of a DICOM header but the values listed
-in chestxray/dicom/dicom_files.py reaches OUT. Interrupted, start it again with the same words: finished images are not
-read again.
-On a cluster SOURCE and OUT lie on a disk that all nodes share, at the same path, and `chestxray` is installed on each.
+reports.parquet. Put MIMIC-CXR-JPG's split and label tables beside them. Only the values that
+chestxray/dicom/dicom_files.py lists go from a DICOM header to OUT. After an interruption start the same command again:
+it does not read finished images again. On a cluster, SOURCE and OUT lie on a disk that all nodes share, at the same
+path, and each node has `chestxray` installed.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from tqdm.auto import tqdm
 from chestxray.data import radiology_reports
 from chestxray.dicom import dicom_files
 from chestxray.files import whole_file, write
+from chestxray.machine import cores
 from chestxray.publishing import pool
 
 TABLE = "mimic-cxr-2.0.0-metadata.csv.gz"
@@ -47,74 +48,89 @@ def main(argv=None):
     source, out = arguments.source.resolve(), arguments.out.resolve()
     settings = {"equalize": arguments.equalize, "quality": arguments.quality}
 
-    # What there is, and what of it is still to do
     files = list_files(source)
     claim(out, settings)
+    damaged, withheld = convert_missing(source, out, settings, files, arguments)
+
+    rows = read_rows(out)
+    refuse_gaps(out, files, rows, damaged)
+    write(out / TABLE, gzip.compress("".join([csv_line(dicom_files.COLUMNS), *rows.values()]).encode(), mtime=0))
+    list_damaged(out, damaged)
+    for column, count in sorted(withheld.items()):
+        print(f"{column} was left blank {count:,} times: chestxray/dicom/dicom_files.py does not list its value.")
+    if arguments.reports:
+        write_reports(out, rows, arguments.reports)
+    shutil.rmtree(out / UNFINISHED)
+    print(f"{out} is complete: {len(rows):,} images.")
+
+
+def convert_missing(source, out, settings, files, arguments):
+    """Convert the files that are not finished. Returns [(file, reason)] of the damaged ones, and the count of blanks."""
     finished = read_rows(out)
     missing = [file for file in files if file not in finished]
     if len(missing) < len(files):
         print(f"{len(files) - len(missing):,} of {len(files):,} images are finished already.")
-
-    # Shards of files, each of which any process can do, twice if need be
+    # Any process can convert a shard of files, and twice does no harm.
     shards = [missing[start : start + SHARD] for start in range(0, len(missing), SHARD)]
-    job = partial(convert, source, out, settings)
-    run = on_ray(job, shards, arguments.ray) if arguments.ray else on_processes(job, shards, arguments.num_proc)
+    job = partial(convert_shard, source, out, settings)
+    run = run_on_ray(job, shards, arguments.ray) if arguments.ray else run_on_processes(job, shards, arguments.num_proc)
     damaged, withheld = [], Counter()
     with closing(run) as done, tqdm(total=len(missing), desc="Converting", unit=" images", disable=not missing) as bar:
         for shard in done:
             if shard["damaged"] and not arguments.skip_damaged:
                 file, reason = shard["damaged"][0]
-                raise ValueError(f"{source / file} {reason} Or go on without such files: --skip-damaged.")
+                raise ValueError(f"{source / file} {reason} To go on without such files, add --skip-damaged.")
             damaged += shard["damaged"]
             withheld += shard["withheld"]
             bar.update(shard["files"])
+    return damaged, withheld
 
-    # Tables
-    rows = read_rows(out)
+
+def refuse_gaps(out, files, rows, damaged):
     if lost := set(files) - set(rows) - set(dict(damaged)):
         raise ValueError(
             f"{len(lost):,} images have no row, {min(lost)} among them. Is another job at {out}? Start again."
         )
-    write(out / TABLE, gzip.compress("".join([line(dicom_files.COLUMNS), *rows.values()]).encode(), mtime=0))
+
+
+def list_damaged(out, damaged):
+    """Write DAMAGED, or remove that of an earlier run."""
     (out / DAMAGED).unlink(missing_ok=True)
     if damaged:
-        write(out / DAMAGED, "".join(map(line, [("file", "reason"), *sorted(damaged)])).encode())
+        write(out / DAMAGED, "".join(map(csv_line, [("file", "reason"), *sorted(damaged)])))
         print(f"{len(damaged):,} files were left out: {out / DAMAGED}")
-    for column, count in sorted(withheld.items()):
-        print(
-            f"{column} was left blank {count:,} times: its value is not among those of chestxray/dicom/dicom_files.py."
-        )
-    if arguments.reports:
-        studies = sorted({tuple(map(int, row.split(",", 3)[1:3])) for row in rows.values()})
-        found = radiology_reports.write(out / "reports.parquet", arguments.reports, studies)
-        print(f"{found:,} of {len(studies):,} studies have a report in {arguments.reports}.")
-    shutil.rmtree(out / UNFINISHED)
-    print(f"{out} is complete: {len(rows):,} images.")
 
 
-def convert(source, out, settings, files):
-    """One shard: what is missing of its JPEGs, and its rows, beside those of other shards.
+def write_reports(out, rows, reports):
+    """Write reports.parquet with the report of each study in `rows`."""
+    studies = sorted({tuple(map(int, row.split(",", 3)[1:3])) for row in rows.values()})
+    found = radiology_reports.write(out / "reports.parquet", reports, studies)
+    print(f"{found:,} of {len(studies):,} studies have a report in {reports}.")
+
+
+def convert_shard(source, out, settings, files):
+    """Write the JPEGs of these files that are missing, and the file of their rows.
 
     Returns:
-        {"files": how many; "damaged": [(file, reason)]; "withheld": Counter of the columns whose value was left blank}
+        {"files": how many; "damaged": [(file, reason)]; "withheld": Counter of the values left blank, by column}
     """
     cv2.setNumThreads(1)  # there is a process for every core
     rows, damaged, withheld = [], [], Counter()
     for file in files:
         jpeg = Path(file).with_suffix(".jpg")
         try:
-            row = dicom_files.metadata(source / file, withheld)
+            row = dicom_files.metadata_row(source / file, withheld)
             if not (out / jpeg).exists():
-                store(out, jpeg, dicom_files.to_jpeg(source / file, **settings))
-            rows.append(line(row.values()))
+                write_part(out, jpeg, dicom_files.to_jpeg(source / file, **settings))
+            rows.append(csv_line(row.values()))
         except dicom_files.UnreadableDicom as error:
             damaged.append((file, str(error).removeprefix(f"{source / file} ")))
-    store(out, f"{UNFINISHED}/{Path(files[0]).stem}.csv", "".join(rows).encode())
+    write_part(out, f"{UNFINISHED}/{Path(files[0]).stem}.csv", "".join(rows).encode())
     return {"files": len(files), "damaged": damaged, "withheld": withheld}
 
 
-def on_processes(job, shards, num_proc):
-    """The results of `job(shard)` as they come, from processes that end with this one."""
+def run_on_processes(job, shards, num_proc):
+    """Yield the results of `job(shard)` as they come, from processes that end with this one."""
     with pool.workers(num_proc) as workers:
         futures = [workers.submit(job, shard) for shard in shards]
         try:
@@ -125,8 +141,8 @@ def on_processes(job, shards, num_proc):
                 future.cancel()
 
 
-def on_ray(job, shards, address):
-    """The same from the nodes of a Ray cluster; a shard whose node is lost is done again by another."""
+def run_on_ray(job, shards, address):
+    """The same from the nodes of a Ray cluster. When a node is lost, another one does its shard again."""
     try:
         import ray
     except ImportError as error:
@@ -146,7 +162,7 @@ def on_ray(job, shards, address):
 
 
 def list_files(source):
-    """Every DICOM's path inside `source`, in order; ValueError for one that is not where MIMIC-CXR has its own."""
+    """The paths of all DICOMs inside `source`, sorted; ValueError for a path that MIMIC-CXR does not have."""
     found = []
     for folder, _, names in os.walk(source / "files", followlinks=True):
         inside = Path(folder).relative_to(source).as_posix()
@@ -160,21 +176,21 @@ def list_files(source):
 
 
 def claim(out, settings):
-    """Write down with which settings the images of `out` are made; refuse others, and images without any."""
+    """Write the settings into `out`. Refuse a folder whose images have other settings, or none."""
     path = out / SETTINGS
     try:
-        made = json.loads(path.read_bytes()) if path.exists() else settings
+        earlier = json.loads(path.read_bytes()) if path.exists() else settings
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}. Choose another folder.") from error
-    if made != settings:
-        raise FileExistsError(f"{out} holds images made with {made}, not {settings}. Choose another folder.")
+    if earlier != settings:
+        raise FileExistsError(f"{out} holds images made with {earlier}, not {settings}. Choose another folder.")
     if not path.exists() and (out / "files").exists():
-        raise FileExistsError(f"{out} holds images but no {SETTINGS} that says how they were made. Choose another.")
-    write(out / SETTINGS, (json.dumps(settings) + "\n").encode())
+        raise FileExistsError(f"{out} holds images but no {SETTINGS} with their settings. Choose another folder.")
+    write(out / SETTINGS, json.dumps(settings) + "\n")
 
 
 def read_rows(out):
-    """{path of the DICOM: its line of the table} of every image that is finished, in the table or still beside it."""
+    """{path of the DICOM: its line of the table} for each finished image, from the table and from UNFINISHED."""
     try:
         tables = [gzip.decompress((out / TABLE).read_bytes()).decode()] if (out / TABLE).exists() else []
     except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
@@ -184,19 +200,19 @@ def read_rows(out):
     for row in "".join(tables).splitlines(keepends=True):
         dicom_id, subject, study, _ = row.split(",", 3)
         file = f"files/p{subject[:2]}/p{subject}/s{study}/{dicom_id}"
-        if (out / f"{file}.jpg").exists():  # which the header's line has not
+        if (out / f"{file}.jpg").exists():  # which is not so for the header's line
             rows[f"{file}.dcm"] = row
     return dict(sorted(rows.items()))
 
 
-def line(values):
+def csv_line(values):
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(values)
     return text.getvalue()
 
 
-def store(out, name, content):
-    """A file of OUT. Until it is whole it lies in UNFINISHED, which goes when all is done."""
+def write_part(out, name, content):
+    """Write bytes to a file of OUT. Until it is whole it lies in UNFINISHED, which is removed at the end."""
     with whole_file(out / name, folder=out / UNFINISHED) as part:
         part.write_bytes(content)
 
@@ -210,7 +226,7 @@ def parse(argv):
     add("--quality", type=int, default=95, choices=range(1, 101), metavar="1…100", help="of the JPEGs (default: 95)")
     add("--reports", type=Path, help="folder or zip with files/p10/p10000032/s50414267.txt")
     add("--skip-damaged", action="store_true", help=f"list unreadable files in {DAMAGED} instead of stopping")
-    add("--num-proc", type=int, default=os.cpu_count(), help="processes (default: one per CPU)")
+    add("--num-proc", type=int, default=cores(), help="processes (default: one per core)")
     add("--ray", metavar="ADDRESS", help="of a Ray cluster, for several machines")
     return parser.parse_args(argv)
 

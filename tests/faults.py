@@ -466,7 +466,7 @@ class Dicom:
 
     def read(self, folder, out):
         path = self.file(folder)
-        return dicom_files.metadata(path), sha256(dicom_files.to_image(path, equalize=False).tobytes()).hexdigest()
+        return dicom_files.metadata_row(path), sha256(dicom_files.to_image(path, equalize=False).tobytes()).hexdigest()
 
     def strictly(self, folder, whole):
         """Every element is well-formed and in its place; what they say is theirs."""

@@ -3,15 +3,17 @@
 The picture is made as MIMIC-CXR-JPG's authors made theirs (A. Johnson in
 https://github.com/MIT-LCP/mimic-cxr/issues/16, and the description of 2.0.0, https://doi.org/10.13026/8360-t248):
 stored values min–max to 8 bits, MONOCHROME1 inverted, OpenCV's `equalizeHist`, no VOI LUT or window; bit for bit the
-same. What they pass over is kept as the standard says: a negative rescale slope inverts, a modality LUT is applied
-(PS3.3 C.11.1). A positive slope changes nothing under min–max.
+same. Two things that they pass over are done as the standard says: a negative rescale slope inverts, and a modality LUT
+is applied (PS3.3 C.11.1). A positive slope changes nothing under min–max.
 
-Of the header nothing is copied: a value reaches the table only if it is on a list below, whoever wrote it. Names
-burned into the pixels are not looked for, nor are flipped bits in them, which PhysioNet's SHA256SUMS.txt would show.
+Nothing of the header is copied: a value reaches the table only if it is on a list below. This module does not look for
+names burned into the pixels, nor for damaged pixels: compare the files with PhysioNet's SHA256SUMS.txt.
 """
 
 import re
 import warnings
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,46 +40,45 @@ COLUMNS = (  # of mimic-cxr-2.0.0-metadata.csv.gz
 PLACE = re.compile(
     r"files/(p1[0-9])/(?P<subject>\1[0-9]{6})/(?P<study>s5[0-9]{7})/(?P<dicom>[0-9a-f]{8}(-[0-9a-f]{8}){4})\.dcm"
 )
-
-
 TYPES = tuple(pydicom.valuerep.VR)
 
 
 class UnreadableDicom(ValueError):
-    """A damaged file, or one that is no single grey picture. The message names the file and quotes nothing of it."""
+    """The file is damaged, or holds no single grey picture. The message names the file and quotes nothing from it."""
 
 
 # Picture ----------------------------------------------------------------------------------------------------
 
 
-def to_image(path, equalize=True):
-    """The picture of a DICOM file, (rows, columns) uint8, bone white.
+def to_image(path: str | Path, equalize: bool = True) -> np.ndarray:
+    """The picture of a DICOM file, (rows, columns) uint8, with white bones.
 
     Args:
-        equalize: as in MIMIC-CXR-JPG; False leaves intensities comparable with NIH's. A picture of one value is black.
+        equalize: as in MIMIC-CXR-JPG. False keeps intensities that can be compared with NIH's. Either way a picture of
+            one value is black.
 
     Raises:
-        UnreadableDicom: damaged, colour, several frames, not of 8 or 16 bits, or compressed in a way that no decoder
-            here knows.
-        OSError: the disk's own errors.
+        UnreadableDicom: damaged, in colour, with several frames, not of 8 or 16 bits, or compressed in a way for which
+            no decoder is installed.
+        OSError: an error of the disk.
     """
-    with one_error(path):
-        header = read(path)
+    with errors_as_unreadable(path):
+        header = read_elements(path)
         refuse_unless_grey(header, path)
         compressed = header.file_meta.TransferSyntaxUID.is_encapsulated
         uncopied = {} if compressed else {"view_only": True, "correct_unused_bits": False}
         codes = pixel_array(header, **uncopied)
-        return grey(codes, meanings(header, codes.dtype, compressed), header, equalize)
+        return to_grey(codes, code_values(header, codes.dtype, compressed), header, equalize)
 
 
-def to_jpeg(path, equalize=True, quality=95):
-    """The bytes of `to_image` as a JPEG: nothing but the picture, no EXIF, no comment. quality: 1 to 100."""
+def to_jpeg(path: str | Path, equalize: bool = True, quality: int = 95) -> bytes:
+    """`to_image` as the bytes of a JPEG, without EXIF or comment. quality: 1 to 100."""
     return cv2.imencode(".jpg", to_image(path, equalize), [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def read(path, **how):
-    """A file's elements; a damaged tag or type, which would only hide its element, is known by order and name."""
-    header = pydicom.dcmread(path, **how)
+def read_elements(path: str | Path, stop_before_pixels: bool = False) -> pydicom.FileDataset:
+    """A file's elements. Pydicom passes over an element with a damaged tag or type; this raises UnreadableDicom."""
+    header = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
     tags = list(header.keys())
     if tags != sorted(tags):  # PS3.5, section 7.1: each has a higher tag than the one before it
         raise UnreadableDicom(f"{path} has elements out of order. Download it again.")
@@ -88,8 +89,8 @@ def read(path, **how):
 
 
 @contextmanager
-def one_error(path):
-    """Whatever pydicom and its decoders raise, as one error; their own words and warnings quote the header."""
+def errors_as_unreadable(path: str | Path) -> Iterator[None]:
+    """Raise one error for all that pydicom and its decoders raise: their messages and warnings quote the header."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -97,12 +98,13 @@ def one_error(path):
     except UnreadableDicom:
         raise
     except Exception as error:
-        if getattr(error, "errno", None):  # the disk's; Pillow's OSErrors about damaged data have no number
+        if getattr(error, "errno", None):  # of the disk; Pillow's OSErrors about damaged data have no number
             raise
         raise UnreadableDicom(f"{path} is damaged or no DICOM file. Download it again.") from error
 
 
-def refuse_unless_grey(header, path):
+def refuse_unless_grey(header: pydicom.Dataset, path: str | Path) -> None:
+    """Raise UnreadableDicom, with the reason, for anything but one grey picture that can be decoded here."""
     if "PixelData" not in header:
         raise UnreadableDicom(f"{path} is cut off, or has no pixels. Download it again.")
     if int(header.get("NumberOfFrames") or 1) != 1:
@@ -119,10 +121,10 @@ def refuse_unless_grey(header, path):
         )
 
 
-def meanings(header, dtype, compressed):
-    """The value that each code of a pixel stands for, integers, by the code read as unsigned (PS3.3 C.11.1)."""
+def code_values(header: pydicom.Dataset, dtype: np.dtype, compressed: bool) -> np.ndarray:
+    """The value that each code of a pixel stands for (PS3.3 C.11.1): (256 or 65536,) int64, by the unsigned code."""
     codes = np.arange(1 << 8 * dtype.itemsize, dtype=f"u{dtype.itemsize}").view(dtype.newbyteorder("="))
-    if not compressed:  # bits beyond those stored are no part of a value; decoders know that
+    if not compressed:  # drop the bits beyond those stored, as decoders do
         unused = header.BitsAllocated - header.BitsStored
         codes = codes << unused >> unused
     if "ModalityLUTSequence" in header:
@@ -131,22 +133,30 @@ def meanings(header, dtype, compressed):
     return codes.astype(np.int64) * (-1 if falling else 1)
 
 
-def grey(codes, meanings, header, equalize):
-    """The codes as 8-bit grey; every step goes into one table, and the pixels pass through it once."""
+def to_grey(codes: np.ndarray, values: np.ndarray, header: pydicom.Dataset, equalize: bool) -> np.ndarray:
+    """The codes as grey: uint8 of their shape. All steps go into one table, so that the pixels are read once.
+
+    Args:
+        codes: (rows, columns), 8 or 16 bits; values: see `code_values`.
+    """
     codes = np.ascontiguousarray(codes, codes.dtype.newbyteorder("=")).view(f"u{codes.itemsize}")
-    counts = cv2.calcHist([codes], [0], None, [meanings.size], [0, meanings.size]).ravel()
-    found = meanings[counts > 0]
+    counts = cv2.calcHist([codes], [0], None, [values.size], [0, values.size]).ravel()
+    found = values[counts > 0]
     low, high = found.min(), found.max()
     if low == high:
         return np.zeros(codes.shape, np.uint8)
-    table = ((meanings - low) / (high - low) * 255).clip(0, 255).astype(np.uint8)  # codes of no pixel lie outside
+    table = ((values - low) / (high - low) * 255).clip(0, 255).astype(np.uint8)  # codes of no pixel lie outside
     if header.PhotometricInterpretation == "MONOCHROME1":
         table = ~table
-    return cv2.LUT(codes, equalized(table, counts) if equalize else table)
+    return cv2.LUT(codes, equalize_table(table, counts) if equalize else table)
 
 
-def equalized(table, counts):
-    """The table with `cv2.equalizeHist` behind it, in OpenCV's own arithmetic; counts: pixels per entry."""
+def equalize_table(table: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The table followed by `cv2.equalizeHist`, in OpenCV's own arithmetic.
+
+    Args:
+        table: (n,) uint8, the grey of each code; counts: (n,), the pixels of each code.
+    """
     histogram = np.bincount(table, counts, 256)
     below = histogram.cumsum() - histogram[histogram.nonzero()[0][0]]
     scale = np.float32(255) / np.float32(below[-1])
@@ -156,14 +166,14 @@ def equalized(table, counts):
 # Row --------------------------------------------------------------------------------------------------------
 
 
-def metadata(path, withheld=None):
-    """The row of a DICOM file as {column: text}, the columns and their order those of `COLUMNS`.
+def metadata_row(path: str | Path, withheld: Counter | None = None) -> dict[str, str]:
+    """The row of a DICOM file, {column: text} in the order of `COLUMNS`.
 
-    Identifiers come from the file's path, `…/files/p10/p10000032/s50414267/<dicom_id>.dcm`. A value that is not on
-    `ALLOWED`'s list for its column is left blank.
+    Identifiers come from the file's path, `…/files/p10/p10000032/s50414267/<dicom_id>.dcm`. A value that `ALLOWED`
+    does not list for its column is left blank.
 
     Args:
-        withheld: a Counter of the columns whose value was left blank, to be added to.
+        withheld: counts the values that were left blank, by column; this call adds its own.
 
     Raises:
         ValueError: the path is not MIMIC-CXR's.
@@ -172,12 +182,12 @@ def metadata(path, withheld=None):
     place = PLACE.fullmatch("/".join(Path(path).parts[-5:]))
     if not place:
         raise ValueError(f"{path} is not where MIMIC-CXR has a DICOM: files/p10/p10000032/s50414267/<dicom_id>.dcm")
-    with one_error(path):
-        header = read(path, stop_before_pixels=True)
+    with errors_as_unreadable(path):
+        header = read_elements(path, stop_before_pixels=True)
         row = {"Rows": f"{header.Rows:d}", "Columns": f"{header.Columns:d}"}
     row |= {"dicom_id": place["dicom"], "subject_id": place["subject"][1:], "study_id": place["study"][1:]}
     for column, allowed in ALLOWED.items():
-        found = text(header, *column.split("_"))
+        found = field_text(header, *column.split("_"))
         known = allowed.fullmatch(found)
         row[column] = known["kept"] if known else ""
         if found and not known and withheld is not None:
@@ -185,8 +195,8 @@ def metadata(path, withheld=None):
     return {column: row[column] for column in COLUMNS}
 
 
-def text(header, keyword, item=None):
-    """A field, or the item of a sequence's first entry, as text; "malformed" where it is something else altogether."""
+def field_text(header: pydicom.Dataset, keyword: str, item: str | None = None) -> str:
+    """A field as text; with `item`, that field of a sequence's first entry. "malformed" where it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -196,16 +206,15 @@ def text(header, keyword, item=None):
         return "malformed"
 
 
-def one_of(lines, then=""):
-    """A pattern of exactly these lines, the one found as group `kept`; then: what may follow."""
+def pattern_of(lines: str, then: str = "") -> re.Pattern:
+    """A pattern that matches exactly these lines, as group `kept`. then: a pattern that may follow."""
     words = "|".join(map(re.escape, filter(None, lines.splitlines())))
     return re.compile(f"(?P<kept>(?:{words}){then})")
 
 
-# The values of mimic-cxr-2.0.0-metadata.csv.gz, as far as published code lists them
-# (the 48 descriptions and 27 codes in a Hub schema, the 14 views counted over all 377,110 rows); BIDMC's procedures are
-# written with these endings.
-PROCEDURES = one_of(
+# The values of mimic-cxr-2.0.0-metadata.csv.gz, as far as published code lists them: 48 descriptions and 27 codes in a
+# Hub schema, 14 views counted over all 377,110 rows. BIDMC's procedures may have the endings in `then`.
+PROCEDURES = pattern_of(
     """
 ABD PORT LINE/TUBE PLACEMENT 1 EXAM
 ABDOMEN (LAT DECUB ONLY)
@@ -286,10 +295,10 @@ Recumbent
 # any other would be a real one. Times are kept to the millisecond.
 ALLOWED = {
     "PerformedProcedureStepDescription": PROCEDURES,
-    "ViewPosition": one_of(VIEWS),
+    "ViewPosition": pattern_of(VIEWS),
     "StudyDate": re.compile(r"(?P<kept>2[12][0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01]))"),
     "StudyTime": re.compile(r"(?P<kept>(?:[01][0-9]|2[0-3])[0-5][0-9][0-5][0-9](?:\.[0-9]{1,3})?)[0-9]{0,3}"),
     "ProcedureCodeSequence_CodeMeaning": PROCEDURES,
-    "ViewCodeSequence_CodeMeaning": one_of(CODED_VIEWS),
-    "PatientOrientationCodeSequence_CodeMeaning": one_of("Erect\nRecumbent"),
+    "ViewCodeSequence_CodeMeaning": pattern_of(CODED_VIEWS),
+    "PatientOrientationCodeSequence_CodeMeaning": pattern_of("Erect\nRecumbent"),
 }

@@ -162,7 +162,7 @@ def make_chexpert_patient(out: Path, size: int, seed: int, number: int) -> Rows:
 
 
 def draw_views(out: Path, study: str, patient: Patient, shot: Shot, size: int) -> list[str]:
-    """Draw a study's images that are not there yet: a frontal one, and a lateral one for most PA studies. Their names."""
+    """Draw a study's missing images, a frontal one and for most PA studies a lateral one. Returns the names of all."""
     lateral = shot.view == "PA" and stream(patient.key, f"views {shot.name}").random() < 0.6
     names = ["view1_frontal.jpg", "view2_lateral.jpg"][: 1 + lateral]
     if missing := [name for name in names if not (out / study / name).exists()]:
