@@ -60,12 +60,12 @@ def main(argv=None):
         print(f"{column} was left blank {count:,} times: chestxray/dicom/dicom_files.py does not list its value.")
     if arguments.reports:
         write_reports(out, rows, arguments.reports)
-    shutil.rmtree(out / UNFINISHED)
+    shutil.rmtree(out / UNFINISHED, ignore_errors=True)  # not there if nothing was missing
     print(f"{out} is complete: {len(rows):,} images.")
 
 
 def convert_missing(source, out, settings, files, arguments):
-    """Convert the files that are not finished. Returns [(file, reason)] of the damaged ones, and the count of blanks."""
+    """Convert the files that are not finished. Returns [(file, reason)] of the damaged, and a Counter of the blanks."""
     finished = read_rows(out)
     missing = [file for file in files if file not in finished]
     if len(missing) < len(files):

@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 SHELL = [line for block in re.findall(r"^```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
          for line in block.splitlines()]  # fmt: skip
-SETUP = [line for line in SHELL if line.startswith("python3.11 -m venv")]
+SETUP = [line for line in SHELL if line.startswith("python3 -m venv")]
 LIBRARIES = {"pl.": "polars", "duckdb.": "duckdb"}  # which no part of the package needs
 
 # Names the Hub knows: huggingface.js, packages/tasks/src/pipelines.ts, and the dataset card's specification,
