@@ -12,78 +12,19 @@ import time
 import zipfile
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pydicom
 import pytest
-from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    DigitalXRayImageStorageForPresentation,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    RLELossless,
-)
 
 import dicom_to_jpeg
 from chestxray.dicom import dicom_files
 from conftest import ROOT
+from dicoms import FIRST, broken_compression, coded, cut_off, pixels, radiograph, save
 
 SCRIPT = ROOT / "recipes" / "dicom_to_jpeg.py"
 TABLE = "mimic-cxr-2.0.0-metadata.csv.gz"
-FIRST = "files/p10/p10000032/s50414267/02aa804e-bde0afdd-112c0b34-7bc16630-4e384014"
-SYNTAXES = (
-    ImplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGLSLossless,
-    RLELossless,
-)
-
-
-def pixels(bits=12, signed=False, seed=0):
-    """40 × 32 stored values that fill no more than the middle of their range, most of them in a few levels."""
-    noise = np.random.default_rng(seed).normal(0.5, 0.08, (40, 32)).clip(0.1, 0.9)
-    values = noise * 2**bits - (2 ** (bits - 1) if signed else 0)
-    return values.astype(np.dtype(f"{'i' if signed else 'u'}{1 if bits == 8 else 2}"))
-
-
-def radiograph(values, bits=12, photometric="MONOCHROME2", **fields):
-    """A DICOM data set of these stored values; fields: more elements, by keyword."""
-    made = Dataset()
-    made.file_meta = FileMetaDataset()
-    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = DigitalXRayImageStorageForPresentation
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID = "1.2.3"
-    made.Rows, made.Columns = values.shape[:2]
-    made.SamplesPerPixel, made.PhotometricInterpretation = 1, photometric
-    made.BitsAllocated, made.BitsStored, made.HighBit = 8 * values.itemsize, bits, bits - 1
-    made.PixelRepresentation = int(values.dtype.kind == "i")
-    made.PixelData = values.tobytes()
-    for keyword, value in fields.items():
-        setattr(made, keyword, value)
-    return made
-
-
-def save(source, made, place=FIRST, syntax=ExplicitVRLittleEndian):
-    """Write a data set into MIMIC-CXR's tree in a transfer syntax; returns the file."""
-    path = source / f"{place}.dcm"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if syntax.is_encapsulated:
-        made.compress(syntax)
-    elif syntax == ExplicitVRBigEndian:
-        made.PixelData = np.frombuffer(made.PixelData, "<u2").astype(">u2").tobytes()
-    made.file_meta.TransferSyntaxUID = syntax
-    pydicom.dcmwrite(path, made, enforce_file_format=True, little_endian=None, implicit_vr=None)
-    return path
 
 
 def archive(source, images):
@@ -121,118 +62,27 @@ def digests(out):
     return {path.relative_to(out).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def as_mimic_does(values, photometric="MONOCHROME2", equalize=True):
-    """What MIMIC-CXR-JPG's author published, https://github.com/MIT-LCP/mimic-cxr/issues/16; the reference of tests."""
-    raw = values.astype(np.int64)
-    raw = raw - raw.min()
-    image = (raw / raw.max() * 255).astype(np.uint8)
-    if photometric == "MONOCHROME1":
-        image = cv2.bitwise_not(image)
-    return cv2.equalizeHist(image) if equalize else image
+# Pictures and table
 
 
-# Pictures
+@pytest.mark.parametrize(
+    "flags, settings", [([], {}), (["--no-equalize", "--quality", 100], {"equalize": False, "quality": 100})]
+)
+def test_the_tree_holds_the_modules_jpegs_and_the_settings(tmp_path, flags, settings):
+    path = save(tmp_path / "dicom", radiograph(pixels()))
+    convert(tmp_path / "dicom", tmp_path / "out", *flags)
+    assert (tmp_path / "out" / f"{FIRST}.jpg").read_bytes() == dicom_files.to_jpeg(path, **settings)
+    written = json.loads((tmp_path / "out" / "conversion.json").read_text())
+    assert written == {"equalize": True, "quality": 95} | settings
 
 
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-@pytest.mark.parametrize("bits, signed", [(8, False), (12, False), (12, True), (14, False), (16, False), (16, True)])
-def test_jpegs_are_byte_for_byte_those_of_mimics_own_function(tmp_path, photometric, bits, signed):
-    values = pixels(bits, signed)
-    save(tmp_path / "dicom", radiograph(values, bits, photometric))
+def test_the_table_holds_the_modules_rows(tmp_path):
+    places = archive(tmp_path / "dicom", 3)
     convert(tmp_path / "dicom", tmp_path / "out")
-    cv2.imwrite(str(tmp_path / "theirs.jpg"), as_mimic_does(values, photometric))  # quality 95 is OpenCV's own default
-    assert (tmp_path / "out" / f"{FIRST}.jpg").read_bytes() == (tmp_path / "theirs.jpg").read_bytes()
+    assert rows(tmp_path / "out") == [dicom_files.metadata_row(tmp_path / "dicom" / f"{place}.dcm") for place in places]
 
 
-@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_equalisation_can_be_left_out(tmp_path, photometric):
-    values = pixels()
-    path = save(tmp_path, radiograph(values, photometric=photometric))
-    picture = dicom_files.to_image(path, equalize=False)
-    assert picture.dtype == np.uint8
-    assert np.array_equal(picture, as_mimic_does(values, photometric, equalize=False))
-    convert(tmp_path, tmp_path / "plain", "--no-equalize", "--quality", 100)
-    written = np.asarray(Image.open(tmp_path / "plain" / f"{FIRST}.jpg"))
-    assert abs(written.astype(int) - picture).max() <= 2
-    assert json.loads((tmp_path / "plain" / "conversion.json").read_text()) == {"equalize": False, "quality": 100}
-
-
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.keyword)
-def test_every_transfer_syntax_gives_the_same_picture(tmp_path, syntax, signed):
-    values = pixels(signed=signed)
-    path = save(tmp_path, radiograph(values), syntax=syntax)
-    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
-    assert np.array_equal(dicom_files.to_image(path), as_mimic_does(values))
-
-
-def test_a_rescale_shifts_nothing_unless_it_is_negative(tmp_path):
-    values = pixels()
-    up = save(tmp_path / "up", radiograph(values, RescaleSlope="2.5", RescaleIntercept="-1024"))
-    down = save(tmp_path / "down", radiograph(values, RescaleSlope="-1", RescaleIntercept="4095"))
-    assert np.array_equal(dicom_files.to_image(up), as_mimic_does(values))
-    assert np.array_equal(dicom_files.to_image(down), as_mimic_does(4095 - values))
-
-
-def test_a_modality_lut_is_applied(tmp_path):
-    values, table = pixels(), (np.arange(4096) ** 2 // 256).astype(np.uint16)
-    lut = Dataset()
-    lut.LUTDescriptor, lut.ModalityLUTType, lut.LUTData = [4096, 0, 16], "US", table.tobytes()
-    lut["LUTData"].VR = "OW"
-    path = save(tmp_path, radiograph(values, ModalityLUTSequence=Sequence([lut])))
-    assert np.array_equal(dicom_files.to_image(path, equalize=False), as_mimic_does(table[values], equalize=False))
-
-
-def test_bits_beyond_those_stored_are_no_part_of_a_value(tmp_path):
-    values = pixels()
-    overlay = values | np.where(np.eye(40, 32, dtype=bool), 0x8000, 0).astype(np.uint16)
-    assert np.array_equal(dicom_files.to_image(save(tmp_path, radiograph(overlay))), as_mimic_does(values))
-
-
-def test_a_picture_of_one_value_is_black(tmp_path):
-    path = save(tmp_path, radiograph(np.full((8, 8), 700, np.uint16), photometric="MONOCHROME1"))
-    assert not dicom_files.to_image(path).any()
-
-
-# The table
-
-
-def coded(meaning):
-    item = Dataset()
-    item.CodeMeaning = meaning
-    return Sequence([item])
-
-
-KNOWN = {
-    "PerformedProcedureStepDescription": "CHEST (PA, LAT AND OBLIQUES) PORT",
-    "ViewPosition": "LL",
-    "StudyDate": "21800506",
-    "StudyTime": "213014.531000",
-    "ProcedureCodeSequence": coded("CHEST (PA AND LAT)"),
-    "ViewCodeSequence": coded("left lateral"),
-    "PatientOrientationCodeSequence": coded("Erect"),
-}
-
-
-def test_the_table_has_mimic_cxr_jpgs_columns_and_values(tmp_path):
-    save(tmp_path, radiograph(pixels(), **KNOWN))
-    convert(tmp_path, tmp_path / "out")
-    assert rows(tmp_path / "out") == [
-        {
-            "dicom_id": FIRST.rpartition("/")[2],
-            "subject_id": "10000032",
-            "study_id": "50414267",
-            "PerformedProcedureStepDescription": "CHEST (PA, LAT AND OBLIQUES) PORT",
-            "ViewPosition": "LL",
-            "Rows": "40",
-            "Columns": "32",
-            "StudyDate": "21800506",
-            "StudyTime": "213014.531",
-            "ProcedureCodeSequence_CodeMeaning": "CHEST (PA AND LAT)",
-            "ViewCodeSequence_CodeMeaning": "left lateral",
-            "PatientOrientationCodeSequence_CodeMeaning": "Erect",
-        }
-    ]
+# What a header says
 
 
 # Whoever fills in a header may write a name anywhere, in the fields that the table keeps too.
@@ -313,92 +163,7 @@ def test_nor_does_a_file_that_cannot_be_read(tmp_path):
     assert traces(tmp_path / "out", finished) == set()
 
 
-def test_jpegs_hold_the_picture_alone(tmp_path):
-    save(tmp_path, radiograph(pixels()))
-    convert(tmp_path, tmp_path / "out")
-    with Image.open(tmp_path / "out" / f"{FIRST}.jpg") as image:
-        assert [name for name, _ in image.applist] == ["APP0"]  # JFIF: no EXIF, no comment
-        assert (image.mode, image.size) == ("L", (32, 40))
-
-
 # What cannot be read
-
-
-def frames(path):
-    save_over(path, radiograph(np.vstack([pixels()] * 2), NumberOfFrames=2, Rows=40))
-
-
-def colour(path):
-    made = radiograph(np.zeros((8, 8, 3), np.uint8), 8, "RGB", SamplesPerPixel=3, PlanarConfiguration=0)
-    save_over(path, made)
-
-
-def wide(path):
-    save_over(path, radiograph(np.zeros((8, 8), np.uint32), 32))
-
-
-def no_pixels(path):
-    made = radiograph(pixels())
-    del made.PixelData
-    save_over(path, made)
-
-
-def cut_off(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def cut_off_compressed(path):
-    save_over(path, radiograph(pixels()), JPEG2000Lossless)
-    cut_off(path)
-
-
-def broken_compression(path):
-    made = pydicom.dcmread(path)
-    made.compress(JPEG2000Lossless)
-    made.PixelData = made.PixelData[:200] + bytes(len(made.PixelData) - 200)
-    pydicom.dcmwrite(path, made)
-
-
-def undecodable(path):
-    made = pydicom.dcmread(path)
-    made.compress(JPEGLSLossless)
-    made.file_meta.TransferSyntaxUID = JPEGLosslessSV1
-    pydicom.dcmwrite(path, made)
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-def no_dicom(path):
-    path.write_bytes(b"<html>Please log in to PhysioNet</html>" * 20)
-
-
-def save_over(path, made, syntax=ExplicitVRLittleEndian):
-    save(path.parents[4], made, path.relative_to(path.parents[4]).as_posix()[:-4], syntax)
-
-
-BAD = {
-    frames: "several frames",
-    colour: "in colour",
-    wide: "neither 8 nor 16 bits",
-    no_pixels: "no pixels",
-    cut_off: "damaged",
-    cut_off_compressed: "cut off",
-    broken_compression: "damaged",
-    undecodable: "compressed as JPEG Lossless.*no decoder",
-    empty: "damaged",
-    no_dicom: "no DICOM",
-}
-
-
-@pytest.mark.parametrize("spoil", BAD, ids=lambda spoil: spoil.__name__)
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_bad_file_is_one_error_that_names_it(tmp_path, spoil):
-    path = save(tmp_path, radiograph(pixels()))
-    spoil(path)
-    with pytest.raises(ValueError, match=f"{FIRST}.dcm .*{BAD[spoil]}"):
-        convert(tmp_path, tmp_path / "out")
 
 
 def test_the_command_ends_in_one_line(tmp_path):
@@ -504,17 +269,6 @@ def test_a_damaged_table_or_settings_of_an_earlier_run_are_named(tmp_path, name)
     (tmp_path / "out" / name).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=f"{name} is damaged"):
         convert(tmp_path / "source", tmp_path / "out")
-
-
-@pytest.mark.parametrize("damage, words", [((0x18, 0x00), "out of order"), ((0x43, 0x7A), "of no known type")])
-def test_a_damaged_tag_or_type_is_refused_for_it_would_hide_its_element(tmp_path, damage, words):
-    path = save(tmp_path, radiograph(pixels(), ViewPosition="PA"))
-    data = path.read_bytes()
-    at = data.index(bytes.fromhex("18000151") + b"CS")  # the view: (0018,5101), a code string
-    old, new = damage
-    path.write_bytes(data[:at] + data[at : at + 6].replace(bytes([old]), bytes([new]), 1) + data[at + 6 :])
-    with pytest.raises(dicom_files.UnreadableDicom, match=words):
-        dicom_files.metadata(path)
 
 
 def test_images_of_other_settings_are_not_mixed(tmp_path):
