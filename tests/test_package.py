@@ -28,6 +28,7 @@ INDIRECT = {
     "pylibjpeg-rle": "pydicom's decoder of RLE",
     "torchvision": "the image processors of Transformers and timm",
     "jinja2": "the templates, and huggingface_hub's cards",
+    "markupsafe": "the templates",
 }
 ELSEWHERE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # which may name the clone
 SETUP = configparser.ConfigParser()
