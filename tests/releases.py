@@ -1,9 +1,9 @@
-"""What a published repository gives, release by release of `datasets`: run by `noxfile.py` in each one's environment.
+"""What a published repository gives in each release of `datasets`. `noxfile.py` runs this in each one's environment.
 
     python tests/releases.py FOLDER write MANIFEST      with the newest release
     python tests/releases.py FOLDER check MANIFEST      with any other
 
-The manifest has every config's features, and of each row everything, pixels included, as a digest.
+The manifest has the features of every config, and a digest of each row with its pixels.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ def describe(folder):
     return {
         entry["config_name"]: {
             way: {
-                split: {"features": plain(rows.features.to_dict()), "rows": [digest(row) for row in rows]}
+                split: {"features": plain_feature(rows.features.to_dict()), "rows": [row_digest(row) for row in rows]}
                 for split, rows in datasets.load_dataset(folder, entry["config_name"], streaming=streaming).items()
             }
             for way, streaming in (("plain", False), ("streaming", True))
@@ -30,20 +30,21 @@ def describe(folder):
     }
 
 
-def plain(feature):
+def plain_feature(feature):
     """A feature in words that do not change from release to release."""
     if isinstance(feature, list):
-        return ["list", plain(feature[0])]
+        return ["list", plain_feature(feature[0])]
     kind = feature.get("_type")
     if kind in ("Sequence", "List"):
         length = feature.get("length", -1)
-        return ["list", plain(feature["feature"]), length]
+        return ["list", plain_feature(feature["feature"]), length]
     if not isinstance(kind, str):
-        return {name: plain(value) for name, value in feature.items()}
+        return {name: plain_feature(value) for name, value in feature.items()}
     return [kind, feature.get("dtype") if kind == "Value" else feature.get("names")]
 
 
-def digest(row):
+def row_digest(row):
+    """SHA-256 of all values of a row, of an image its mode, size and pixels."""
     state = hashlib.sha256()
     for name, value in sorted(row.items()):
         if name == "image":
