@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,8 +67,10 @@ def to_image(path: str | Path, equalize: bool = True) -> np.ndarray:
         header = read_elements(path)
         refuse_unless_grey(header, path)
         compressed = header.file_meta.TransferSyntaxUID.is_encapsulated
-        uncopied = {} if compressed else {"view_only": True, "correct_unused_bits": False}
-        codes = pixel_array(header, **uncopied)
+        if compressed:
+            codes = pixel_array(header)
+        else:
+            codes = pixel_array(header, view_only=True, correct_unused_bits=False)  # without a copy
         return to_grey(codes, code_values(header, codes.dtype, compressed), header, equalize)
 
 
@@ -200,7 +203,7 @@ def field_text(header: pydicom.Dataset, keyword: str, item: str | None = None) -
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            value = header.get(keyword) or ""
+            value: Any = header.get(keyword) or ""
             return str(value[0].get(item) or "" if value and item else value).strip()
     except Exception:  # pydicom reads a field only when it is asked for
         return "malformed"
