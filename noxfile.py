@@ -24,7 +24,6 @@ PINS = {"2.14.7": ("pyarrow==14.0.2", "huggingface_hub==0.23.5", "numpy<2")}
 published = []  # the folder, once it is written; each run of nox writes it anew
 
 nox.options.sessions = ["releases"]
-nox.options.error_on_missing_interpreters = False
 
 
 @nox.session(venv_backend="venv", python=PYTHONS)
@@ -60,6 +59,7 @@ def run_tests(session):
 def wheel(session):
     """Build the wheel, install it with all it needs into an empty environment, and use it from another folder."""
     elsewhere = Path(session.create_tmp()).resolve()
+    shutil.rmtree("build", ignore_errors=True)  # setuptools would pack what an earlier build left there
     session.run("python", "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(elsewhere), ".")
     session.install(*map(str, elsewhere.glob("chestxray-*.whl")))
     script = Path("tests/installed.py").resolve()
