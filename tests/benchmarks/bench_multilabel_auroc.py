@@ -26,7 +26,7 @@ from torchmetrics.functional.classification import multilabel_auroc, multilabel_
 RECIPES = Path(__file__).parents[2] / "recipes"
 sys.path.insert(0, str(RECIPES))
 
-from multilabel_auroc.multilabel_auroc import (  # noqa: E402
+from multilabel_auroc import (  # noqa: E402
     auroc,
     auroc_covariance,
     auroc_report,

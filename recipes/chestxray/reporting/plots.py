@@ -15,7 +15,7 @@ from chestxray.reporting.tables import figure as value
 from chestxray.scoring import calibration, scorecard
 from chestxray.scoring.anchors import ANCHORS
 from chestxray.scoring.subgroups import ATTRIBUTES, FEW
-from multilabel_auroc.multilabel_auroc import rank
+from multilabel_auroc.ranking import rank
 
 LOOKS = tuple(product("osD^v", (BLUE, ORANGE, GREEN, PURPLE, RED)))  # of an attribute's subgroups, in their order
 SPREAD = 0.22  # of their dots about a finding's line, at most; lines are 1 apart

@@ -10,7 +10,7 @@ from chestxray.data.official_test import TEST_IMAGES, is_official
 from chestxray.data.predictions import Predictions
 from chestxray.places import public_about, public_models
 from chestxray.scoring import calibration, ensembles, levels, shortcuts, subgroups, thresholds, validation
-from multilabel_auroc.multilabel_auroc import auroc_report, compare
+from multilabel_auroc import auroc_report, compare
 
 SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
 VALIDATION = "validation"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from chestxray.scoring import logistic
-from multilabel_auroc.multilabel_auroc import auroc
+from multilabel_auroc import auroc
 
 ATTRIBUTES = ("view", "age", "sex")
 RIDGE = 1.0  # on standardised features, scikit-learn's default; it keeps the fit finite where few are positive

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from chestxray.scoring import thresholds
-from multilabel_auroc.multilabel_auroc import auroc_report
+from multilabel_auroc import auroc_report
 
 FEW = 20  # positives below which a subgroup's figures are marked: their intervals are too wide to rank by
 AGES = ((0, "0–17"), (18, "18–39"), (40, "40–59"), (60, "60–79"), (80, "80 and over"))  # years

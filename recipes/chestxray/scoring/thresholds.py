@@ -7,7 +7,7 @@ threshold: NaN, and NaN is all that follows from it.
 import numpy as np
 import pandas as pd
 
-from multilabel_auroc.multilabel_auroc import rank
+from multilabel_auroc.ranking import rank
 
 RULES = {
     "youden": "the most sensitivity plus specificity (Youden 1950)",

@@ -17,7 +17,7 @@ from chestxray.reporting.pages import Heading, Paragraph, Warnings
 from chestxray.reporting.tables import Table, between, figure
 from chestxray.scoring import scorecard
 from chestxray.training.settings import Settings
-from multilabel_auroc.multilabel_auroc import auroc_report
+from multilabel_auroc import auroc_report
 
 QUANTITIES = ("auroc", "auroc_low", "auroc_high")
 COUNTS = ("positives", "negatives")
