@@ -156,7 +156,7 @@ def names(sources):
 
 def as_json(result):
     """A dict of plain Python values; what is undefined is None, for NaN is not JSON."""
-    return scorecard.plain(
+    return scorecard.to_plain_values(
         {
             "split": result.split,
             "views": result.views,
