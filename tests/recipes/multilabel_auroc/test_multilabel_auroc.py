@@ -66,6 +66,7 @@ socket.socket.connect = socket.getaddrinfo = refuse
 import sys
 sys.modules["transformers"] = None  # the metric does without it, and `evaluate` starts sooner
 import evaluate
+del sys.modules["transformers"]  # `datasets` asks whether it is there
 from evaluate import loading
 given = {"prediction_scores": [[0.1, 0.9], [0.4, 0.3], [0.8, 0.2]], "references": [[0, 1], [1, 0], [1, 0]]}
 def use(metric):
@@ -93,6 +94,11 @@ def test_readme_examples_run(monkeypatch):
     monkeypatch.chdir(ROOT)
     failed, attempted = doctest.testfile(str(FOLDER / "README.md"), module_relative=False)
     assert failed == 0 and attempted >= 10
+
+
+def test_the_functions_need_neither_evaluate_nor_datasets():
+    code = "import sys; sys.modules |= {'evaluate': None, 'datasets': None}; import multilabel_auroc"
+    subprocess.run([sys.executable, "-c", code], cwd=FOLDER.parent, check=True, timeout=60)
 
 
 def test_readme_lists_every_key_of_the_report():
