@@ -20,7 +20,7 @@ import transfer
 from archives import write_archive
 from chestxray.scoring import predicting
 from conftest import ROOT
-from multilabel_auroc.multilabel_auroc import auroc_report
+from multilabel_auroc import auroc_report
 
 SCRIPT = ROOT / "recipes" / "transfer.py"
 # By hand: what NIH's 14 and the 14 of CheXpert and MIMIC-CXR-JPG have in common, as NIH calls it.

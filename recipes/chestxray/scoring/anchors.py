@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Anchor:
+    """One published mean AUROC over the 14 findings; `source` says where it stands."""
+
     work: str
-    auroc: float  # mean over the 14 findings
+    auroc: float
     source: str
     selected_on_test: bool = False
 
@@ -21,6 +23,6 @@ ANCHORS = (
 )
 NOTE = (
     "Means over the 14 findings on the same 25,596 images, as published. Medical MAE and EVA-X chose their "
-    "checkpoint on the test set, so theirs are maxima over it; a model chosen on validation is not compared like with "
-    "like."
+    "checkpoint on the test set, so their values are maxima over it. A model that was chosen on validation has no such "
+    "advantage."
 )

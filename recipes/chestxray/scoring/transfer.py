@@ -17,7 +17,7 @@ from chestxray.reporting.pages import Heading, Paragraph, Warnings
 from chestxray.reporting.tables import Table, between, figure
 from chestxray.scoring import scorecard
 from chestxray.training.settings import Settings
-from multilabel_auroc.multilabel_auroc import auroc_report
+from multilabel_auroc import auroc_report
 
 QUANTITIES = ("auroc", "auroc_low", "auroc_high")
 COUNTS = ("positives", "negatives")
@@ -156,7 +156,7 @@ def names(sources):
 
 def as_json(result):
     """A dict of plain Python values; what is undefined is None, for NaN is not JSON."""
-    return scorecard.plain(
+    return scorecard.to_plain_values(
         {
             "split": result.split,
             "views": result.views,

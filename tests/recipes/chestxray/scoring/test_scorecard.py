@@ -11,7 +11,7 @@ from chestxray.data import official_test, predictions
 from chestxray.files import digest
 from chestxray.reporting import model_card, pages, plots, wording
 from chestxray.scoring import scorecard
-from multilabel_auroc.multilabel_auroc import auroc_report, compare
+from multilabel_auroc import auroc_report, compare
 
 FINDINGS = ["Mass", "Nodule", "Hernia"]
 
