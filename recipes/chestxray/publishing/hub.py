@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from chestxray.files import REPOSITORY
 from chestxray.places import public_name, public_settings, without_paths
-from chestxray.training.settings import read_settings
+from chestxray.training.settings_files import read_settings
 
 SCRIPT = REPOSITORY / "NIH-Chest-X-ray-dataset.py"
 REVISION = "script"
