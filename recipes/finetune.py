@@ -76,12 +76,11 @@ def main(argv=None):
 def train(run):
     """Train to the last step, or until patience ends. The best weights are then in the model. Returns the `State`."""
     settings, accelerator, order, steps = run.settings, run.accelerator, run.order, len(run.order)
-    run.start_trackers()
-
     state = restore_state(run)  # of a run that was stopped, or a new one
     if state.step:
         accelerator.print(f"Going on from step {state.step:,} of {steps:,}")
     order.begin = steps if state.is_out_of_patience(settings.patience, order.per_epoch) else state.step
+    run.start_trackers()
 
     run.model.train()
     loader = run.train.training_loader(order, run.workers, pin_memory=run.on_gpu)
@@ -96,7 +95,7 @@ def train(run):
         state.step = step + 1
         epoch_ends = state.step % order.per_epoch == 0
         if epoch_ends or state.step % settings.checkpoint_steps == 0:
-            loss_check.finish()  # a checkpoint has no loss that is not finite
+            loss_check.finish()  # no checkpoint is made of a loss that is not finite
             if epoch_ends:
                 end_epoch(run, state, rate, watch)
             save_state(run, state)

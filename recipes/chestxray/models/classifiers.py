@@ -61,11 +61,7 @@ def build_model(
             architecture.
         OSError: the repository cannot be reached.
     """
-    if "/" not in name and not is_timm_name(name) and not Path(name).exists():
-        raise ValueError(
-            f"{name} is no preset in recipes/configs, no timm name, no folder and no Hub repository"
-            f"{nearest(name, presets)}"
-        )
+    refuse_unknown_name(name, presets)
     names = class_names(findings, classes)
     if pretrained and not name.endswith(".json"):
         name = timm_repository(name) if is_timm_name(name) else name
@@ -80,6 +76,15 @@ def build_model(
     if hasattr(model, "timm_model"):
         describe_to_timm(model.config, processor)
     return model, processor
+
+
+def refuse_unknown_name(name, presets):
+    """Raise ValueError for a name that `build_model` does not know."""
+    if "/" not in name and not is_timm_name(name) and not Path(name).exists():
+        raise ValueError(
+            f"{name} is no preset in recipes/configs, no timm name, no folder and no Hub repository"
+            f"{nearest(name, presets)}"
+        )
 
 
 def load_classifier(checkpoint: str | Path) -> tuple[PreTrainedModel, CLIPImageProcessor, list[str]]:

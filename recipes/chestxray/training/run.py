@@ -47,27 +47,33 @@ class Run:
 
     def __post_init__(self):
         self.train = self.data.training_split(self.settings.dataset_weights)
-        settings, processes = self.settings, self.accelerator.num_processes
-        self.order = Order(
-            len(self.train),
-            settings.batch_size,
-            settings.epochs,
-            settings.seed,
-            process=self.accelerator.process_index,
-            processes=processes,
-            weights=self.train.weights,
-        )
-        warmup = optimisation.warmup_steps(settings.warmup_epochs, settings.epochs, self.order.per_epoch)
-        self.schedule = optimisation.Schedule(
-            settings.learning_rate, len(self.order), warmup, settings.schedule, settings.final_rate
-        )
+        settings = self.settings
+        self.order = self._order()
+        self.schedule = self._schedule()
         self.loss = losses.choose_loss(settings.loss, settings.classes, settings.label_smoothing, self._weights())
-        self.largest_share = math.ceil(self.order.batch_size / processes)  # rows of a step on one process
+        self.largest_share = math.ceil(self.order.batch_size / self.accelerator.num_processes)  # of a step's rows
         fits = settings.device_batch_size or (self.largest_share if self.on_gpu else CPU_BATCH)
         self.gradients = Gradients(self.model, self.accelerator, fits)
         self.average = Average(self.model, settings.ema)
         folder = Path(settings.output_dir) / "checkpoints"
         self.checkpoints = Checkpoints(folder, self.accelerator, self.model, self.optimizer, self.average)
+
+    def _order(self):
+        settings = self.settings
+        return Order(
+            len(self.train),
+            settings.batch_size,
+            settings.epochs,
+            settings.seed,
+            process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+            weights=self.train.weights,
+        )
+
+    def _schedule(self):
+        settings, steps = self.settings, len(self.order)
+        warmup = optimisation.warmup_steps(settings.warmup_epochs, settings.epochs, self.order.per_epoch)
+        return optimisation.Schedule(settings.learning_rate, steps, warmup, settings.schedule, settings.final_rate)
 
     def _weights(self):
         """(k,) factors of the positives' losses, or None."""
