@@ -1,6 +1,6 @@
 """What is trained on and scored: the rows of a split, their targets and their patients."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,7 +136,7 @@ def refuse_unlabelled(split: Split, findings: Sequence[str]) -> None:
 # What tells one split from another
 
 
-def compute_digests(parts: Sequence[dict[str, Split]], accelerator: Accelerator) -> list[dict[str, dict[str, str]]]:
+def compute_digests(parts: Sequence[Mapping[str, Split]], accelerator: Accelerator) -> list[dict[str, dict[str, str]]]:
     """`Split.digests` of every split of every dataset. The first process computes them for all."""
     computed = None
     if accelerator.is_main_process:

@@ -151,9 +151,9 @@ def strip_prefix(state, prefix):
 
 def write_tensors(tensors: Mapping[str, torch.Tensor], path: Path, facts: dict) -> None:
     """Write tensors and facts (JSON), so that the file is whole or not there."""
-    tensors, facts = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, json.dumps(facts)
+    tensors, text = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, json.dumps(facts)
     with files.whole_file(path, alone=True, sync=True) as part:
-        save_file(tensors, part, {"facts": facts, "crc32": str(checksum(tensors, facts))})
+        save_file(tensors, part, {"facts": text, "crc32": str(checksum(tensors, text))})
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

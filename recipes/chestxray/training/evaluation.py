@@ -35,7 +35,8 @@ def validate(run: Run) -> float:
 
 def evaluate_datasets(run: Run) -> dict:
     """The scores of every dataset on validation and test. With several, each name begins with the dataset's."""
-    data, results = run.data, {}
+    data = run.data
+    results: dict[str, object] = {}
     for name, opened, part in zip(data.names, data.datasets, data.parts, strict=True):
         official = is_official(part["test"].rows["image_file_path"]) if "test" in part else None
         scores = {"synthetic": opened.synthetic, "official_test": official}

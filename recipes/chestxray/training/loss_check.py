@@ -16,7 +16,8 @@ class LossCheck:
     """
 
     def __init__(self, losses: list[float]):
-        self.losses, self.pending = losses, None
+        self.losses = losses
+        self.pending: tuple[torch.Tensor, int, float, Names] | None = None
 
     def add(self, loss: torch.Tensor, step: int, rate: float, names: Names) -> None:
         """Take a step's loss, a scalar tensor, and check the one before. names: gives `image_file_path` of its images.

@@ -73,7 +73,7 @@ def parameter_groups(
     named = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     level = levels(model, named, blocks) if layer_decay < 1 else dict.fromkeys(named, 0)
     top = max(level.values())
-    groups = {}
+    groups: dict[tuple, dict] = {}
     for name, weight in named.items():
         share = layer_decay ** (top - level[name])
         decay = weight_decay * has_weight_decay(model, name)

@@ -1,6 +1,6 @@
 """The datasets of a run: opened, checked against each other, and their images as the run reads them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from accelerate import Accelerator
@@ -29,7 +29,7 @@ class RunData:
     datasets: list[Opened]
     names: list[str]
     findings: list[str]
-    parts: list[dict[str, Split]] = field(default_factory=list)
+    parts: list[Mapping[str, Split]] = field(default_factory=list)
     digests: list[dict[str, dict[str, str]]] = field(default_factory=list)
 
     def read_images(self, processor: CLIPImageProcessor, settings: Settings, accelerator: Accelerator) -> None:
@@ -64,23 +64,37 @@ def open_data(settings: Settings, accelerator: Accelerator) -> RunData:
         FileNotFoundError, ValueError: as `opening.open_dataset`, `opening.refuse_leaks` and `opening.refuse_seen`.
     """
     with accelerator.main_process_first():
-        datasets = [opening.open_dataset(source, settings) for source in settings.dataset]
+        datasets = [opening.open_dataset(source, settings) for source in settings.dataset or []]
         opening.refuse_leaks(datasets)
         opening.refuse_seen(datasets, settings.base and exposure.read(settings.base), settings.model)
-        names = sources.names_of([opened.splits for opened in datasets], settings.dataset)
+        names = sources.names_of([opened.splits for opened in datasets], [opened.source for opened in datasets])
         findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
     return RunData(datasets, names, findings)
 
 
 def make_splits(
     opened: Opened, findings: list[str], side: int, settings: Settings, tell: Callable[[str], object]
-) -> dict[str, Split]:
+) -> Mapping[str, Split]:
     """The splits of a dataset, from the cache or streamed."""
-    common = {"seed": settings.seed, "equalize": settings.equalize}
-    if settings.streaming:
-        listed = bool(settings.validation_list)
+    if opened.streams is not None:
         return streaming.stream_splits(
-            opened.splits, opened.streams, findings, side, settings.policy, listed=listed, **common
+            opened.splits,
+            opened.streams,
+            findings,
+            side,
+            settings.policy,
+            seed=settings.seed,
+            equalize=settings.equalize,
+            listed=bool(settings.validation_list),
         )
-    machine = {"cache": settings.cache, "num_proc": settings.num_proc, "tell": tell}
-    return splits.make_splits(opened.splits, findings, side, settings.policy, **common, **machine)
+    return splits.make_splits(
+        opened.splits,
+        findings,
+        side,
+        settings.policy,
+        seed=settings.seed,
+        equalize=settings.equalize,
+        cache=settings.cache,
+        num_proc=settings.num_proc,
+        tell=tell,
+    )

@@ -66,13 +66,17 @@ class Settings:
     dataset_weights: list[float] | None = setting(
         None, "how often images of each dataset are drawn, relative to the others; by default all images alike", above=0
     )
-    findings: Literal[labels.CHOICES] | None = setting(None, "what the model tells; all that the datasets label")
+    findings: Literal[labels.CHOICES] | None = setting(  # type: ignore[valid-type]
+        None, "what the model tells; all that the datasets label"
+    )
     uncertain: str = setting(
         "ignore",
         f"what an uncertain label counts as: {', '.join(labels.WORDS)} or {', '.join(labels.PRESETS)}; for single "
         "findings with commas: zeros,Edema=ones",
     )
-    blank: Literal[labels.BLANKS] = setting("negative", "what an observation that no report mentions counts as")
+    blank: Literal[labels.BLANKS] = setting(  # type: ignore[valid-type]
+        "negative", "what an observation that no report mentions counts as"
+    )
     teacher: str | None = setting(None, "predictions file of score.py --split train, for --uncertain self-trained")
     labeler: Literal["chexpert", "negbio", "both", "radiologist"] = setting("chexpert", "of MIMIC-CXR's reports")
     views: Literal["all", "frontal"] = setting("all", "which images are trained on and scored")

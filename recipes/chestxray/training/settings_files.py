@@ -97,11 +97,11 @@ def line_numbers(tree, path):
 
 def differences(settings: Settings, others: Settings) -> list[str]:
     """Where `others` would learn something else than `settings`: "epochs 15, not 1", one string each."""
-    others = asdict(others)
+    theirs = asdict(others)
     return [
-        f"{name} {others[name]}, not {value}"
+        f"{name} {theirs[name]}, not {value}"
         for name, value in asdict(settings).items()
-        if name not in MACHINE and others[name] != value and not is_same_file(others[name], value)
+        if name not in MACHINE and theirs[name] != value and not is_same_file(theirs[name], value)
     ]
 
 

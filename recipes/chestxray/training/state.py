@@ -38,7 +38,7 @@ class State:
 
     def is_out_of_patience(self, patience: int | None, per_epoch: int) -> bool:
         """Whether `patience` epochs have gone by without a better one. per_epoch: steps of an epoch."""
-        return bool(patience) and self.step // per_epoch - self.best >= patience
+        return patience is not None and self.step // per_epoch - self.best >= patience
 
     def end_epoch(self, figures: dict[str, float]) -> bool:
         """Keep the figures of an epoch. Returns whether its AUROC is the best yet; NaN never is."""
