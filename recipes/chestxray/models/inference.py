@@ -47,16 +47,16 @@ def predict_logits(
     device, parts = accelerator.device, []
     for batch in split.evaluation_loader(batch_size, accelerator.process_index, accelerator.num_processes, workers):
         pixels = batch["pixels"].to(device)  # (m, 1, size, size) uint8
-        logits = []
-        for view in views(pixels) if views else [pixels]:
-            images = model_input(view, processor, channels_last)  # (m, 3, side, side) float32
-            logits.append(model(pixel_values=images).logits.float())  # (m, k)
+        logits = [
+            model(pixel_values=model_input(view, processor, channels_last)).logits.float()  # (m, k)
+            for view in (views(pixels) if views else [pixels])
+        ]
         parts.append(accelerator.gather((batch["index"].to(device), torch.stack(logits, dim=1))))
         if progress:
             progress()
-    index, logits = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))  # (m,), (m, views, k)
-    logits = each_image_once(index, logits, len(split))
-    return average_views(logits) if views else logits[:, 0]
+    index, gathered = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))  # (m,), (m, views, k)
+    ordered = each_image_once(index, gathered, len(split))
+    return average_views(ordered) if views else ordered[:, 0]
 
 
 def model_input(pixels, processor, channels_last):
