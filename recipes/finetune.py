@@ -5,277 +5,160 @@
     accelerate launch recipes/finetune.py --dataset DIR --model convnext-tiny --output-dir runs/convnext-tiny
     accelerate launch --config_file recipes/launch/eight-gpus.yaml recipes/finetune.py …      the same on eight GPUs
 
-The model is chosen on validation, patients cut from `train`; `test` is read once, at the end. `output_dir` then
+The model is chosen on validation, patients cut from `train`. The test set is read once, at the end. `output_dir` then
 holds a Transformers checkpoint, `all_results.json`, `settings.yaml`, `images.parquet`, `epochs.csv` and `results.png`.
-Killed at any moment and started again with the same command, a run goes on from its last checkpoint and ends with the
-same weights.
+A run may be killed at any moment. The same command then goes on from its last checkpoint, to the same weights.
 """
 
 import json
-import math
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
 import score
 from chestxray import files
-from chestxray.data import exposure, labels, opening, sources
-from chestxray.data.official_test import is_official
-from chestxray.images import batches, splits, streaming
-from chestxray.models import classifiers
-from chestxray.places import public_settings
+from chestxray.models.classifiers import build_model, load_processor
 from chestxray.publishing import hub
 from chestxray.reporting import run_results
-from chestxray.training import loop, optimisation
-from chestxray.training.averaging import Average
-from chestxray.training.checkpoints import Checkpoints, whole_weights
-from chestxray.training.settings import differing, parse_settings, presets, refuse_others, settings_of, write_settings
-from multilabel_auroc import auroc_report
+from chestxray.training import device, losses, optimisation
+from chestxray.training.checkpoints import whole_weights
+from chestxray.training.command_line import parse_settings, presets
+from chestxray.training.evaluation import evaluate_datasets, validate
+from chestxray.training.finished import refuse_other_data, save_model
+from chestxray.training.gradients import step_seed
+from chestxray.training.loss_check import LossCheck
+from chestxray.training.run import Run
+from chestxray.training.run_data import open_data
+from chestxray.training.settings_files import refuse_other_settings
+from chestxray.training.state import epoch_figures, restore_state, save_state
+from chestxray.training.stopwatch import Stopwatch
 
 
 def main(argv=None):
     settings = parse_settings(argv)
     output = Path(settings.output_dir)
-    accelerator = loop.start(settings)
-    finished = (output / "all_results.json").exists()
-    if finished:
-        refuse_others(output, settings)
+    precision, trackers = settings.mixed_precision, settings.trackers
+    accelerator = device.start_accelerator(settings.output_dir, precision, settings.compile, trackers)
+    if (output / "all_results.json").exists():
+        return show_finished(settings, accelerator, output)
     output.mkdir(parents=True, exist_ok=True)
     set_seed(settings.seed)
-    base = Path(settings.model) if settings.pretrained else None
 
-    # Data and model: the first process reads the archives, the others find them read
+    # Data and model. The first process reads and downloads, the others find the files there.
+    data = open_data(settings, accelerator)
     with accelerator.main_process_first():
-        datasets = [opening.open_dataset(source, settings) for source in settings.dataset]
-        opening.refuse_leaks(datasets)
-        opening.refuse_seen(datasets, base and exposure.read(base), settings.model)
-        names = sources.names_of([opened.splits for opened in datasets], settings.dataset)
-        findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
-        if finished:
-            model, processor = None, classifiers.load_processor(output)
-        else:
-            model, processor = classifiers.build_model(
-                settings.model,
-                findings,
-                settings.image_size,
-                settings.pretrained,
-                resize=settings.resize,
-                drop_path=settings.drop_path,
-                pooling=settings.pooling,
-                classes=settings.classes,
-                presets=presets(),
-            )
-    with accelerator.main_process_first():  # every image decoded and shrunk once, unless it is streamed
-        side, _ = classifiers.sides(processor)
-        parts = [
-            streaming.make(opened.splits, opened.streams, findings, side, settings)
-            if settings.streaming
-            else splits.make(opened.splits, findings, side, settings, accelerator.print)
-            for opened in datasets
-        ]
-    digests = splits.digests_of(parts, accelerator)
-    if finished:
-        return show(settings, accelerator, output, digests)
-    for name, part in zip(names, parts, strict=True):
-        accelerator.print(f"{name}: {', '.join(f'{len(rows):,} {split}' for split, rows in part.items())} images")
+        model, processor = build_model(settings.model, data.findings, presets=presets(), **settings.architecture)
+    data.read_images(processor, settings, accelerator)
+    accelerator.print(data.counts())
 
-    together = splits.joined([part["train"] for part in parts], settings.dataset_weights)
-    splits.refuse_unlabelled(together, findings)
-
-    # Training
-    loop.fit_to_device(model, settings, accelerator.device)
-    optimizer = torch.optim.AdamW(
-        optimisation.parameter_groups(model, settings),
-        lr=settings.learning_rate,
-        fused=accelerator.device.type == "cuda" or None,
-    )
+    # Optimiser: each group of parameters has its share of the rate and its weight decay
+    device.fit_to_device(model, accelerator.device, settings.gradient_checkpointing, settings.channels_last)
+    layer_decay, blocks = settings.layer_decay, settings.layer_decay_blocks
+    groups = optimisation.parameter_groups(model, settings.weight_decay, layer_decay, blocks)
+    fused = accelerator.device.type == "cuda" or None
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
     model, optimizer = accelerator.prepare(model, optimizer)
-    run = loop.Run(settings, accelerator, findings, processor, model, together)
-    state = train(run, [part["validation"] for part in parts], optimizer, digests, output)
 
-    # The best model, on validation again and on test once
-    results = {"best_epoch": state["best"], "processes": accelerator.num_processes, "datasets": names}
-    for name, opened, part in zip(names, datasets, parts, strict=True):
-        scores = {
-            "synthetic": opened.synthetic,
-            "official_test": is_official(part["test"].rows["image_file_path"]) if "test" in part else None,
-        }
-        for split in ("validation", "test"):
-            if split in part:
-                scores |= {f"{split}_{key}": value for key, value in evaluate(run, part[split]).items()}
-        results |= scores if len(names) == 1 else {f"{name}/{key}": value for key, value in scores.items()}
-    save(run, results, state["scores"], datasets, digests, output)
+    # Training; then the best model, on validation again and on test once
+    run = Run(settings, accelerator, data, processor, model, optimizer)
+    state = train(run)
+    results = {"best_epoch": state.best, "processes": accelerator.num_processes, "datasets": data.names}
+    results |= evaluate_datasets(run)
+    save(run, results, state, output)
     accelerator.print(run_results.table(results))
     accelerator.print(f"Checkpoint, all_results.json and results.png are in {output}")
     push(settings, accelerator, output)
     accelerator.end_training()
 
 
-def show(settings, accelerator, output, digests):
-    """The results of a finished run again. Raises ValueError where its images or labels have changed since."""
-    seen = exposure.read(output)
-    if seen and not all(map(exposure.same_data, digests, seen.digests)):
-        raise ValueError(f"{output} holds a finished run on other images or labels. Give another --output-dir.")
-    accelerator.print(run_results.table(json.loads((output / "all_results.json").read_text())))
-    if not seen or not all(map(exposure.is_checked, digests, seen.digests)):
-        accelerator.print("Whether its images are still the same was not checked: they are read in another way now.")
-    accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
-    push(settings, accelerator, output)
-
-
-def train(run, validations, optimizer, digests, output):
-    """Leave the best weights in the run's model; its `best` epoch (0: none could be ranked), the `scores` of all."""
-    settings, accelerator = run.settings, run.accelerator
-    order = batches.Order(
-        len(run.train),
-        settings.batch_size,
-        settings.epochs,
-        settings.seed,
-        process=accelerator.process_index,
-        processes=accelerator.num_processes,
-        weights=run.train.weights,
-    )
-    steps, warmup = len(order), optimisation.warmup_steps(settings, order.per_epoch)
-    share = math.ceil(order.batch_size / accelerator.num_processes)
-    fits = settings.device_batch_size or (share if run.on_gpu else loop.CPU_BATCH)
-    gradients = optimisation.Gradients(run.model, accelerator, fits)
-    average = Average(run.model, settings.ema)
-
-    # Where it stopped, if it did
-    checkpoints = Checkpoints(output / "checkpoints", accelerator, run.model, optimizer, average)
-    state = {"step": 0, "best": 0, "best_auroc": -math.inf, "losses": [], "scores": []}
-    if found := checkpoints.restore():
-        if others := differing(settings, settings_of(found["settings"], None, checkpoints.folder)):
-            raise ValueError(f"{output} holds an unfinished run with {'; '.join(others)}. Give another --output-dir.")
-        if not all(map(exposure.same_data, digests, found["data"])):
-            raise ValueError(f"{output} holds an unfinished run on other images or labels. Give another --output-dir.")
-        state = {name: found[name] for name in state}
-        accelerator.print(f"Going on from step {state['step']:,} of {steps:,}")
-    order.begin = steps if out_of_patience(state, settings, order) else state["step"]
-    loader = run.train.training_loader(order, run.workers, pin_memory=run.on_gpu)
-    shown = public_settings(asdict(settings))  # a tracker may show them to others
-    accelerator.init_trackers("chestxray", {name: str(value) for name, value in shown.items()})
+def train(run):
+    """Train to the last step, or until patience ends. The best weights are then in the model. Returns the `State`."""
+    settings, accelerator, order, steps = run.settings, run.accelerator, run.order, len(run.order)
+    state = restore_state(run)  # of a run that was stopped, or a new one
+    if state.step:
+        accelerator.print(f"Going on from step {state.step:,} of {steps:,}")
+    order.begin = steps if state.is_out_of_patience(settings.patience, order.per_epoch) else state.step
+    run.start_trackers()
 
     run.model.train()
-    watch, pending = loop.Stopwatch(), None
-    silent = not accelerator.is_main_process
+    loader = run.train.training_loader(order, run.workers, pin_memory=run.on_gpu)
+    watch, loss_check, silent = Stopwatch(), LossCheck(state.losses), not accelerator.is_main_process
     progress = tqdm(total=steps, initial=order.begin, desc="Training", unit="step", disable=silent)
-    for step, batch in enumerate(watch.waiting(loader), order.begin):
-        epoch = step // order.per_epoch
-        rate = optimisation.rate(step, steps, warmup, settings)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        loss = gradients.compute(
-            run.loss_of(batch, epoch),
-            rows=len(batch["index"]),
-            count=order.batch_size * len(run.findings),
-            seed=loop.seed_of(settings.seed, step, accelerator.process_index),
-            most=share,
-        )
-        if settings.clip:
-            accelerator.clip_grad_norm_(run.model.parameters(), settings.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        loop.share_buffers(run.model, accelerator)
-        average.update(step)
+    for step, batch in enumerate(watch.time_waiting(loader), order.begin):
+        rate = run.schedule.rate(step)
+        loss = take_step(run, batch, step, rate)
+        # Check the previous step's loss here, so that the GPU never waits.
+        loss_check.add(loss, step, rate, lambda index=batch["index"]: run.train.names(index))
         progress.update()
-
-        # A GPU is at work on this step still: the loss that is waited for is the last one's.
-        names = lambda index=batch["index"]: run.train.names(index)  # noqa: E731
-        if pending:
-            state["losses"].append(loop.finite(*pending))
-        pending, state["step"] = (loss, step, rate, names), step + 1
-        ended = state["step"] % order.per_epoch == 0
-        if not ended and state["step"] % settings.checkpoint_steps:
-            continue
-        state["losses"].append(loop.finite(*pending))
-        pending = None
-        if ended:
-            with average.in_place():
-                auroc = mean([evaluate(run, validation)["auroc"] for validation in validations])
-            note(run, state, auroc, rate, watch, order, progress)
-            if auroc > state["best_auroc"]:
-                state |= {"best": epoch + 1, "best_auroc": auroc}
-                checkpoints.save_best(epoch + 1)
-            run.model.train()
-        checkpoints.save(state | {"settings": asdict(settings), "data": digests})
-        if ended and out_of_patience(state, settings, order):
+        state.step = step + 1
+        epoch_ends = state.step % order.per_epoch == 0
+        if epoch_ends or state.step % settings.checkpoint_steps == 0:
+            loss_check.finish()  # no checkpoint is made of a loss that is not finite
+            if epoch_ends:
+                end_epoch(run, state, rate, watch)
+            save_state(run, state)
+        if epoch_ends and state.is_out_of_patience(settings.patience, order.per_epoch):
             accelerator.print(f"No better validation AUROC in {settings.patience} epochs: stopping")
             break
     progress.close()
-    if state["best"]:
-        checkpoints.load_best(state["best"])
-    else:
-        average.settle()
+    if state.best:
+        run.checkpoints.load_best(state.best)
+    else:  # no epoch could be ranked
+        run.average.replace_model()
     return state
 
 
-def out_of_patience(state, settings, order):
-    """Whether as many epochs have gone by without a better one as the settings wait for."""
-    return bool(settings.patience) and state["step"] // order.per_epoch - state["best"] >= settings.patience
+def take_step(run, batch, step, rate):
+    """One step of the optimiser. Returns the loss of this process's share of the batch, a scalar on the device."""
+    settings, accelerator, epoch = run.settings, run.accelerator, step // run.order.per_epoch
+    pixels = batch["pixels"].to(accelerator.device, non_blocking=True)  # (n, 1, size, size) uint8
+    targets = batch["targets"].to(accelerator.device, non_blocking=True)  # (n, k) float32, NaN where unknown
+
+    def part_loss(rows):  # forward pass and loss of as many rows as fit into memory
+        images = run.augment(pixels[rows], batch["draw"][rows], epoch)  # (m, 3, side, side) float32
+        wanted = targets[rows]  # (m, k)
+        if settings.mixup:
+            images, wanted = losses.mix(images, wanted, settings.mixup)
+        outputs = run.model(pixel_values=images).logits.float()  # (m, k), or (m, 3 k) with three classes
+        return run.loss(outputs, wanted)  # summed over all known targets
+
+    count = run.order.batch_size * len(run.data.findings)  # targets of the whole step, which the loss is divided by
+    seed = step_seed(settings.seed, step, accelerator.process_index)  # of dropout and mixup
+    loss = run.gradients.compute(part_loss, len(targets), count, seed, run.largest_share)
+    if settings.clip:
+        accelerator.clip_grad_norm_(run.model.parameters(), settings.clip)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate * group["share"]
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+    device.share_buffers(run.model, accelerator)
+    run.average.update(step)
+    return loss
 
 
-def mean(aurocs):
-    """Of the datasets whose AUROC is defined; NaN where none is."""
-    defined = [auroc for auroc in aurocs if not math.isnan(auroc)]
-    return sum(defined) / len(defined) if defined else math.nan
-
-
-def note(run, state, auroc, rate, watch, order, progress):
-    """An epoch's figures: into the state, onto the screen and to the trackers."""
-    seconds, waiting = watch.lap()
-    losses, state["losses"] = state["losses"], []
-    figures = {
-        "epoch": state["step"] // order.per_epoch,
-        "loss": run.accelerator.reduce(torch.tensor(sum(losses) / len(losses), device=run.accelerator.device)).item(),
-        "learning_rate": rate,
-        "validation_auroc": auroc,
-        "images_per_second": len(losses) * order.batch_size / seconds,
-        "waiting_share": waiting,
-    }
-    state["scores"].append(figures)
-    run.accelerator.log(figures, step=state["step"])
+def end_epoch(run, state, rate, watch):
+    """Rank the epoch on validation, note its figures, and keep its weights if they are the best yet."""
+    with run.average.in_model():
+        auroc = validate(run)
+    run.model.train()
+    figures = epoch_figures(run, state, auroc, rate, watch)
+    run.accelerator.log(figures, step=state.step)
+    if state.end_epoch(figures):
+        run.checkpoints.save_best(state.best)
     if run.accelerator.is_main_process:
-        progress.write(
-            f"Epoch {figures['epoch']:>3}: loss {figures['loss']:.4f}, validation AUROC {auroc:.4f}, "
-            f"{figures['images_per_second']:,.0f} images/s"
-        )
+        tqdm.write(state.epoch_line())
 
 
-@torch.inference_mode()
-def evaluate(run, split):
-    """AUROC per finding and its mean over every image of a split, counted once; see `auroc_report`."""
-    accelerator, parts = run.accelerator, []
-    run.model.eval()
-    size, workers = run.evaluation_batch, run.workers
-    for batch in split.evaluation_loader(size, accelerator.process_index, accelerator.num_processes, workers):
-        logits = run.logits(run.shown(batch["pixels"].to(accelerator.device)))
-        parts.append(accelerator.gather((batch["index"].to(accelerator.device), logits)))
-    index, logits = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
-    index, first = np.unique(index, return_index=True)  # some came twice, to give all processes as many
-    if len(index) != len(split):
-        raise RuntimeError(f"{len(split)} images went in and {len(index)} different ones came out")
-    return auroc_report(logits[first], split.targets, split.patients, label_names=run.findings)
-
-
-def save(run, results, scores, datasets, digests, output):
-    """Write everything beside `output`, then move it in, `all_results.json`, the sign of a finished run, last."""
-    weights = whole_weights(run.model)
+def save(run, results, state, output):
+    """Write everything beside `output`, then move it in. `all_results.json`, the sign of a finished run, comes last."""
+    weights = whole_weights(run.model)  # every process takes part
     if not run.accelerator.is_main_process:
         return
-    model = run.accelerator.unwrap_model(run.model, keep_torch_compile=False)
-    if run.settings.classes > 1:
-        model, weights = classifiers.folded(model.config, weights, run.findings)
     with files.whole_folder(output, last="all_results.json") as folder:
-        classifiers.write(model, weights, folder)
-        run.processor.save_pretrained(folder)
-        write_settings(run.settings, folder)
-        exposure.write(datasets, digests, folder, Path(run.settings.model) if run.settings.pretrained else None)
-        run_results.write_epochs(scores, folder / "epochs.csv")
+        save_model(run, weights, folder)
+        run_results.write_epochs(state.scores, folder / "epochs.csv")
         run_results.plot(results, folder / "results.png")
         run_results.write(results, folder / "all_results.json")
 
@@ -288,6 +171,19 @@ def push(settings, accelerator, output):
     score.main([str(output)])
     if accelerator.is_main_process:
         print(f"Uploaded to {hub.push_model(output, settings.push_to_hub, settings.public)}")
+
+
+def show_finished(settings, accelerator, output):
+    """Print the results of a finished run again. Raises ValueError if settings, images or labels differ now."""
+    refuse_other_settings(output, settings)
+    data = open_data(settings, accelerator)
+    data.read_images(load_processor(output), settings, accelerator)
+    compared = refuse_other_data(output, data.digests)
+    accelerator.print(run_results.table(json.loads((output / "all_results.json").read_text())))
+    if not compared:
+        accelerator.print("Whether its images are still the same was not checked: they are read in another way now.")
+    accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
+    push(settings, accelerator, output)
 
 
 if __name__ == "__main__":

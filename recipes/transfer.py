@@ -19,7 +19,7 @@ from chestxray.flags import positive
 from chestxray.models.classifiers import findings_of
 from chestxray.reporting import pages
 from chestxray.scoring import predicting, transfer
-from chestxray.training.settings import read_settings
+from chestxray.training.settings_files import read_settings
 
 
 def main(argv=None):

@@ -62,7 +62,9 @@ from chestxray.models import classifiers
 from chestxray.scoring import scorecard
 from chestxray.training.averaging import Average
 from chestxray.training.checkpoints import Checkpoints
-from chestxray.training.settings import TYPES, parse_settings, read_settings, write_settings
+from chestxray.training.command_line import parse_settings
+from chestxray.training.settings import TYPES
+from chestxray.training.settings_files import read_settings, write_settings
 from conftest import BOXES, HEADERS, LAYOUTS, ROWS, TEST_PATIENTS, TINY
 
 publish = importlib.import_module("publish")

@@ -18,7 +18,7 @@ import multilabel_auroc
 from chestxray import repository
 from chestxray.data.predictions import Predictions
 from chestxray.scoring import scorecard
-from chestxray.training.settings import parse_settings, presets
+from chestxray.training.command_line import parse_settings, presets
 
 NEEDS = {"chestxray.dicom": "pydicom", "multilabel_auroc.app": "gradio"}  # modules of an extra
 

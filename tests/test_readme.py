@@ -96,7 +96,7 @@ def test_the_two_set_up_lines_stand_on_what_is_there():
 
 def test_commands_name_scripts_settings_and_presets_that_exist():
     from chestxray.repository import PRESETS
-    from chestxray.training.settings import parse_settings
+    from chestxray.training.command_line import parse_settings
 
     commands = [line.split() for line in SHELL if "recipes/" in line]
     assert len(commands) == 8

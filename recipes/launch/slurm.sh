@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fine-tune on several nodes under Slurm:   sbatch --nodes 2 --gpus-per-node 8 recipes/launch/slurm.sh [FLAGS OF finetune.py]
-# Cut off by the time limit and submitted again with the same flags, it goes on from its last checkpoint.
+# If the time limit ends it, submit it again with the same flags: it goes on from its last checkpoint.
 #SBATCH --job-name=chestxray
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=16
@@ -10,7 +10,7 @@ set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:-$PWD}"
 gpus=${SLURM_GPUS_ON_NODE:-8}
 read -r main < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
-# the quoted part is expanded on each node, which alone knows its number
+# each node expands the quoted part itself, because only the node knows its number
 srun bash -c "accelerate launch --multi_gpu --mixed_precision ${MIXED_PRECISION:-bf16} --dynamo_backend no \
     --num_machines $SLURM_NNODES --num_processes $((SLURM_NNODES * gpus)) --machine_rank \$SLURM_NODEID \
     --main_process_ip $main --main_process_port ${MAIN_PORT:-29500} recipes/finetune.py \"\$@\"" finetune "$@"

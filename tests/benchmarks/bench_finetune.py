@@ -24,6 +24,7 @@ The images are phantoms, repeated; `TMPDIR` needs room for a pixel cache and as 
 
 import argparse
 import csv
+import importlib
 import io
 import itertools
 import json
@@ -44,12 +45,17 @@ from PIL import Image
 from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 from tqdm import tqdm
 
-from chestxray.images import batches, pixels, splits
+from chestxray.images import pixels, splits
 from chestxray.machine import cores
 from chestxray.models import classifiers
 from chestxray.synthetic import phantom
-from chestxray.training import loop, losses, optimisation
+from chestxray.training import device, optimisation
+from chestxray.training.gradients import step_seed
+from chestxray.training.loss_check import LossCheck
+from chestxray.training.run import Run
+from chestxray.training.run_data import RunData
 from chestxray.training.settings import Settings
+from chestxray.training.stopwatch import Stopwatch
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FINDINGS = [f"Finding {number}" for number in range(1, 15)]
@@ -110,7 +116,7 @@ def parse():
     arguments = parser.parse_args()
     gpu = arguments.device == "cuda"
     arguments.model = arguments.model or (["vit-base", "convnextv2-base"] if gpu else ["sample"])
-    arguments.batch_size = arguments.batch_size or (256 if gpu else loop.CPU_BATCH)
+    arguments.batch_size = arguments.batch_size or (256 if gpu else device.CPU_BATCH)
     arguments.steps = arguments.steps or (100 if gpu else 20)
     return arguments
 
@@ -153,16 +159,20 @@ def epochs(folder):
         return list(csv.DictReader(file))
 
 
-def finetune_timed(flags):
-    """Run finetune.py; prints the share of its epochs, validation included, that `Run.augmented` takes."""
-    import finetune
+def finetune():
+    """The script, which is no part of the package."""
+    sys.path.insert(0, str(RECIPES))
+    return importlib.import_module("finetune")
 
-    spent, augmented = [], loop.Run.augmented
-    lap, lasted = loop.Stopwatch.lap, []
+
+def finetune_timed(flags):
+    """Run finetune.py; prints the share of its epochs, validation included, that `Run.augment` takes."""
+    spent, augment = [], Run.augment
+    lap, lasted = Stopwatch.lap, []
 
     def timed(*given):
         start = time.perf_counter()
-        images = augmented(*given)
+        images = augment(*given)
         spent.append(time.perf_counter() - start)
         return images
 
@@ -171,8 +181,8 @@ def finetune_timed(flags):
         lasted.append(seconds)
         return seconds, share
 
-    loop.Run.augmented, loop.Stopwatch.lap = timed, noted
-    finetune.main(flags)
+    Run.augment, Stopwatch.lap = timed, noted
+    finetune().main(flags)
     print(sum(spent) / sum(lasted))
 
 
@@ -213,16 +223,15 @@ def one_pass(count, folder):
     rows = datasets.load_from_disk(folder / str(count))
     patients = [path[7:15] for path in rows["image_file_path"]]
     split = splits.Split(rows, random_targets(count), patients, 64)
-    run, optimizer = prepare(Settings(mixed_precision="no"), "tiny", split, "cpu", folder)
-    order = batches.Order(count, 64, 1, seed=0)
+    run = prepare(Settings(mixed_precision="no", batch_size=64, epochs=1), "tiny", split, "cpu", folder)
     anonymous, start = [], time.perf_counter()
 
     def watched(loader):
-        for batch in tqdm(loader, "Training", len(order)):
+        for batch in tqdm(loader, "Training", len(run.order)):
             anonymous.append(resident()["RssAnon"])
-            yield run.loss_of(batch, 0)
+            yield batch
 
-    steps(run, optimizer, watched(split.training_loader(order)), 64)
+    steps(run, watched(split.training_loader(run.order)), finetune().take_step)
     now = resident()
     return {
         "peak": now["VmHWM"],
@@ -289,28 +298,31 @@ def random_targets(count):
 def from_cache(arguments):
     """finetune.py's step, fed by its own loader."""
     split = cached(arguments.folder)
-    run, optimizer = prepare(settings(arguments), arguments.model[0], split, arguments.device, arguments.folder)
-    order = batches.Order(len(split), arguments.batch_size, 1, seed=0)
-    loader = split.training_loader(order, run.workers, pin_memory=run.on_gpu)
-    watch = loop.Stopwatch()
-    fed = (run.loss_of(batch, 0) for batch in watch.waiting(loader))
-    return steps(run, optimizer, fed, arguments.batch_size, watch)
+    run = prepare(settings(arguments), arguments.model[0], split, arguments.device, arguments.folder)
+    loader = split.training_loader(run.order, run.workers, pin_memory=run.on_gpu)
+    watch = Stopwatch()
+    return steps(run, watch.time_waiting(loader), finetune().take_step, watch)
 
 
 def from_nowhere(arguments):
     """The same step on the same random tensors, which lie on the device as the model wants them."""
     split = cached(arguments.folder)
-    run, optimizer = prepare(settings(arguments), arguments.model[0], split, arguments.device, arguments.folder)
+    run = prepare(settings(arguments), arguments.model[0], split, arguments.device, arguments.folder)
     images = torch.randn(arguments.batch_size, 3, 224, 224, device=run.accelerator.device)
     if run.on_gpu:
         images = images.contiguous(memory_format=torch.channels_last)
     targets = torch.from_numpy(random_targets(arguments.batch_size)).to(run.accelerator.device)
 
-    def loss_of_rows(first, end):
-        return losses.loss_of(run.logits(images[first:end]), targets[first:end], run.settings)
+    def part_loss(rows):
+        return run.loss(run.model(pixel_values=images[rows]).logits.float(), targets[rows])
 
-    fed = itertools.repeat(loss_of_rows, WARM_UP + arguments.steps)
-    return steps(run, optimizer, fed, arguments.batch_size)
+    def take_step(run, batch, step, rate):
+        loss = run.gradients.compute(part_loss, len(images), targets.numel(), step_seed(0, step, 0))
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+        return loss
+
+    return steps(run, itertools.repeat(None, WARM_UP + arguments.steps), take_step)
 
 
 def cached(folder, size=224):
@@ -320,20 +332,21 @@ def cached(folder, size=224):
 
 
 def settings(arguments):
-    return Settings(compile=arguments.compile, mixed_precision="bf16" if arguments.device == "cuda" else "no")
+    precision = "bf16" if arguments.device == "cuda" else "no"
+    return Settings(compile=arguments.compile, mixed_precision=precision, batch_size=arguments.batch_size, epochs=1)
 
 
-def prepare(settings, name, split, device, folder):
-    """(Run, optimizer), as finetune.py makes them."""
-    os.environ["ACCELERATE_USE_CPU"] = str(device == "cpu").lower()
-    accelerator = loop.start(settings)
+def prepare(settings, name, split, kind, folder):
+    """A `Run` as finetune.py makes it, on a "cpu" or a "cuda"."""
+    os.environ["ACCELERATE_USE_CPU"] = str(kind == "cpu").lower()
+    accelerator = device.start_accelerator(settings.output_dir, settings.mixed_precision, settings.compile)
     model, processor = build(name, folder, split.size)
-    loop.fit_to_device(model, settings, accelerator.device)
-    groups = optimisation.parameter_groups(model, settings)
+    device.fit_to_device(model, accelerator.device, settings.gradient_checkpointing, settings.channels_last)
+    groups = optimisation.parameter_groups(model, settings.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=1e-5, fused=accelerator.device.type == "cuda" or None)
     model, optimizer = accelerator.prepare(model, optimizer)
     model.train()
-    return loop.Run(settings, accelerator, FINDINGS, processor, model, split), optimizer
+    return Run(settings, accelerator, RunData([], [], FINDINGS, [{"train": split}]), processor, model, optimizer)
 
 
 def build(name, folder, size=224):
@@ -346,25 +359,17 @@ def build(name, folder, size=224):
     return model, processor
 
 
-def steps(run, optimizer, fed, batch_size, watch=None):
+def steps(run, loader, take_step, watch=None):
     """What finetune.py does in each step. Images/s after the warm-up and, with a watch, the share spent waiting."""
-    fits = batch_size if run.on_gpu else loop.CPU_BATCH
-    gradients, pending = optimisation.Gradients(run.model, run.accelerator, fits), None
-    watch = watch or loop.Stopwatch()
-    for step, loss_of in enumerate(fed):
+    watch, loss_check = watch or Stopwatch(), LossCheck([])
+    for step, batch in enumerate(loader):
         if step == WARM_UP:
             finish(run)
             watch.lap()
-        count = batch_size * len(FINDINGS)
-        loss = gradients.compute(loss_of, batch_size, count, loop.seed_of(0, step, 0))
-        optimizer.step()
-        optimizer.zero_grad()
-        if pending:
-            loop.finite(*pending)
-        pending = loss, step, 1e-5, list
+        loss_check.add(take_step(run, batch, step, 1e-5), step, 1e-5, list)
     finish(run)
     seconds, waiting = watch.lap()
-    return {"rate": (step + 1 - WARM_UP) * batch_size / seconds, "waiting": waiting}
+    return {"rate": (step + 1 - WARM_UP) * run.order.batch_size / seconds, "waiting": waiting}
 
 
 def finish(run):

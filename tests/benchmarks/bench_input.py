@@ -150,8 +150,8 @@ def ours(rows, size, statistics, settings=None):
         if settings is None:
             yield augment.normalise(batch["pixels"], SIDE, *statistics)
             continue
-        drawn = augment.draw(batch["draw"].numpy(), 0, 0, settings, shown=SIDE / size)
-        yield augment.augment(batch["pixels"], drawn, SIDE, *statistics)
+        changes = augment.draw(batch["draw"].numpy(), 0, 0, settings.augmentation, visible=SIDE / size)
+        yield augment.augment(batch["pixels"], changes, SIDE, *statistics)
 
 
 # What stands beside it

@@ -27,7 +27,7 @@ import finetune
 import publish
 from chestxray.data import sources
 from chestxray.images import augment
-from chestxray.training import settings
+from chestxray.training.command_line import parse_settings
 from conftest import NIH, ROOT, TINY
 
 BIN = Path(sys.executable).parent
@@ -497,4 +497,4 @@ def test_an_unknown_key_in_a_preset_is_refused(tmp_path):
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "recipes" / "configs").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_preset_holds_known_settings_only(preset):
-    assert settings.parse_settings(["--model", preset.stem]).output_dir == f"runs/{preset.stem}"
+    assert parse_settings(["--model", preset.stem]).output_dir == f"runs/{preset.stem}"

@@ -103,7 +103,7 @@ def test_a_run_does_not_go_on_with_other_images(command, undisturbed, tmp_path):
     shutil.copytree(undisturbed / "checkpoints", tmp_path / "run" / "checkpoints")
     last = tmp_path / "run" / "checkpoints" / "last.safetensors"
     facts = checkpoints.read_facts(last) | {"data": "0"}
-    checkpoints.write(checkpoints.read(last), last, facts)
+    checkpoints.write_tensors(checkpoints.read_tensors(last), last, facts)
     with pytest.raises(ValueError, match="unfinished run on other images or labels"):
         finetune.main([*command, "--output-dir", str(tmp_path / "run")])
 

@@ -141,7 +141,7 @@ def test_half_precision_files_are_trained_in_single_precision(archive, tiny, tmp
 def test_timm_reads_a_fine_tuned_timm_model_and_its_processing(tmp_path, whole, side):
     of_timm(tmp_path / "hub", "test_efficientnet", num_classes=10)
     model, processor = classifiers.build_model(str(tmp_path / "hub"), ["a", "b"], side, resize=whole)
-    classifiers.write(model, model.state_dict(), tmp_path / "run")
+    classifiers.save_classifier(model, model.state_dict(), tmp_path / "run")
     processor.save_pretrained(tmp_path / "run")
     assert AutoImageProcessor.from_pretrained(tmp_path / "run").to_dict() == processor.to_dict()
     of_timms = timm.create_model(f"local-dir:{tmp_path / 'run'}", pretrained=True).eval()
@@ -185,7 +185,7 @@ def test_a_model_compiled_in_two_processes_is_saved_by_its_own_names(archive, ti
 def assert_scores_are_those_of_the_run(run):
     model, _, findings = classifiers.load_classifier(run)
     kept = [file for file in (run / "checkpoints").iterdir() if file.name.startswith("best")]
-    names = {*load_file(run / "model.safetensors"), *(name for file in kept for name in checkpoints.read(file))}
+    names = {*load_file(run / "model.safetensors"), *(name for file in kept for name in checkpoints.read_tensors(file))}
     assert not [name for name in names if "_orig_mod" in name or name.startswith("module.")]
     score.main([str(run)])
     card = json.loads((run / "score" / "scorecard.json").read_text())

@@ -1,7 +1,7 @@
 """Which images a checkpoint has seen: `images.parquet` in its folder. It names patients, so it stays on the machine.
 
 Columns: `dataset` (its name), `split` ("train" or "validation"), `image` and `patient`, the keys of `keys_of`. The
-schema's metadata hold, under `digests`, what `Split.digest` gives for each split of each dataset, in the run's order,
+schema's metadata hold, under `digests`, what `Split.digests` gives for each split of each dataset, in the run's order,
 and under `complete`, whether it is known what the weights that the run began with had seen.
 """
 

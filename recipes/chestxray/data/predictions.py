@@ -33,7 +33,7 @@ class Predictions:
         findings: k names.
         about: `dataset` (its name), `source` (where it was read from), `synthetic`, `may_be_passed_on`,
             `validation_source` (the dataset of the validation rows, None where it is the same), `notes` (sentences for
-            the reader of the scores), `digests` ({split: `Split.digest`}), and `models`, a list of dicts of
+            the reader of the scores), `digests` ({split: `Split.digests`}), and `models`, a list of dicts of
             `checkpoint`, `sha256`, `tta`. Paths in it are this machine's and for nobody else; see
             `places.public_about`.
     """

@@ -2,12 +2,13 @@
 
 import inspect
 import shutil
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
-from datasets import Features, Value
+from datasets import Dataset, Features, Value
 from datasets import Image as EncodedImage
 from datasets.fingerprint import Hasher
 from PIL import ExifTags, Image, ImageOps
@@ -16,18 +17,19 @@ DEPTHS = (8, 10, 12, 14, 16)  # bits of a pixel as detectors and DICOM files hav
 ROW = 256  # bytes of a row besides its pixels, more than the paths and numbers of any archive here
 
 
-def shrink(dataset, size, equalize=False, num_proc=None):
+def shrink(dataset: Dataset, size: int, equalize: bool = False, num_proc: int | None = None) -> Dataset:
     """A dataset with `image` as one with `pixels`, kept in `datasets`' own cache.
 
     Args:
         size: side of the square, pixels.
         equalize: whether each image's histogram is equalised.
+        num_proc: processes that decode images.
 
     Returns:
         A Dataset with the other columns as they were and `pixels`, size × size uint8 grey as bytes, row by row.
     """
     kept = {name: feature for name, feature in dataset.features.items() if name != "image"}
-    return encoded(dataset).map(
+    return keep_encoded(dataset).map(
         shrink_example,
         fn_kwargs={"size": size, "equalize": equalize},
         remove_columns=["image"],
@@ -45,12 +47,13 @@ def fingerprint(dataset, size, equalize):
     return Hasher.hash((dataset._fingerprint, size, equalize, DEPTHS, code))
 
 
-def make_room(datasets, size, equalize, tell=print):
-    """Say how large the cache of these datasets is going to be; nothing, once it is there.
+def check_room(datasets: list[Dataset], size: int, equalize: bool, tell: Callable[[str], object] = print) -> None:
+    """Say how large the cache of these datasets will be. Say nothing if it is there already.
 
-    Raises OSError where the disk has no room for it, before any of it is written.
+    Raises:
+        OSError: the disk has no room for it. Nothing is written yet.
     """
-    missing = sum(lacking(dataset, size, equalize) for dataset in datasets)
+    missing = sum(missing_bytes(dataset, size, equalize) for dataset in datasets)
     if not missing:
         return
     folder = Path(datasets[0].cache_files[0]["filename"]).parent
@@ -63,9 +66,9 @@ def make_room(datasets, size, equalize, tell=print):
     tell(f"Writing a pixel cache of {missing / 1e6:,.0f} MB to {folder}")
 
 
-def lacking(dataset, size, equalize):
+def missing_bytes(dataset, size, equalize):
     """Bytes of the shrunk dataset that are not on the disk yet."""
-    if not dataset.cache_files:  # it lives in memory, and so will what comes of it
+    if not dataset.cache_files:  # the dataset is in memory, and the shrunk one will be too
         return 0
     folder, pixels = Path(dataset.cache_files[0]["filename"]).parent, len(dataset) * size * size
     files = folder.glob(f"cache-{fingerprint(dataset, size, equalize)}*.arrow")
@@ -77,13 +80,17 @@ def shrink_example(example, size, equalize):
     return {"pixels": shrink_row(example, size, equalize).tobytes()}
 
 
-def encoded(dataset):
-    """A dataset whose images stay as they are stored."""
+def keep_encoded(dataset: Dataset) -> Dataset:
+    """The same dataset, which gives each `image` as {"bytes", "path"} and does not decode it."""
     return dataset.cast_column("image", EncodedImage(decode=False))
 
 
-def shrink_row(row, size, equalize=False):
-    """`shrink_image` of a row of `encoded`. Raises ValueError with the image's path where it cannot be read."""
+def shrink_row(row: dict, size: int, equalize: bool = False) -> np.ndarray:
+    """`shrink_image` of a row of `keep_encoded`, (size, size) uint8.
+
+    Raises:
+        ValueError: the image cannot be read. The message names its path.
+    """
     path, stored = row["image_file_path"], row["image"]
     try:
         data = stored["bytes"] or Path(stored["path"]).read_bytes()
@@ -94,14 +101,17 @@ def shrink_row(row, size, equalize=False):
         raise ValueError(f"{path} is damaged: {error}. Fetch it again.") from error
 
 
-def shrink_image(image, size, equalize=False):
-    """A PIL image of any mode as size × size uint8 grey, antialiased (bicubic), proportions not kept.
+def shrink_image(image: Image.Image, size: int, equalize: bool = False) -> np.ndarray:
+    """A PIL image of any mode as (size, size) uint8 grey, antialiased (bicubic). Proportions are not kept.
 
-    Colour becomes grey by Pillow's `convert("L")`, which leaves alpha out. Of more than 8 bits see
-    `integers_to_grey`, of floats `floats_to_grey`; Pillow itself, and so a `pipeline` that is given such a file, cuts
-    both off at 255. Raises ValueError where an image's values fit neither.
+    Colour becomes grey by Pillow's `convert("L")`, which ignores alpha. For more than 8 bits see `integers_to_grey`,
+    for floats `floats_to_grey`. (Pillow itself cuts both off at 255, and so does a `pipeline` that gets such a file.)
 
-    equalize: by OpenCV's equalizeHist, which MIMIC-CXR-JPG was made with.
+    Args:
+        equalize: apply OpenCV's equalizeHist, as MIMIC-CXR-JPG did.
+
+    Raises:
+        ValueError: the image's values fit no known scale.
     """
     grey = np.asarray(to_grey(image).resize((size, size), Image.Resampling.BICUBIC))
     return cv2.equalizeHist(grey) if equalize else grey
@@ -122,11 +132,11 @@ def to_grey(image):
 
 
 def integers_to_grey(values):
-    """The upper 8 bits of as many as the image has: the least of DEPTHS that its largest value fits in.
+    """The upper 8 bits of integers. The image's depth is the smallest of DEPTHS that its largest value fits in.
 
-    A file with 16 bits a pixel mostly says nowhere how many of them its detector gave. A depth that is too small would
-    need an image that uses less than half (of 16 bits: a quarter) of its range. A scale by the largest value itself
-    would change the brightness of every image; a step of depths leaves all images of one detector alike.
+    A file with 16 bits a pixel mostly does not say how many of them its detector gave. The depth found is too small
+    only if an image uses less than half of its range (a quarter of 16 bits). Scaling by the largest value itself would
+    change the brightness of every image. With these steps all images of one detector stay alike.
     """
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= 1 << DEPTHS[-1]:
@@ -136,8 +146,8 @@ def integers_to_grey(values):
 
 
 def floats_to_grey(values):
-    """Floats of 0 to 1, or of 0 to 255, rounded; which of the two, the largest value says."""
+    """Floats of 0 to 1 or of 0 to 255, rounded. The largest value tells which of the two."""
     low, high = float(values.min()), float(values.max())
-    if not 0 <= low <= high <= 255 or 1 < high < 2:  # NaN as well, and what only just leaves 0 to 1
+    if not 0 <= low <= high <= 255 or 1 < high < 2:  # refuses NaN too, and what is only just above 1
         raise ValueError(f"its pixels are {low:g} to {high:g}, neither 0 to 1 nor 0 to 255: convert it to 8 bits first")
     return Image.fromarray(np.rint(values * (255 if high <= 1 else 1)).astype(np.uint8))

@@ -1,9 +1,9 @@
 """RandAugment (Cubuk et al. 2020, https://arxiv.org/abs/1909.13719) of grey images, a batch at a time.
 
 The operations and strengths are those of timm's `rand-mM-mstd0.5-inc1` (timm/data/auto_augment.py, 1.0.31): two
-operations, each applied with probability 1/2, magnitude M ± 0.5 of 10. On grey pixels all but one are a 2×3 matrix or
-a table of 256 greys. Different from timm: matrices come first, then Sharpness, then tables; the border is black and
-not the mean grey; Color does nothing to grey.
+operations, each applied with probability 1/2, magnitude M ± 0.5 of 10. On grey pixels each of them, except Sharpness,
+is a 2×3 matrix or a table of 256 greys. Different from timm: matrices come first, then Sharpness, then tables; the
+border is black, not the mean grey; Color does nothing to grey.
 """
 
 from dataclasses import dataclass
@@ -19,46 +19,59 @@ OPERATIONS = (
     *("Sharpness", "Color", "Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY"),
 )
 LAYERS, PROBABILITY, SPREAD, MOST = 2, 0.5, 0.5, 10
-COUNT = 5 * LAYERS  # of the numbers that an image's operations are drawn from
+COUNT = 5 * LAYERS  # random numbers that decide an image's operations
 NOTHING = -1
 NUMBER = {name: number for number, name in enumerate(OPERATIONS)}
 
 
 @dataclass
 class Choices:
-    """For n images: operations, (n, 2) int positions in OPERATIONS or -1; strengths (n, 2) in -1 to 1, their sign
-    drawn; matrices (n, 2, 3) of those that move pixels."""
+    """The operations for n images.
+
+    Attributes:
+        operations: (n, 2) int positions in OPERATIONS, or -1 for none.
+        strengths: (n, 2) float64 in -1 to 1, with a random sign.
+        matrices: (n, 2, 3) float64, what the operations that move pixels do together; see `augment.Changes`.
+    """
 
     operations: np.ndarray
     strengths: np.ndarray
     matrices: np.ndarray
 
 
-def choose(uniforms, magnitude):
-    """uniforms: (n, COUNT) numbers in [0, 1) that nothing else is drawn from."""
+# Operations that move pixels along an axis: (row, column) of the matrix's entry, and what a strength of 1 makes of it
+SHEARS_AND_SHIFTS = {
+    "ShearX": ((0, 1), 0.3),
+    "ShearY": ((1, 0), 0.3),
+    "TranslateX": ((0, 2), 2 * 0.45),  # a share of the side, which is 2 long here
+    "TranslateY": ((1, 2), 2 * 0.45),
+}
+
+
+def choose(uniforms: np.ndarray, magnitude: float) -> Choices:
+    """Random operations for n images. uniforms: (n, COUNT) numbers in [0, 1) that nothing else uses."""
     u = uniforms.reshape(-1, 5, LAYERS)
     operations = np.where(u[:, 0] < PROBABILITY, (u[:, 1] * len(OPERATIONS)).astype(int), NOTHING)
     strengths = np.clip(magnitude + SPREAD * normals(u[:, 2], u[:, 3]), 0, MOST) / MOST
     strengths *= np.where(u[:, 4] < 0.5, -1, 1)
-    matrices = np.zeros((len(u), LAYERS, 2, 3))
+    return Choices(operations, strengths, motions(operations, strengths))
+
+
+def motions(operations, strengths):
+    """What the operations of each image do to its geometry, (n, 2, 3): the second layer's first, then the first's."""
+    matrices = np.zeros((len(operations), LAYERS, 2, 3))
     matrices[:, :, 0, 0] = matrices[:, :, 1, 1] = 1
-    for name, (fill, amount) in {
-        "ShearX": ((0, 1), 0.3),
-        "ShearY": ((1, 0), 0.3),
-        "TranslateX": ((0, 2), 2 * 0.45),  # a share of the side, which is 2 long here
-        "TranslateY": ((1, 2), 2 * 0.45),
-    }.items():
+    for name, ((row, column), amount) in SHEARS_AND_SHIFTS.items():
         chosen = operations == NUMBER[name]
-        matrices[(*np.nonzero(chosen), *fill)] = strengths[chosen] * amount
+        matrices[chosen, row, column] = strengths[chosen] * amount
     chosen = operations == NUMBER["Rotate"]
     angle = strengths[chosen] * np.pi / 6
-    matrices[chosen, :, :2] = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], 1).reshape(
-        -1, 2, 2
-    )
+    rotations = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], 1)
+    matrices[chosen, :, :2] = rotations.reshape(-1, 2, 2)
     first, second = matrices[:, 0], matrices[:, 1]
     both = first[:, :, :2] @ second
     both[:, :, 2] += first[:, :, 2]
-    return Choices(operations, strengths, both)
+    return both
 
 
 def enhancement(strengths):
@@ -66,8 +79,8 @@ def enhancement(strengths):
     return np.maximum(0.1, 1 + 0.9 * strengths)
 
 
-def sharpen(pixels, choices):
-    """(n, 1, s, s) uint8, those chosen moved away from or towards Pillow's SMOOTH filter of them."""
+def sharpen(pixels: torch.Tensor, choices: Choices) -> torch.Tensor:
+    """(n, 1, s, s) uint8. Images with Sharpness move away from Pillow's SMOOTH filter of them, or towards it."""
     for layer in range(LAYERS):
         rows = np.flatnonzero(choices.operations[:, layer] == NUMBER["Sharpness"])
         if not len(rows):
@@ -81,8 +94,8 @@ def sharpen(pixels, choices):
     return pixels
 
 
-def tables(pixels, choices):
-    """The new grey, 0 to 255, of each old one: (n, 256) float64 on the CPU."""
+def tables(pixels: torch.Tensor, choices: Choices) -> torch.Tensor:
+    """The new grey, 0 to 255, of each old one: (n, 256) float64 on the CPU. pixels: (n, 1, s, s) uint8."""
     greys = torch.arange(256, dtype=torch.float64).repeat(len(pixels), 1)
     counted = np.isin(choices.operations, [NUMBER[name] for name in ("AutoContrast", "Equalize", "Contrast")])
     rows = torch.from_numpy(np.flatnonzero(counted.any(1)))
@@ -105,13 +118,17 @@ def histograms(pixels):
     return torch.bincount(places.view(-1), minlength=256 * n).view(n, 256)
 
 
-# Each takes the greys that the original ones have become so far, how often each original one occurs, and a strength.
+# The changes of greys. Each takes, for n images,
+#     greys: (n, 256) float64, what each original grey has become so far;
+#     counts: (n, 256) float64, how many pixels have each original grey;
+#     strength: (n, 1) float64.
+# and returns the new greys, (n, 256) float64.
 
 
 def autocontrast(greys, counts, strength):
     low, high = extremes(greys, counts)
     scale = 255 / (high - low).clamp(min=1)
-    return torch.where(high > low, (greys * scale - low * scale).floor(), greys)  # Pillow cuts off, here alone
+    return torch.where(high > low, (greys * scale - low * scale).floor(), greys)  # Pillow cuts off only here
 
 
 def extremes(greys, counts):
@@ -121,7 +138,7 @@ def extremes(greys, counts):
 
 
 def equalize(greys, counts, strength):
-    """As Pillow's ImageOps.equalize: the brightest grey does not count towards the step."""
+    """As Pillow's ImageOps.equalize: the step is computed without the brightest grey."""
     became = torch.zeros_like(counts).scatter_add_(1, greys.long(), counts)
     last = torch.where(became > 0, torch.arange(256), 0).amax(1, keepdim=True)
     step = ((became.sum(1, keepdim=True) - became.gather(1, last)) / 255).floor()

@@ -1,16 +1,20 @@
 """What is trained on and scored: the rows of a split, their targets and their patients."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import xxhash
+from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset, DatasetDict, concatenate_datasets
+from torch.utils.data import DataLoader
 
 from chestxray.data import labels, sources
 from chestxray.files import digest
 from chestxray.images import batches, pixels
+from chestxray.images.batches import Batches, Order
 from chestxray.machine import cores
 
 
@@ -22,94 +26,85 @@ class Split:
         rows: with `image_file_path`, and `pixels` as bytes or, without the cache, `image`.
         targets: (rows, findings) float32, 0 to 1, NaN where unknown.
         patients: one string per row.
-        size: side of the pixels; equalize: whether images not yet shrunk are to be equalised.
-        weights: (rows,) how often each is drawn, or None.
+        size: side of the pixels.
+        equalize: whether images that are not shrunk yet are to be equalised.
+        weights: (rows,) how often each row is drawn, or None.
     """
 
     rows: Dataset
     targets: np.ndarray
-    patients: list
+    patients: list[str]
     size: int
     equalize: bool = False
     weights: np.ndarray | None = None
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def batches(self):
-        return batches.Batches(self.rows, self.targets, self.size, self.equalize)
+    def batches(self) -> Batches:
+        return Batches(self.rows, self.targets, self.size, self.equalize)
 
-    def training_loader(self, order, workers=0, pin_memory=False):
+    def training_loader(self, order: Order, workers: int = 0, pin_memory: bool = False) -> DataLoader:
+        """See `batches.training_loader`."""
         return batches.training_loader(self.batches(), order, workers, pin_memory)
 
-    def evaluation_loader(self, size, process=0, processes=1, workers=0):
+    def evaluation_loader(self, size: int, process: int = 0, processes: int = 1, workers: int = 0) -> DataLoader:
+        """See `batches.evaluation_loader`."""
         return batches.evaluation_loader(self.batches(), size, process, processes, workers)
 
-    def digest(self):
-        """What tells this split from another: {"rows": of paths, patients and targets, "pixels" or "files": of images}.
+    def digests(self) -> dict[str, str]:
+        """What tells this split from another one.
 
-        `pixels`, with their side, are the shrunk bytes of the cache, `files` what lies on the disk; streamed images
-        are not looked at.
+        `rows` is of paths, patients and targets. `pixels`, with their side, are the bytes of the cache; without the
+        cache `files` are the images as they are stored. Streamed images have neither.
         """
         names = ("\n".join(texts) for texts in (self.rows["image_file_path"], self.patients))
         return {
             "rows": digest(*names, np.ascontiguousarray(self.targets).tobytes()),
-            **digest_images(self.rows, self.size, self.equalize),
+            **image_digests(self.rows, self.size, self.equalize),
         }
 
-    def names(self, index):
+    def names(self, index: Iterable[int]) -> list[str]:
         """`image_file_path` of the rows at these positions."""
         return self.rows.select_columns("image_file_path")[list(index)]["image_file_path"]
 
 
-def digests_of(parts, accelerator):
-    """[{split: `Split.digest`}] of [{split: Split}], computed by the first process for all of them."""
-    computed = accelerator.is_main_process and [{name: rows.digest() for name, rows in part.items()} for part in parts]
-    return broadcast_object_list([computed])[0]
+def make_splits(
+    dataset: DatasetDict,
+    findings: Sequence[str],
+    size: int,
+    policy: labels.Policy,
+    *,
+    seed: int = 0,
+    equalize: bool = False,
+    cache: bool = True,
+    num_proc: int | None = None,
+    tell: Callable[[str], object] = print,
+) -> dict[str, Split]:
+    """The splits of a dataset by name. Each image that is not in the cache yet is decoded and shrunk.
 
-
-def digest_images(rows, size, equalize):
-    """{what: digest} of the images of a split, {} where it has none."""
-    images = xxhash.xxh3_128()  # 5.6 GB for NIH at 224 pixels: a cryptographic digest would take longer than the disk
-    if "pixels" in rows.column_names:
-        for batch in rows.select_columns("pixels").with_format("arrow").iter(1000):
-            for image in batch["pixels"]:
-                images.update(image.as_buffer())
-        return {f"pixels {size}{' equalized' if equalize else ''}": images.hexdigest()}
-    if "image" in rows.column_names:
-        for row in pixels.encoded(rows.select_columns("image")):
-            images.update(row["image"]["bytes"] or Path(row["image"]["path"]).read_bytes())
-        return {"files": images.hexdigest()}
-    return {}
-
-
-def make(dataset, findings, size, settings, tell=print):
-    """The splits of a DatasetDict as a dict of `Split`, every image decoded and shrunk where it is not yet."""
-    policy = labels.Policy.parse(settings.uncertain, settings.blank, settings.teacher)
-    names, made = [name for name in sources.SPLITS if name in dataset], {}
-    if settings.cache:
-        pixels.make_room([dataset[name] for name in names], size, settings.equalize, tell)
-    for name in names:
-        rows = dataset[name]
-        targets = labels.targets(rows, findings, policy, training=name == "train", seed=settings.seed)
+    Args:
+        size: side to which images are shrunk, pixels.
+        policy: what uncertain labels count as; seed: of those that are drawn.
+        cache: keep the pixels. Without it images are decoded whenever they are read.
+        num_proc: processes that decode images; None is one per core.
+        tell: is called with the size of a new cache.
+    """
+    chosen = {name: dataset[name] for name in sources.SPLITS if name in dataset}
+    if cache:
+        pixels.check_room(list(chosen.values()), size, equalize, tell)
+    splits = {}
+    for name, rows in chosen.items():
+        targets = labels.targets(rows, findings, policy, training=name == "train", seed=seed)
         patients = sources.patients(rows)
-        if settings.cache:
-            rows = pixels.shrink(rows, size, settings.equalize, settings.num_proc or cores())
-        made[name] = Split(rows, targets, patients, size, settings.equalize)
-    return made
+        if cache:
+            rows = pixels.shrink(rows, size, equalize, num_proc or cores())
+        splits[name] = Split(rows, targets, patients, size, equalize)
+    return splits
 
 
-def refuse_unlabelled(split, findings):
-    """Raise ValueError where no image of a split says anything of a finding, which could then not be learnt."""
-    if unlabelled := [name for name, known in zip(findings, ~np.isnan(split.targets).all(0), strict=True) if not known]:
-        raise ValueError(
-            f"no training image is labelled for {', '.join(unlabelled)}: choose other --findings, or another policy "
-            "for uncertain labels"
-        )
-
-
-def joined(parts, weights=None):
-    """Several splits as one. weights: how often images of each are drawn, or None for all images alike."""
+def concatenate_splits(parts: Sequence[Split], weights: Sequence[float] | None = None) -> Split:
+    """Several splits as one. weights: how often images of each are drawn; None draws all images alike."""
     if len(parts) == 1 and not weights:
         return parts[0]
     columns = ["image_file_path", "pixels" if "pixels" in parts[0].rows.column_names else "image"]
@@ -119,5 +114,46 @@ def joined(parts, weights=None):
         [patient for part in parts for patient in part.patients],
         parts[0].size,
         parts[0].equalize,
-        weights and np.concatenate([np.full(len(part), w / len(part)) for part, w in zip(parts, weights, strict=True)]),
+        row_weights(parts, weights) if weights else None,
     )
+
+
+def row_weights(parts, weights):
+    """Each dataset's weight, spread evenly over its rows: (rows of all,) float64."""
+    return np.concatenate([np.full(len(part), w / len(part)) for part, w in zip(parts, weights, strict=True)])
+
+
+def refuse_unlabelled(split: Split, findings: Sequence[str]) -> None:
+    """Raise ValueError for a finding that no image of a split has a label for: it could not be learnt."""
+    known = (~np.isnan(split.targets)).any(0)
+    if unlabelled := [name for name, is_known in zip(findings, known, strict=True) if not is_known]:
+        raise ValueError(
+            f"no training image is labelled for {', '.join(unlabelled)}: choose other --findings, or another policy "
+            "for uncertain labels"
+        )
+
+
+# What tells one split from another
+
+
+def compute_digests(parts: Sequence[Mapping[str, Split]], accelerator: Accelerator) -> list[dict[str, dict[str, str]]]:
+    """`Split.digests` of every split of every dataset. The first process computes them for all."""
+    computed = None
+    if accelerator.is_main_process:
+        computed = [{name: split.digests() for name, split in part.items()} for part in parts]
+    return broadcast_object_list([computed])[0]
+
+
+def image_digests(rows, size, equalize):
+    """{what: digest} of the images of a split; {} if it has none."""
+    images = xxhash.xxh3_128()  # 5.6 GB for NIH at 224 pixels: a cryptographic digest would take longer than the disk
+    if "pixels" in rows.column_names:
+        for batch in rows.select_columns("pixels").with_format("arrow").iter(1000):
+            for image in batch["pixels"]:
+                images.update(image.as_buffer())
+        return {f"pixels {size}{' equalized' if equalize else ''}": images.hexdigest()}
+    if "image" in rows.column_names:
+        for row in pixels.keep_encoded(rows.select_columns("image")):
+            images.update(row["image"]["bytes"] or Path(row["image"]["path"]).read_bytes())
+        return {"files": images.hexdigest()}
+    return {}

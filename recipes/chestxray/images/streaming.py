@@ -1,61 +1,61 @@
-"""Images read from the Hub as training goes, in the order of the run, with nothing stored."""
+"""Images read from the Hub as training goes, in the order of the run. Nothing is stored."""
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from datasets import DatasetDict, IterableDataset
+from torch.utils.data import DataLoader
 
 from chestxray.data import labels, sources
-from chestxray.images.batches import as_it_is, shares
+from chestxray.images.batches import Order, keep_batch, shares
 from chestxray.images.pixels import shrink_row
 from chestxray.images.splits import Split
 from chestxray.machine import cores
 
-BUFFER = 1000  # images among which the next one is drawn; whole shards are shuffled besides
+BUFFER = 1000  # images among which the next one is drawn; whole shards are shuffled too
 
 
 @dataclass
-class Streamed(Split):
-    """A split whose `rows` lack the images: they come by `stream`, together with those of other splits.
+class StreamSplit(Split):
+    """A split whose `rows` have no images. They come from `stream`, mixed with images of other splits.
 
-    Its order is not that of the cache: whole shards and then `BUFFER` images at a time are shuffled, by the seed and
-    the epoch. A run that goes on in the middle of an epoch reads over, without decoding, what it has seen. Of several
-    processes each reads the whole stream and decodes its own share.
+    The order differs from that of the cache: whole shards are shuffled, then `BUFFER` images at a time, by the seed and
+    the epoch. A run that goes on in the middle of an epoch skips the images it has had, without decoding them. Each
+    process reads the whole stream and decodes its own share.
     """
 
-    stream: object = None
+    stream: IterableDataset | None = None
 
     def __post_init__(self):
         self.where = {path: row for row, path in enumerate(self.rows["image_file_path"])}
 
-    def training_loader(self, order, workers=0, pin_memory=False):
-        return self._loader(lambda: self._training(order), workers, pin_memory)
+    def training_loader(self, order: Order, workers: int = 0, pin_memory: bool = False) -> DataLoader:
+        """As `batches.training_loader`."""
+        return stream_loader(lambda: self._training_batches(order), workers, pin_memory)
 
-    def evaluation_loader(self, size, process, processes, workers=0):
-        return self._loader(lambda: self._evaluation(size, process, processes), workers, False)
+    def evaluation_loader(self, size: int, process: int = 0, processes: int = 1, workers: int = 0) -> DataLoader:
+        """As `batches.evaluation_loader`."""
+        return stream_loader(lambda: self._evaluation_batches(size, process, processes), workers)
 
-    def _loader(self, batches, workers, pin_memory):
-        return torch.utils.data.DataLoader(
-            Iterated(batches), batch_size=None, num_workers=min(workers, 1), pin_memory=pin_memory, collate_fn=as_it_is
-        )
-
-    def _training(self, order):
+    def _training_batches(self, order):
         for epoch in range(order.begin // order.per_epoch, order.epochs):
             shuffled = self.stream.shuffle(generator=np.random.default_rng([order.seed, epoch]), buffer_size=BUFFER)
-            for number, batch in enumerate(self._in_batches(shuffled, order.batch_size)):
+            for number, batch in enumerate(self._group(shuffled, order.batch_size)):
                 if number == order.per_epoch:
                     break
                 if epoch * order.per_epoch + number >= order.begin:
-                    yield self._decoded(np.array_split(batch, order.processes)[order.process])
+                    yield self._decode_batch(np.array_split(batch, order.processes)[order.process])
 
-    def _evaluation(self, size, process, processes):
-        for batch in self._in_batches(self.stream, size * processes):
+    def _evaluation_batches(self, size, process, processes):
+        for batch in self._group(self.stream, size * processes):
             (share,) = shares(np.arange(len(batch)), size, process, processes)
-            yield self._decoded([batch[row] for row in share])
+            yield self._decode_batch([batch[row] for row in share])
 
-    def _in_batches(self, rows, size):
-        """Lists of `size` rows of this split, the last one shorter."""
+    def _group(self, rows, size):
+        """Lists of `size` rows of this split; the last one may be shorter."""
         batch = []
         for row in rows:
             if row["image_file_path"] in self.where:
@@ -66,9 +66,10 @@ class Streamed(Split):
         if batch:
             yield batch
 
-    def _decoded(self, rows):
+    def _decode_batch(self, rows):
+        """Rows of the stream as a batch; see `batches.Batches`."""
         index = [self.where[row["image_file_path"]] for row in rows]
-        with ThreadPoolExecutor(cores()) as pool:  # Pillow lets go of the interpreter while it decodes
+        with ThreadPoolExecutor(cores()) as pool:  # Pillow releases the interpreter's lock while it decodes
             pixels = np.stack(list(pool.map(self._decode, rows)))
         return {
             "index": torch.tensor(index),
@@ -81,26 +82,50 @@ class Streamed(Split):
         return shrink_row(row, self.size, self.equalize)
 
 
-class Iterated(torch.utils.data.IterableDataset):
-    def __init__(self, batches):
+class BatchStream(torch.utils.data.IterableDataset):
+    """Whole batches, from a function that returns an iterator over them."""
+
+    def __init__(self, batches: Callable[[], Iterator[dict]]):
         self.batches = batches
 
     def __iter__(self):
         return self.batches()
 
 
-def make(tables, streams, findings, size, settings):
-    """The splits as `splits.make` makes them, but streamed. tables: with validation cut from train."""
-    listed = bool(settings.validation_list)
-    policy = labels.Policy.parse(settings.uncertain, settings.blank, settings.teacher)
+def stream_loader(batches, workers, pin_memory=False):
+    """A DataLoader over a `BatchStream`. It has one worker at most: each would read the whole stream."""
+    stream, workers = BatchStream(batches), min(workers, 1)
+    return DataLoader(stream, batch_size=None, num_workers=workers, pin_memory=pin_memory, collate_fn=keep_batch)
+
+
+def stream_splits(
+    tables: DatasetDict,
+    streams: Mapping[str, IterableDataset],
+    findings: Sequence[str],
+    size: int,
+    policy: labels.Policy,
+    *,
+    seed: int = 0,
+    equalize: bool = False,
+    listed: bool = False,
+) -> dict[str, StreamSplit]:
+    """The splits as `splits.make_splits` makes them, but streamed.
+
+    Args:
+        tables: rows without images, with `validation` cut from `train`.
+        streams: rows with images.
+        listed: whether a list names the validation images.
+    """
+    # a list cuts validation from train, even if the dataset has a split called validation
+    own = set(streams) - ({"validation"} if listed else set())
     return {
-        name: Streamed(
+        name: StreamSplit(
             rows,
-            labels.targets(rows, findings, policy, training=name == "train", seed=settings.seed),
+            labels.targets(rows, findings, policy, training=name == "train", seed=seed),
             sources.patients(rows),
-            *(size, settings.equalize),
-            # what a list names is cut from train, whatever else is called validation there
-            stream=streams["train"] if name not in streams or name == "validation" and listed else streams[name],
+            size,
+            equalize,
+            stream=streams[name if name in own else "train"],
         )
         for name, rows in tables.items()
     }

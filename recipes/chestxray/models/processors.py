@@ -1,47 +1,52 @@
-"""The image processor that is saved with a model and shows it radiographs as training did."""
+"""The image processor that is saved with a model, and shows it radiographs as training did."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 from PIL import Image
-from transformers import AutoImageProcessor, CLIPImageProcessor
+from transformers import AutoImageProcessor, CLIPImageProcessor, PretrainedConfig
 
-GREY = 0.5  # mean and standard deviation where a model brings none of its own
-OF_TIMM_TESTS = ("test_input_size", "test_crop_pct", "min_input_size", "pool_size")  # sizes that are ours to say
+GREY = 0.5  # mean and standard deviation for a model that has none of its own
+OLD_SIZES = ("test_input_size", "test_crop_pct", "min_input_size", "pool_size")  # timm's, which ours replace
 
 
-def read_processor(name):
-    """The image processor of a repository or folder: that of its preprocessor_config.json, else timm's.
+def read_processor(name: str | Path) -> Any:
+    """The image processor of a repository or folder: that of its preprocessor_config.json, or else timm's.
 
-    Without the file's name transformers asks timm first wherever config.json has a `pretrained_cfg`.
+    Without the file's name, transformers asks timm first if config.json has a `pretrained_cfg`.
     """
     return AutoImageProcessor.from_pretrained(name, image_processor_filename="preprocessor_config.json")
 
 
-def processor_for(config, own, image_size=None, resize=None):
+def processor_for(
+    config: PretrainedConfig, own: Any, image_size: int | None = None, resize: int | None = None
+) -> CLIPImageProcessor:
     """What the recipe does to a radiograph before the model sees it.
 
     Args:
-        config: of the model; its `image_size` counts where neither an argument nor `own` names a side.
+        config: of the model. Its `image_size` is used if neither an argument nor `own` names a side.
         own: the image processor that came with the weights, or None. Its mean and standard deviation are kept, and
-            the side that the model sees, which is the side of the cut where it cuts. A square from whose middle it
-            cuts, as DeiT's and our own processors have, is kept too; where it shrinks the shorter edge (DINOv2,
-            ConvNeXt, timm's `crop_pct`), whole images are shrunk to the side, so that no margin is lost.
-        image_size: side the model sees, pixels. Given alone, whole images are shrunk to it.
+            the side that the model sees (after a cut, if it cuts). If it cuts from the middle of a square, as DeiT's
+            and our own processors do, the square is kept too. If it shrinks the shorter edge (DINOv2, ConvNeXt,
+            timm's `crop_pct`), whole images are shrunk to the side, so that no margin is lost.
+        image_size: side that the model sees, pixels. Given alone, whole images are shrunk to it.
         resize: side to which whole images are shrunk before image_size is cut from the middle.
 
     Returns:
-        A CLIPImageProcessor. It is in every transformers, with torchvision or Pillow, and does all that is needed:
-        RGB, a square whatever the proportions, the cut. It shows what `pixels.shrink_image` and `augment.normalise`
-        show, but for one level of 255, for grey images of the modes L, LA, P, RGB and RGBA. What it cannot do:
+        A CLIPImageProcessor. Every transformers has it, with torchvision or Pillow, and it does all that is needed:
+        RGB, a square whatever the proportions, the cut. For grey images of the modes L, LA, P, RGB and RGBA it gives
+        what `pixels.shrink_image` and `augment.normalise` give, up to one level of 255. What it cannot do:
 
         - 16 bits: Pillow cuts them off at 255 when transformers asks for RGB, here and in `pipeline`. Give it
           `Image.fromarray((array // 256).astype("uint8"))`.
-        - Colours stay, where the recipe makes grey of them.
+        - Colours stay; the recipe turns them into grey.
         - Transparent pixels become white from transformers 5 on; the recipe and `pipeline` ignore transparency.
 
-    Raises ValueError where resize is less than the side.
+    Raises:
+        ValueError: resize is less than the side.
     """
-    own_side, own_square = sides_of(own)
+    own_side, own_square = own_sides(own)
     side = image_size or own_side or getattr(config, "image_size", None) or 224
     whole = resize or (None if image_size else own_square) or side
     if whole < side:
@@ -58,8 +63,8 @@ def processor_for(config, own, image_size=None, resize=None):
     )
 
 
-def sides_of(own):
-    """(side that a model sees, side of the square it is cut from) by the processor of its weights; None if unknown."""
+def own_sides(own):
+    """(side that a model sees, side of the square it is cut from), by the processor of its weights; None if unknown."""
     if data := getattr(own, "data_config", None):  # how timm's own processor keeps them
         return data["input_size"][-1], None
     size, crop = getattr(own, "size", None) or {}, getattr(own, "crop_size", None) or {}
@@ -76,23 +81,23 @@ def statistics_of(own):
     return list(mean), list(std)
 
 
-def sides(processor):
+def sides(processor: CLIPImageProcessor) -> tuple[int, int]:
     """(side to which images are shrunk, side of the middle that the model sees), pixels."""
     whole = processor.size["height"]
     return whole, processor.crop_size["height"] if getattr(processor, "do_center_crop", False) else whole
 
 
-def describe_to_timm(config, processor):
+def describe_to_timm(config: PretrainedConfig, processor: CLIPImageProcessor) -> None:
     """Write what the processor does into a timm model's configuration, in its own words and in timm's.
 
-    timm's are for `timm.create_model("local-dir:FOLDER")`. Where there is a `pretrained_cfg`, transformers reads the
-    processor from config.json as well: 4.57.1 all of it, 5.23 its class (AutoImageProcessor.from_pretrained).
+    timm's are for `timm.create_model("local-dir:FOLDER")`. If there is a `pretrained_cfg`, transformers reads the
+    processor from config.json too: 4.57.1 all of it, 5.23 its class (AutoImageProcessor.from_pretrained).
     """
     whole, side = sides(processor)
     for name, value in json.loads(processor.to_json_string()).items():
         setattr(config, name, value)
     there = getattr(config, "pretrained_cfg", None) or {}
-    config.pretrained_cfg = {name: value for name, value in there.items() if name not in OF_TIMM_TESTS} | {
+    config.pretrained_cfg = {name: value for name, value in there.items() if name not in OLD_SIZES} | {
         "input_size": [3, side, side],
         "crop_pct": side / whole,
         "crop_mode": "squash",

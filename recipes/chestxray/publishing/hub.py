@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from chestxray.places import public_name, public_settings, without_paths
 from chestxray.repository import clone_path
-from chestxray.training.settings import read_settings
+from chestxray.training.settings_files import read_settings
 
 SCRIPT = "NIH-Chest-X-ray-dataset.py"
 REVISION = "script"

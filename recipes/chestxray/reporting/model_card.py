@@ -216,7 +216,7 @@ def settings_of(folder):
     """What finetune.py saved beside a checkpoint; {} where there is none."""
     if not folder or not (folder / "settings.yaml").exists():
         return {}
-    from chestxray.training.settings import read_settings  # and transformers, which other cards do not need
+    from chestxray.training.settings_files import read_settings  # and transformers, which other cards do not need
 
     return asdict(read_settings(folder))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ from tqdm.auto import tqdm
 
 from chestxray.data import exposure, labels, opening, predictions, sources
 from chestxray.files import digest_files
-from chestxray.images import augment, splits
+from chestxray.images import splits
 from chestxray.models import classifiers
+from chestxray.models.inference import predict_logits
 from chestxray.scoring.test_time_views import side_to_shrink_to, views
-from chestxray.training.settings import Settings, read_settings
+from chestxray.training.settings import Settings
+from chestxray.training.settings_files import read_settings
 
 CHOICES = ("equalize", "views", "labeler")  # of the settings: which images and labels, and how they look
 COLUMNS = {  # ours: those of datasets
@@ -115,24 +118,38 @@ def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, 
     whole, side = classifiers.sides(classifiers.load_processor(checkpoint))
     with accelerator.main_process_first():
         wanted = DatasetDict({name: opened.splits[name] for name in splits_to_predict})
-        chosen = splits.make(wanted, findings, side_to_shrink_to(whole, side, tta), settings, accelerator.print)
+        chosen = splits.make_splits(
+            wanted,
+            findings,
+            side_to_shrink_to(whole, side, tta),
+            settings.policy,
+            seed=settings.seed,
+            equalize=settings.equalize,
+            cache=settings.cache,
+            num_proc=settings.num_proc,
+            tell=accelerator.print,
+        )
     made_by = {"checkpoint": str(checkpoint), "sha256": digest(Path(checkpoint)), "tta": tta}
     made_by |= {name: getattr(settings, name) for name in CHOICES}
-    (digests,) = splits.digests_of([chosen], accelerator)
+    (digests,) = splits.compute_digests([chosen], accelerator)
     if path.exists():
         return refuse_others(path, made_by, digests)
     model, processor, _ = classifiers.load_classifier(checkpoint)
     model = accelerator.prepare(model)
     share = -(-batch_size // accelerator.num_processes)
-    loaders = {
-        name: part.evaluation_loader(share, accelerator.process_index, accelerator.num_processes)
-        for name, part in chosen.items()
-    }
-    steps = sum(len(loader) for loader in loaders.values())
+    steps = sum(-(-len(part) // (share * accelerator.num_processes)) for part in chosen.values())
     with tqdm(total=steps, unit="batch", desc="Predicting", disable=not accelerator.is_main_process) as progress:
         parts = {
-            name: score(model, loader, chosen[name], processor, tta, accelerator, progress)
-            for name, loader in loaders.items()
+            name: predict_logits(
+                model,
+                part,
+                processor,
+                accelerator,
+                share,
+                views=partial(views, side=side, tta=tta),
+                progress=progress.update,
+            )
+            for name, part in chosen.items()
         }
     for name, logits in parts.items():
         if not (finite := np.isfinite(logits).all(1)).all():
@@ -188,26 +205,6 @@ def refuse_unknown(findings, opened, split, checkpoint):
         raise ValueError(
             f"{checkpoint} has the findings {findings}, of which {opened.source} labels none; it labels {known}"
         )
-
-
-@torch.inference_mode()
-def score(model, loader, split, processor, tta, accelerator, progress):
-    """Logits of a split, (n, k) float32, in its order, on every process."""
-    model.eval()
-    _, side = classifiers.sides(processor)
-    mean, std, parts = processor.image_mean, processor.image_std, []
-    for batch in loader:
-        pixels = batch["pixels"].to(accelerator.device)
-        shown = [augment.normalise(view, side, mean, std) for view in views(pixels, side, tta)]
-        logits = torch.stack([model(pixel_values=view).logits.float() for view in shown], dim=1)
-        parts.append([part.cpu() for part in accelerator.gather((batch["index"].to(accelerator.device), logits))])
-        progress.update()
-    index, logits = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-    index, first = np.unique(index, return_index=True)  # some came twice, to give all processes as many
-    if len(index) != len(split):
-        raise RuntimeError(f"{len(split)} images went in and {len(index)} different ones came out")
-    with np.errstate(invalid="ignore"):  # what is not finite is refused by name, see `predict`
-        return predictions.mean_logit(logits[first], axis=1).astype(np.float32)
 
 
 def describe(split, name):

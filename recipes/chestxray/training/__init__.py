@@ -1,1 +1,1 @@
-"""Settings, the loop's parts, gradients, schedule, losses, weight averages, checkpoints."""
+"""Settings, the run and its data, gradients, rates, losses, weight averages, checkpoints, evaluation."""

@@ -1,5 +1,6 @@
 """The moving average of a model's weights."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -8,24 +9,25 @@ import torch
 class Average:
     """Exponential moving average of weights and buffers (Polyak and Juditsky 1992), on the model's device.
 
-    In its first steps the average forgets faster, by (1 + step) / (10 + step), so that it does not hold on to the
-    random start (TensorFlow's tf.train.ExponentialMovingAverage, `num_updates`). A decay of 0 is the model itself.
+    In its first steps the average forgets faster, by (1 + step) / (10 + step), so that the random start does not stay
+    in it (TensorFlow's tf.train.ExponentialMovingAverage, `num_updates`). With a decay of 0 the average is the model.
     """
 
-    def __init__(self, model, decay):
+    def __init__(self, model: torch.nn.Module, decay: float):
         self.decay = decay
-        live = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())] if decay else []
-        self.live = [local(weight.detach()) for weight in live]
+        weights = [*model.parameters(), *(b for b in model.buffers() if b.is_floating_point())] if decay else []
+        self.live = [local_part(weight.detach()) for weight in weights]
         self.mean = [weight.clone() for weight in self.live]
 
     @torch.no_grad()
-    def update(self, step):
+    def update(self, step: int) -> None:
+        """Add the model's weights after a step, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
         if self.mean:
             torch._foreach_lerp_(self.mean, self.live, 1 - decay)
 
     @contextmanager
-    def in_place(self):
+    def in_model(self) -> Iterator[None]:
         """Within, the model has the averaged weights."""
         self._swap()
         try:
@@ -41,18 +43,18 @@ class Average:
             mean.copy_(other)
 
     @torch.no_grad()
-    def restart(self):
+    def restart(self) -> None:
         """Begin again at the model's present weights."""
         for live, mean in zip(self.live, self.mean, strict=True):
             mean.copy_(live)
 
     @torch.no_grad()
-    def settle(self):
-        """Leave the averaged weights in the model for good."""
+    def replace_model(self) -> None:
+        """Put the averaged weights into the model for good."""
         for live, mean in zip(self.live, self.mean, strict=True):
             live.copy_(mean)
 
 
-def local(weight):
-    """The part of a weight that this process holds, which shares its memory; the whole where it is not sharded."""
+def local_part(weight):
+    """The part of a weight that this process holds, in the same memory. Without FSDP that is all of it."""
     return weight.to_local() if hasattr(weight, "to_local") else weight

@@ -1,13 +1,16 @@
-"""What a run needs to go on where it stopped, as one safetensors file that is either whole or not there.
+"""All that a run needs to go on where it stopped, as one safetensors file that is whole or not there.
 
-Nothing random is kept: order, augmentation and dropout of a step are functions of the seed and the step's number.
+No random state is kept: order, augmentation and dropout of a step are functions of the seed and the step's number.
 """
 
 import json
 import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch.distributed.checkpoint.state_dict import (
@@ -19,86 +22,100 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from chestxray import files
+from chestxray.training.averaging import Average
 
 PLAIN = StateDictOptions()
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # on the first process; nothing on the others
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)  # on the first process; the others get nothing
 SPREAD = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
 
 
 class Checkpoints:
     """`last.safetensors` with all of a run's state, and `best-EPOCH.safetensors` with the weights to keep.
 
-    The last one names its best one, which stays until another last one is written: whenever the process dies, a
-    matching pair is there.
+    The last one names its best one, which stays until the next last one is written. So there is a matching pair
+    whenever the process dies.
     """
 
-    def __init__(self, folder, accelerator, model, optimizer, average):
+    def __init__(
+        self,
+        folder: Path,
+        accelerator: Accelerator,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average: Average,
+    ):
         self.folder, self.accelerator, self.average = folder, accelerator, average
-        self.sharded = sharded(model)
+        self.sharded = is_sharded(model)
         self.model = model if self.sharded else accelerator.unwrap_model(model, keep_torch_compile=False)
         self.optimizer = getattr(optimizer, "optimizer", optimizer)
 
-    def save(self, facts):
-        """Write the state after a step; every process must call it.
+    def save(self, facts: dict) -> None:
+        """Write the state after a step. Every process must call it.
 
-        facts: what is JSON, with the epoch of the `best` weights.
+        facts: JSON, with the epoch of the `best` weights.
         """
         state = {f"model.{name}": tensor for name, tensor in self._weights().items()}
         if self.average.mean:
-            with self.average.in_place():
-                # unless sharded these are the model's own tensors, which are about to be swapped back
+            with self.average.in_model():
+                # these are the model's own tensors unless it is sharded, and they are about to be swapped back
                 state |= {f"average.{name}": tensor.clone() for name, tensor in self._weights().items()}
         for name, moments in self._optimizer_state().get("state", {}).items():
             state |= {f"optimizer.{name}.{moment}": tensor for moment, tensor in moments.items()}
         if self.accelerator.scaler is not None:
             facts = facts | {"scaler": self.accelerator.scaler.state_dict()}
         if self.accelerator.is_main_process:
-            write(state, self.folder / "last.safetensors", facts)
+            write_tensors(state, self.last_file, facts)
             for old in self.folder.glob("best-*.safetensors"):
-                if old != self.best(facts["best"]):
+                if old != self.best_file(facts["best"]):
                     old.unlink()
 
-    def save_best(self, epoch):
+    def save_best(self, epoch: int) -> None:
         """Keep the weights, or their average, of this epoch. Every process must call it."""
-        with self.average.in_place():  # until they are written: unless sharded they are the model's own tensors
+        with self.average.in_model():  # until they are written: they are the model's own tensors unless it is sharded
             weights = self._weights()
             if self.accelerator.is_main_process:
-                write(weights, self.best(epoch), {"epoch": epoch})
+                write_tensors(weights, self.best_file(epoch), {"epoch": epoch})
 
-    def restore(self):
-        """Go on from the last checkpoint: its facts, or None where there is none."""
-        path = self.folder / "last.safetensors"
-        if not path.exists():
+    def restore(self) -> dict | None:
+        """Put the last checkpoint into model, average and optimiser. Its facts, or None if there is no checkpoint."""
+        if not self.last_file.exists():
             return None
-        state = self._read(path)
-        facts = read_facts(path)
+        state = self._read(self.last_file)
+        facts = read_facts(self.last_file)
         if self.average.mean:
-            self._load(part(state, "average."))
+            self._load(strip_prefix(state, "average."))
             self.average.restart()
-        self._load(part(state, "model."))
-        moments = {}
-        for name, tensor in part(state, "optimizer.").items():
-            name, _, moment = name.rpartition(".")
-            moments.setdefault(name, {})[moment] = tensor
-        # rates and decays are as they are now: a checkpoint has none, for every step sets its own
-        optimizer_state = self._optimizer_state()
-        optimizer_state |= {"state": moments} if optimizer_state else {}
-        set_optimizer_state_dict(self.model, self.optimizer, optimizer_state, options=self._how_to_load())
+        self._load(strip_prefix(state, "model."))
+        self._load_moments(strip_prefix(state, "optimizer."))
         if self.accelerator.scaler is not None and "scaler" in facts:
             self.accelerator.scaler.load_state_dict(facts["scaler"])
         return facts
 
-    def load_best(self, epoch):
+    def load_best(self, epoch: int) -> None:
         """Put the weights kept of this epoch into the model. Every process must call it."""
         self.accelerator.wait_for_everyone()  # the first one may still be writing
-        self._load(self._read(self.best(epoch)))
+        self._load(self._read(self.best_file(epoch)))
 
-    def best(self, epoch):
+    @property
+    def last_file(self) -> Path:
+        return self.folder / "last.safetensors"
+
+    def best_file(self, epoch: int) -> Path:
         return self.folder / f"best-{epoch}.safetensors"
 
     def _read(self, path):
-        """The tensors of a file; where the weights are sharded, on the first process alone, which hands them on."""
-        return read(path) if self.accelerator.is_main_process or not self.sharded else {}
+        """The tensors of a file. If the weights are sharded, only the first process reads, and passes them on."""
+        return read_tensors(path) if self.accelerator.is_main_process or not self.sharded else {}
+
+    def _load_moments(self, tensors):
+        moments = {}
+        for name, tensor in tensors.items():
+            name, _, moment = name.rpartition(".")
+            moments.setdefault(name, {})[moment] = tensor
+        # rates and weight decays stay as they are now: no checkpoint has them, because every step sets its own
+        state = self._optimizer_state()
+        state |= {"state": moments} if state else {}
+        set_optimizer_state_dict(self.model, self.optimizer, state, options=self._how_to_load())
 
     def _load(self, weights):
         set_model_state_dict(self.model, weights, options=self._how_to_load())
@@ -113,56 +130,59 @@ class Checkpoints:
         return get_optimizer_state_dict(self.model, self.optimizer, options=WHOLE if self.sharded else PLAIN)
 
 
-def whole_weights(model):
-    """The weights by the names that the model itself has for them, as torch.compile, DDP and FSDP leave it.
+def whole_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The weights by the model's own names, whatever torch.compile, DDP and FSDP made of it.
 
-    Each of these puts a word before the names, and `Accelerator.get_state_dict` leaves that of torch.compile. Where
-    the weights are sharded they are whole on the first process, and every process must call it.
+    Each of these puts a word before the names, and `Accelerator.get_state_dict` does not remove torch.compile's. If the
+    weights are sharded, the first process gets all of them, and every process must call this function.
     """
-    return get_model_state_dict(model, options=WHOLE if sharded(model) else PLAIN)
+    return get_model_state_dict(model, options=WHOLE if is_sharded(model) else PLAIN)
 
 
-def sharded(model):
+def is_sharded(model):
     """Whether FSDP 2 holds the weights in parts."""
     return any(hasattr(weight, "device_mesh") for weight in model.parameters())
 
 
-def part(state, prefix):
+def strip_prefix(state, prefix):
+    """The tensors whose names begin with a prefix, by the rest of their names."""
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def write(tensors, path, facts):
-    """Write tensors and facts, a dict that JSON can hold, so that the file is whole or not there."""
-    tensors, facts = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, json.dumps(facts)
+def write_tensors(tensors: Mapping[str, torch.Tensor], path: Path, facts: dict) -> None:
+    """Write tensors and facts (JSON), so that the file is whole or not there."""
+    tensors, text = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, json.dumps(facts)
     with files.whole_file(path, alone=True, sync=True) as part:
-        save_file(tensors, part, {"facts": facts, "crc32": str(checksum(tensors, facts))})
+        save_file(tensors, part, {"facts": text, "crc32": str(checksum(tensors, text))})
 
 
-def read(path):
-    """The tensors of a file. Raises ValueError where it is not as `write` left it."""
-    with one_error(path), safe_open(path, "pt") as file:
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file. Raises ValueError if it is not as `write_tensors` left it."""
+    with name_damaged_file(path), safe_open(path, "pt") as file:
         tensors, kept = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
         if kept.get("crc32", "") not in ("", str(checksum(tensors, kept["facts"]))):
             raise ValueError("its checksum is another")
         return tensors
 
 
-def read_facts(path):
-    with one_error(path), safe_open(path, "pt") as file:
+def read_facts(path: Path) -> dict:
+    """The facts of a file. Raises ValueError if it is damaged."""
+    with name_damaged_file(path), safe_open(path, "pt") as file:
         return json.loads(file.metadata()["facts"])
 
 
 def checksum(tensors, facts):
     """CRC-32 of the facts and of every tensor's name, type, shape and bytes."""
-    found = zlib.crc32(facts.encode())
+    crc = zlib.crc32(facts.encode())
     for name, tensor in sorted(tensors.items()):
-        found = zlib.crc32(repr((name, tensor.dtype, tuple(tensor.shape))).encode(), found)
-        found = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), found)
-    return found
+        crc = zlib.crc32(repr((name, tensor.dtype, tuple(tensor.shape))).encode(), crc)
+        crc = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), crc)
+    return crc
 
 
 @contextmanager
-def one_error(path):
+def name_damaged_file(path: Path) -> Iterator[None]:
+    """Turn any error of a damaged file into a ValueError that names it and says what to do."""
     try:
         yield
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:

@@ -1,28 +1,23 @@
-"""Every setting of a fine-tune, and how a preset and the command line fill it."""
+"""Every setting of a fine-tune: its type, default, bounds and meaning."""
 
 import sys
-from argparse import Action
-from dataclasses import asdict, dataclass, field, fields
-from importlib import import_module
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
-from typing import Literal, Union, get_args, get_origin, get_type_hints
-
-import yaml
-from transformers import HfArgumentParser
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from chestxray.data import labels
-from chestxray.flags import nearest
-from chestxray.repository import PRESETS, SAMPLE
+from chestxray.repository import SAMPLE
 
-nih = import_module("NIH-Chest-X-ray-dataset")
+if TYPE_CHECKING:
+    from chestxray.images.augment import Strength
 
 
-def setting(default, help, machine=False, **bounds):
-    """A field with all that is known of it.
+def setting(default: Any, help: str, machine: bool = False, **bounds: float) -> Any:
+    """A field of `Settings` with all that is known of it.
 
     Args:
-        machine: it may differ between two starts of one run: it says where and how fast, not what is learnt.
+        machine: it says where and how fast a run learns, not what. It may differ when the run goes on.
         bounds: `at_least`, `above`, `below`, `at_most`: of the number, or of each number in a list.
     """
     kept = {"default_factory": list} if default is list else {"default": default}
@@ -31,7 +26,7 @@ def setting(default, help, machine=False, **bounds):
 
 @dataclass
 class Settings:
-    """One pass over this class is the recipe: data, model, augmentation, loss, optimisation; then the machine."""
+    """The recipe, from top to bottom: model, data, augmentation, loss, optimisation; then the machine."""
 
     # Model
     model: str = setting(
@@ -68,13 +63,17 @@ class Settings:
     dataset_weights: list[float] | None = setting(
         None, "how often images of each dataset are drawn, relative to the others; by default all images alike", above=0
     )
-    findings: Literal[labels.CHOICES] | None = setting(None, "what the model tells; all that the datasets label")
+    findings: Literal[labels.CHOICES] | None = setting(  # type: ignore[valid-type]
+        None, "what the model tells; all that the datasets label"
+    )
     uncertain: str = setting(
         "ignore",
         f"what an uncertain label counts as: {', '.join(labels.WORDS)} or {', '.join(labels.PRESETS)}; for single "
         "findings with commas: zeros,Edema=ones",
     )
-    blank: Literal[labels.BLANKS] = setting("negative", "what an observation that no report mentions counts as")
+    blank: Literal[labels.BLANKS] = setting(  # type: ignore[valid-type]
+        "negative", "what an observation that no report mentions counts as"
+    )
     teacher: str | None = setting(None, "predictions file of score.py --split train, for --uncertain self-trained")
     labeler: Literal["chexpert", "negbio", "both", "radiologist"] = setting("chexpert", "of MIMIC-CXR's reports")
     views: Literal["all", "frontal"] = setting("all", "which images are trained on and scored")
@@ -132,10 +131,10 @@ class Settings:
         0, "of the new head, the order of the images, dropout and augmentation", at_least=0, below=2**32
     )
 
-    # Machine: changes nothing in what is learnt but rounding
+    # Machine: changes only rounding, not what is learnt
     device_batch_size: int | None = setting(
         None,
-        "images per pass on one device, the rest is accumulated; what fits by default, 32 on a CPU",
+        "images per pass on one device, the rest is accumulated; by default what fits, 32 on a CPU",
         machine=True,
         at_least=1,
     )
@@ -164,7 +163,7 @@ class Settings:
     public: bool = setting(False, "let everybody see that repository where it is new; private by default", machine=True)
 
     def __post_init__(self):
-        """Raise ValueError for a value that is of another type, not among the choices or out of bounds."""
+        """Raise ValueError for a value of another type, not among the choices, or out of bounds."""
         for name in TYPES:
             check(name, getattr(self, name))
         self.dataset = [
@@ -174,9 +173,9 @@ class Settings:
         self.output_dir = self.output_dir or f"runs/{Path(self.model).stem}"
         self.pretrained = self.pretrained and not self.model.endswith(".json")  # which has no weights
 
-    def refuse_contradictions(self):
+    def refuse_contradictions(self) -> None:
         """Raise ValueError for settings that do not go together, or name no dataset: no run can begin with them."""
-        labels.Policy.parse(self.uncertain, self.blank, self.teacher)
+        _ = self.policy  # refuses a wrong one
         if self.classes > 1 and (self.mixup or self.label_smoothing or self.positive_weights or self.loss != "bce"):
             raise ValueError("multi-class labels take neither mixup, label_smoothing, positive_weights nor loss asl")
         if not self.dataset:
@@ -191,9 +190,32 @@ class Settings:
             raise ValueError("streaming goes with one dataset, without dataset_weights")
 
     @property
-    def classes(self):
-        """Outputs per finding while training: 3 where uncertain is a class of its own."""
+    def base(self) -> Path | None:
+        """The folder or Hub id whose weights the run begins with; None if they are random."""
+        return Path(self.model) if self.pretrained else None
+
+    @property
+    def policy(self) -> labels.Policy:
+        """What labels that are neither positive nor negative count as."""
+        return labels.Policy.parse(self.uncertain, self.blank, self.teacher)
+
+    @property
+    def classes(self) -> int:
+        """Outputs per finding while training: 3 if uncertain is a class of its own."""
         return 3 if "multi-class" in self.uncertain else 1
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The arguments of `classifiers.build_model` besides the model's name and the findings."""
+        names = ("image_size", "pretrained", "resize", "drop_path", "pooling", "classes")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def augmentation(self) -> "Strength":
+        """How much images change in training."""
+        from chestxray.images.augment import Strength  # and PyTorch, which one needs not to read settings
+
+        return Strength(**{field.name: getattr(self, field.name) for field in fields(Strength)})
 
 
 # What a value may be
@@ -210,8 +232,8 @@ WITHIN = {
 WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "text", type(None): "null"}
 
 
-def check(name, value):
-    """Raise ValueError where the setting of this name cannot have the value."""
+def check(name: str, value: Any) -> None:
+    """Raise ValueError if the setting of this name cannot have the value."""
     if not any(is_of(value, kind) for kind in kinds(TYPES[name])):
         raise ValueError(f"{name} is {value!r:.80}; it must be {' or '.join(map(in_words, kinds(TYPES[name])))}")
     for number in value if isinstance(value, list) else [value]:
@@ -220,191 +242,24 @@ def check(name, value):
             raise ValueError(f"{name} is {number}; it must be {bounds}")
 
 
-def kinds(hint):
-    """The types of which a value has one: `int | None` is int and NoneType."""
+def kinds(hint: Any) -> tuple:
+    """The types that a value may have: int and NoneType for `int | None`."""
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
 def is_of(value, kind):
-    """Whether a value has a type as it is, nothing converted but a whole number to a float."""
+    """Whether a value has a type. Nothing is converted; only a whole number counts as a float too."""
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if get_origin(kind) is list:
         return isinstance(value, list) and all(is_of(item, *get_args(kind)) for item in value)
     if kind is float:
-        return type(value) in (int, float) and abs(value) <= sys.float_info.max  # which NaN is not either
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max  # false for NaN
     return type(value) is kind
 
 
 def in_words(kind):
+    """A type as a message names it."""
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
     return f"a list (each item: {in_words(*get_args(kind))})" if get_origin(kind) is list else WORDS[kind]
-
-
-# Command line and presets
-
-
-class Flags(HfArgumentParser):
-    """A flag for each setting. What is wrong is a ValueError of one line; a flag's list takes the preset's place."""
-
-    def add_argument(self, *names, machine=None, bounds=None, **options):
-        if options.get("nargs") == "+":
-            options["action"] = Gather
-        return super().add_argument(*names, **options)
-
-    def error(self, message):
-        raise ValueError(message)
-
-
-class Gather(Action):
-    """`--flag A B` and `--flag A --flag B` are both [A, B]; argparse's "extend" would add them to the default."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        before = getattr(namespace, self.dest)
-        setattr(namespace, self.dest, values if before is self.default else [*before, *values])
-
-
-def presets():
-    """The names of the presets in recipes/configs."""
-    return sorted(file.stem for file in PRESETS.glob("*.yaml"))
-
-
-def parse_settings(argv=None):
-    """Settings from the command line: a preset named by `--model`, then the flags on top of it.
-
-    Raises ValueError, in one line, for a wrong flag, a preset with a wrong key or value, and for settings that do not
-    go together.
-    """
-    parser = Flags(
-        Settings,
-        description="Fine-tune an image classifier on chest X-rays. A preset's settings stand above the defaults here.",
-        allow_abbrev=False,
-    )
-    asked, unknown = parser.parse_known_args(argv)
-    if unknown:
-        name = unknown[0].removeprefix("--").partition("=")[0].replace("-", "_")
-        raise ValueError(f"{unknown[0]} is no flag; --help lists them{nearest(name, TYPES, flag=True)}")
-    own = asked.model.endswith((".yaml", ".yml"))
-    preset = Path(asked.model) if own else PRESETS / f"{asked.model}.yaml"
-    if own or preset.is_file():
-        values = read_preset(preset)
-        parser.set_defaults(**values)
-        asked = parser.parse_args(argv)
-        asked.output_dir = asked.output_dir or f"runs/{preset.stem}"
-        asked.model = values["model"]
-    settings = Settings(**vars(asked))
-    settings.refuse_contradictions()
-    return settings
-
-
-def read_preset(path):
-    """A preset's settings; the .json of its model is looked for beside it."""
-    values, lines = read_yaml(path)
-    for name, value in values.items():
-        if name not in TYPES:
-            raise ValueError(f"{path}, line {lines[name]}: {name} is no setting{nearest(name, TYPES)}")
-        check_at(f"{path}, line {lines[name]}", name, value)
-    if "model" not in values:
-        raise ValueError(f"{path} names no model")
-    if values["model"].endswith(".json"):
-        values["model"] = str(path.with_name(values["model"]))
-    return values
-
-
-# Files
-
-
-def write_settings(settings, folder):
-    marks = {"explicit_start": True, "explicit_end": True}  # which tell a file that was cut off from an older one
-    text = yaml.safe_dump(asdict(settings), sort_keys=False, allow_unicode=True, **marks)
-    (folder / "settings.yaml").write_text(text, encoding="utf-8")
-
-
-def read_settings(place):
-    """The settings a run was made with, from its settings.yaml or the folder that holds it.
-
-    What an older version did not write yet has its default; `dataset` is [] where the file names none, as in a
-    published checkpoint.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no YAML, a value is none of its setting's, or a key is no setting. The message names the
-            file and the line.
-    """
-    path = Path(place) / "settings.yaml" if Path(place).is_dir() else Path(place)
-    values, lines = read_yaml(path)
-    text = path.read_text(encoding="utf-8").rstrip()
-    if text.startswith("---") and not text.endswith("\n..."):
-        raise ValueError(f"{path} is cut off: what begins with --- ends with ... in a line of its own")
-    return settings_of(values, lines, path)
-
-
-def settings_of(values, lines, path):
-    """Settings that a run has written down, {name: value}; lines and path: where, for a message.
-
-    Raises ValueError as `read_settings`.
-    """
-    for name, value in values.items():
-        place = f"{path}, line {lines[name]}" if lines else path
-        if name not in TYPES:
-            raise ValueError(
-                f"{place}: {name} is no setting here. If another version of these recipes wrote the file, use that one"
-                f"{nearest(name, TYPES)}"
-            )
-        check_at(place, name, value)
-    return Settings(**{"dataset": [], **values})
-
-
-def check_at(place, name, value):
-    """`check`, its message with the place, and with what YAML may have made of the value."""
-    try:
-        check(name, value)
-    except ValueError as error:
-        hint = ""
-        if isinstance(value, bool):
-            hint = ". YAML takes a plain yes, no, on or off for true or false: put it in quotes"
-        elif isinstance(value, str) and {int, float} & set(kinds(TYPES[name])):
-            hint = ". YAML takes a number in quotes, and one like 1e-4, for text: write 1.0e-4"
-        raise ValueError(f"{place}: {error}{hint}") from None
-
-
-def read_yaml(path):
-    """({key: value}, {key: line}) of a YAML file of `name: value`; ValueError in one line where it is no such file."""
-    text = nih.read_text(path)
-    try:
-        values, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} is no list of settings, each as `name: value`")
-    lines = {}
-    for key, _ in tree.value:
-        line = key.start_mark.line + 1
-        if lines.setdefault(key.value, line) != line:
-            raise ValueError(f"{path}, line {line}: {key.value} comes a second time, first in line {lines[key.value]}")
-    if odd := [key for key in values if key not in lines]:
-        raise ValueError(f"{path} has {odd[0]!r} where the name of a setting is expected")
-    return values, lines
-
-
-def differing(settings, others):
-    """What two `Settings` would learn differently: "epochs 15, not 1", one string each."""
-    others = asdict(others)
-    return [
-        f"{name} {others[name]}, not {value}"
-        for name, value in asdict(settings).items()
-        if name not in MACHINE and others[name] != value and not is_same_file(others[name], value)
-    ]
-
-
-def is_same_file(one, other):
-    """Whether two settings are two spellings of one file or folder."""
-    paths = [Path(value) for value in (one, other) if isinstance(value, str)]
-    return len(paths) == 2 and all(path.exists() for path in paths) and paths[0].samefile(paths[1])
-
-
-def refuse_others(folder, settings):
-    """Raise ValueError where the finished run in `folder` was made with other settings."""
-    if found := differing(settings, read_settings(folder)):
-        raise ValueError(f"{folder} holds a finished run with {'; '.join(found)}. Give another --output-dir.")

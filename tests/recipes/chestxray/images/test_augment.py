@@ -1,7 +1,6 @@
 """What an image looks like in an epoch depends on the image, the epoch and the seed, and on nothing else."""
 
 import zlib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 
 from chestxray.data import labels
 from chestxray.images.augment import (
+    Strength,
     augment,
     draw,
     look_up_by_opencv,
@@ -20,7 +20,6 @@ from chestxray.images.augment import (
 )
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-NOTHING = {"crop": 1.0, "flip": 0.0, "rotate": 0.0, "scale": 0.0, "shift": 0.0, "contrast": 0.0, "randaugment": 0.0}
 MUCH = {"crop": 0.5, "flip": 0.5, "rotate": 20.0, "scale": 0.2, "shift": 0.1, "contrast": 0.3, "randaugment": 6.0}
 
 
@@ -31,36 +30,38 @@ def pixels():
     return (F.interpolate(noise, 32, mode="bicubic").clamp(0, 1) * 255).to(torch.uint8)
 
 
-def drawn(index, shown=1.0, epoch=0, **changes):
-    return draw(np.asarray(index), epoch, 1, SimpleNamespace(**{**NOTHING, **changes}), shown)
+def changes_of(index, visible=1.0, epoch=0, **strength):
+    return draw(np.asarray(index), epoch, 1, Strength(**strength), visible)
 
 
 def test_without_strength_the_image_is_what_evaluation_shows(pixels):
-    plain = augment(pixels, drawn(range(6)), 32, MEAN, STD)
+    plain = augment(pixels, changes_of(range(6)), 32, MEAN, STD)
     assert torch.allclose(plain, normalise(pixels, 32, MEAN, STD), atol=1e-6)
     wanted = (pixels / 255.0 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
     assert torch.allclose(plain, wanted, atol=1e-5)
 
 
 def test_the_middle_is_the_same_in_training_and_evaluation(pixels):
-    middle = augment(pixels, drawn(range(6), shown=24 / 32), 24, MEAN, STD)
+    middle = augment(pixels, changes_of(range(6), visible=24 / 32), 24, MEAN, STD)
     assert torch.allclose(middle, normalise(pixels, 24, MEAN, STD), atol=1e-6)
 
 
 def test_a_certain_flip_is_the_mirror_image(pixels):
-    mirrored = augment(pixels, drawn(range(6), flip=1.0), 32, MEAN, STD)
+    mirrored = augment(pixels, changes_of(range(6), flip=1.0), 32, MEAN, STD)
     assert torch.allclose(mirrored, normalise(pixels.flip(-1), 32, MEAN, STD), atol=1e-6)
 
 
 def test_an_image_is_changed_alike_in_any_batch_and_otherwise_in_the_next_epoch(pixels):
-    whole = augment(pixels, drawn(range(6), epoch=3, **MUCH), 32, MEAN, STD)
-    halves = [augment(pixels[half], drawn(half, epoch=3, **MUCH), 32, MEAN, STD) for half in ([0, 2, 4], [5, 1, 3])]
+    whole = augment(pixels, changes_of(range(6), epoch=3, **MUCH), 32, MEAN, STD)
+    halves = [
+        augment(pixels[half], changes_of(half, epoch=3, **MUCH), 32, MEAN, STD) for half in ([0, 2, 4], [5, 1, 3])
+    ]
     assert torch.equal(whole[[0, 2, 4, 5, 1, 3]], torch.cat(halves))
-    assert not torch.allclose(whole, augment(pixels, drawn(range(6), epoch=4, **MUCH), 32, MEAN, STD), atol=1e-2)
+    assert not torch.allclose(whole, augment(pixels, changes_of(range(6), epoch=4, **MUCH), 32, MEAN, STD), atol=1e-2)
 
 
 def test_the_gpus_warp_and_table_are_the_cpus(pixels):
-    matrices = drawn(range(6), **{**MUCH, "randaugment": 0.0}).matrices
+    matrices = changes_of(range(6), **{**MUCH, "randaugment": 0.0}).matrices
     theta = torch.from_numpy(matrices).float()
     grid = F.affine_grid(theta, (6, 1, 24, 24), align_corners=False)
     inside = (grid.abs() < 0.9).all(-1).unsqueeze(1)  # at the border the two fade to black in their own ways
@@ -72,7 +73,7 @@ def test_the_gpus_warp_and_table_are_the_cpus(pixels):
 
 
 def test_a_random_crop_shows_as_much_of_the_area_as_asked_for(pixels):
-    matrices = drawn(range(2000), crop=0.25).matrices
+    matrices = changes_of(range(2000), crop=0.25).matrices
     area = matrices[:, 0, 0] * matrices[:, 1, 1]
     assert 0.2 < area.min() < 0.3 and 0.9 < area.max() <= 1.0
     corners = np.abs(matrices[:, :, 2]) + np.stack([matrices[:, 0, 0], matrices[:, 1, 1]], 1)
@@ -86,9 +87,8 @@ def test_equal_channels_are_computed_once(pixels):
 
 def test_randaugment_does_not_repeat_geometry_of_any_seed():
     def angles_and_numbers(seed):
-        settings = SimpleNamespace(**{**NOTHING, "rotate": 10.0})
-        matrices = draw(np.arange(2000), 0, seed, settings).matrices
-        operated = draw(np.arange(2000), 0, seed, SimpleNamespace(**{**NOTHING, "randaugment": 6.0})).randaugment
+        matrices = draw(np.arange(2000), 0, seed, Strength(rotate=10.0)).matrices
+        operated = draw(np.arange(2000), 0, seed, Strength(randaugment=6.0)).operations
         return np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]), operated.operations
 
     drawn = [angles_and_numbers(seed) for seed in range(3)]
@@ -103,6 +103,6 @@ def test_no_epoch_of_augmentation_draws_what_an_uncertain_label_draws():
 
 
 def test_what_is_drawn_is_uniform():
-    angles = [np.arctan2(row[1, 0], row[0, 0]) for row in drawn(range(20_000), rotate=10.0).matrices]
+    angles = [np.arctan2(row[1, 0], row[0, 0]) for row in changes_of(range(20_000), rotate=10.0).matrices]
     share, _ = np.histogram(np.degrees(angles), bins=10, range=(-10, 10))
     assert share.sum() == 20_000 and np.abs(share - 2000).max() < 200

@@ -7,8 +7,8 @@ from datasets import ClassLabel, Dataset, Features, Image, Sequence, Value, load
 from PIL import Image as Pillow
 
 from chestxray.images import augment, batches, pixels
-from chestxray.training.settings import Settings
 
+STRENGTH = augment.Strength(flip=0.5, rotate=7.0, scale=0.1, shift=0.05, contrast=0.1)
 NAMES = ["No Finding", "Mass", "Nodule", "Hernia"]
 FEATURES = Features({"image_file_path": Value("string"), "image": Image(), "labels": Sequence(ClassLabel(names=NAMES))})
 
@@ -146,12 +146,12 @@ def on_disk(tmp_path):
 
 def test_its_size_is_said_before_it_is_written_and_not_once_it_is_there(tmp_path):
     rows, said = on_disk(tmp_path), []
-    pixels.make_room([rows], 64, False, said.append)
+    pixels.check_room([rows], 64, False, said.append)
     assert len(said) == 1 and "Writing a pixel cache of 0 MB" in said[0]
     pixels.shrink(rows, 64)
-    pixels.make_room([rows], 64, False, said.append)
+    pixels.check_room([rows], 64, False, said.append)
     assert len(said) == 1
-    pixels.make_room([rows], 64, True, said.append)
+    pixels.check_room([rows], 64, True, said.append)
     assert len(said) == 2, "equalised ones are others"
 
 
@@ -170,7 +170,7 @@ def test_too_small_a_disk_is_said_before_and_not_in_the_middle(tmp_path):
     rows = on_disk(tmp_path)
     needed = 20 * 5_000_000**2 / 1e9
     with pytest.raises(OSError, match=rf"the pixel cache needs {needed:,.0f}.* GB in .*rows.*HF_DATASETS_CACHE"):
-        pixels.make_room([rows], 5_000_000, False)
+        pixels.check_room([rows], 5_000_000, False)
     assert not list((tmp_path / "rows").glob("cache-*"))
 
 
@@ -222,7 +222,7 @@ def test_a_row_that_comes_again_in_an_epoch_is_the_same_image_augmented_anew():
     for epoch, batch in enumerate(whole):
         assert len({*batch["draw"].tolist()}) == 3, "no draw comes twice in an epoch"
         assert all(0 <= row < 3 for row in batch["index"])
-        geometry = augment.draw(batch["draw"].numpy(), epoch, 0, Settings()).matrices
+        geometry = augment.draw(batch["draw"].numpy(), epoch, 0, STRENGTH).matrices
         assert len(np.unique(geometry, axis=0)) == 3
         parts = [half[epoch] for half in halves]
         for name in ("index", "draw", "pixels"):

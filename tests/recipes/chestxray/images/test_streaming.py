@@ -1,11 +1,11 @@
-"""Streamed images come in an order of their own in each epoch of each run."""
+"""StreamSplit images come in an order of their own in each epoch of each run."""
 
 import datasets
 import numpy as np
 import pytest
 
 from chestxray.images.batches import Order
-from chestxray.images.streaming import Streamed
+from chestxray.images.streaming import StreamSplit
 
 COUNT = 40
 
@@ -17,7 +17,7 @@ def split():
     features = datasets.Features({"image_file_path": datasets.Value("string"), "image": datasets.Image()})
     rows = datasets.Dataset.from_dict({"image_file_path": paths, "image": pictures}, features=features)
     stream = rows.to_iterable_dataset(num_shards=4).cast_column("image", datasets.Image(decode=False))
-    return Streamed(rows.remove_columns("image"), np.zeros((COUNT, 1), np.float32), paths, 8, stream=stream)
+    return StreamSplit(rows.remove_columns("image"), np.zeros((COUNT, 1), np.float32), paths, 8, stream=stream)
 
 
 def epochs(split, seed, count):

@@ -58,7 +58,7 @@ for number in range(3, 6):
 for one, two in zip(model.state_dict().values(), other.state_dict().values()):
     one, two = (tensor.to_local() if hasattr(tensor, "to_local") else tensor for tensor in (one, two))
     assert torch.equal(one, two)
-with average.in_place(), other_average.in_place():
+with average.in_model(), other_average.in_model():
     assert torch.equal(model[0].weight.to_local(), other[0].weight.to_local())
     averaged = model[0].weight.full_tensor()
 again.load_best(1)
@@ -77,27 +77,27 @@ def test_sharded_weights_moments_and_average_are_restored_and_written_whole(tmp_
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert "as if undisturbed" in done.stdout
-    state = checkpoints.read(tmp_path / "checkpoints" / "last.safetensors")
+    state = checkpoints.read_tensors(tmp_path / "checkpoints" / "last.safetensors")
     assert state["model.0.weight"].shape == state["optimizer.0.weight.exp_avg"].shape == (8, 6)
     assert not torch.equal(state["model.0.weight"], state["average.0.weight"])
 
 
 def test_what_is_being_written_is_never_taken_for_a_checkpoint(tmp_path):
-    checkpoints.write({"a": torch.ones(2)}, tmp_path / "last.safetensors", {"step": 1})
+    checkpoints.write_tensors({"a": torch.ones(2)}, tmp_path / "last.safetensors", {"step": 1})
     (tmp_path / ".last.safetensors.writing").write_bytes(b"half")
     assert checkpoints.read_facts(tmp_path / "last.safetensors") == {"step": 1}
-    checkpoints.write({"a": torch.zeros(2)}, tmp_path / "last.safetensors", {"step": 2})
+    checkpoints.write_tensors({"a": torch.zeros(2)}, tmp_path / "last.safetensors", {"step": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["last.safetensors"]
 
 
 def test_a_bit_turned_over_in_a_checkpoint_is_refused_by_name_or_changes_nothing(tmp_path):
     path, tensors = tmp_path / "last.safetensors", {"a": torch.arange(12.0).view(3, 4), "step": torch.tensor(3.0)}
-    checkpoints.write(tensors, path, {"step": 3})
+    checkpoints.write_tensors(tensors, path, {"step": 3})
     whole, refused = path.read_bytes(), 0
     for at in range(0, len(whole), 3):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         try:
-            again = checkpoints.read(path)
+            again = checkpoints.read_tensors(path)
         except ValueError as error:
             assert "last.safetensors is damaged: " in str(error) and "\n" not in str(error)
             refused += 1

@@ -1,7 +1,5 @@
 """The unknown counts nothing; everything known counts as its paper has it."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,6 @@ import torch.nn.functional as F
 from chestxray.data.labels import UNCERTAIN_CLASS
 from chestxray.training import losses
 
-PLAIN = SimpleNamespace(loss="bce", label_smoothing=0.0)
 NAN = float("nan")
 
 
@@ -26,7 +23,7 @@ def targets():
 
 def test_what_is_unknown_adds_neither_loss_nor_gradient(logits, targets):
     targets[0, 1] = targets[5] = NAN
-    loss = losses.loss_of(logits, targets, PLAIN)
+    loss = losses.choose_loss("bce")(logits, targets)
     loss.backward()
     known = ~targets.isnan()
     wanted = F.binary_cross_entropy_with_logits(logits[known], targets[known], reduction="sum")
@@ -35,7 +32,7 @@ def test_what_is_unknown_adds_neither_loss_nor_gradient(logits, targets):
 
 
 def test_the_asymmetric_loss_is_the_papers(logits, targets):
-    ours = losses.loss_of(logits, targets, SimpleNamespace(loss="asl", label_smoothing=0.0))
+    ours = losses.choose_loss("asl")(logits, targets)
     p = logits.detach().sigmoid().numpy()
     shifted = np.maximum(p - 0.05, 0)  # https://arxiv.org/abs/2009.14119, equations 4 to 7
     wanted = np.where(targets.numpy() == 1, -np.log(p), -(shifted**4) * np.log(1 - shifted)).sum()
@@ -43,17 +40,17 @@ def test_the_asymmetric_loss_is_the_papers(logits, targets):
 
 
 def test_smoothing_moves_targets_towards_one_half(logits, targets):
-    smoothed = losses.loss_of(logits, targets, SimpleNamespace(loss="bce", label_smoothing=0.2))
+    smoothed = losses.choose_loss("bce", label_smoothing=0.2)(logits, targets)
     wanted = F.binary_cross_entropy_with_logits(logits, targets * 0.8 + 0.1, reduction="sum")
     assert smoothed.item() == pytest.approx(wanted.item())
 
 
 def test_positives_weigh_what_there_are_negatives_for_each():
     known = np.array([[1, 0, 0], [0, 0, 1], [0, 0, NAN], [0, 0, 1]], np.float32)
-    weights = losses.weights_of(known)
+    weights = losses.balancing_weights(known)
     assert weights.tolist() == [3.0, 1.0, 0.5], "no positive: nothing to weigh"
     logits, targets = torch.zeros(4, 3), torch.from_numpy(known)
-    loss = losses.loss_of(logits, targets, PLAIN, weights)
+    loss = losses.choose_loss("bce", positive_weights=weights)(logits, targets)
     assert loss.item() == pytest.approx(np.log(2) * (3 + 3 + 4 + 0.5 + 0.5 + 1))
 
 
@@ -62,14 +59,16 @@ def test_three_classes_are_a_softmax_each(targets):
     targets[0, 0], targets[1, 1] = UNCERTAIN_CLASS, NAN
     known = ~targets.isnan()
     wanted = F.cross_entropy(outputs[known], targets[known].long(), reduction="sum")
-    assert losses.of_classes(outputs, targets).item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert losses.choose_loss("bce", classes=3)(outputs.flatten(1), targets).item() == pytest.approx(
+        wanted.item(), rel=1e-5
+    )
 
 
 def test_mixup_mixes_images_and_targets_alike_and_the_unknown_stays_unknown(targets):
     torch.manual_seed(3)
     images = torch.randn(6, 3, 2, 2)
     targets[2, 3] = NAN
-    mixed, labels = losses.mixed(images, targets, alpha=0.4)
+    mixed, labels = losses.mix(images, targets, alpha=0.4)
     share = ((mixed[0] - images[5]) / (images[0] - images[5])).mean()
     assert 0 < share < 1
     assert torch.allclose(labels[0], share * targets[0] + (1 - share) * targets[5], atol=1e-5)

@@ -1,11 +1,6 @@
-"""Which rate and which weight decay a weight has; and a gradient is the whole batch's, however it is computed."""
+"""Which rate and which weight decay each weight has."""
 
-import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,12 +8,10 @@ from timm.optim import param_groups_weight_decay
 from transformers import AutoConfig, AutoModelForImageClassification
 
 from chestxray.training import optimisation
-from chestxray.training.settings import Settings
-from conftest import ROOT
 
 # Rates and weight decay: an architecture as transformers has it, as timm has it, and names that one of them lacks
 
-HALVES = {"layer_decay": 0.5, "layer_decay_blocks": 1, "weight_decay": 0.05}
+HALVES = {"layer_decay": 0.5, "blocks": 1, "weight_decay": 0.05}
 DEIT = {"architectures": ["DeiTForImageClassification"]}  # there are two
 DINO = {"patch_size": 14, "image_size": 518}
 HEADS = "classifier", "head", "mask_token"  # timm's sees one token, that of transformers the others' mean as well
@@ -51,9 +44,9 @@ def by_timm(architecture):
     return built("timm_wrapper", architecture=architecture)
 
 
-def groups_of(model, settings=HALVES):
+def groups_of(model, options=HALVES):
     """{name: (share of the rate, weight decay)} of every parameter."""
-    groups = optimisation.parameter_groups(model, SimpleNamespace(**settings))
+    groups = optimisation.parameter_groups(model, **options)
     of = {id(weight): (group["share"], group["weight_decay"]) for group in groups for weight in group["params"]}
     return {name: of[id(weight)] for name, weight in model.named_parameters()}
 
@@ -93,14 +86,14 @@ def test_groups_of_three_blocks_are_those_of_convnext_v2():
             levels[f"stages.{stage}.layers.{block}"] = (1, 2, 3 + block // 3, 12)[stage]
         levels[f"stages.{stage}.downsampling_layer"] = (0, 2, 3, 12)[stage]
     base = built("convnextv2", depths=depths, hidden_sizes=[128, 256, 512, 1024])
-    for name, (share, _) in groups_of(base, HALVES | {"layer_decay": 0.6, "layer_decay_blocks": 3}).items():
+    for name, (share, _) in groups_of(base, HALVES | {"layer_decay": 0.6, "blocks": 3}).items():
         part = name.removeprefix("convnextv2.").removeprefix("encoder.")
         (level,) = [level for start, level in levels.items() if part.startswith(f"{start}.")]
         assert share == pytest.approx(0.6 ** (13 - level)), name
 
 
 def test_the_last_group_may_be_smaller():
-    four_blocks = groups_of(built("vit", num_hidden_layers=4), HALVES | {"layer_decay_blocks": 3})
+    four_blocks = groups_of(built("vit", num_hidden_layers=4), HALVES | {"blocks": 3})
     assert {share for share, _ in four_blocks.values()} == {1, 0.5, 0.25, 0.125}
 
 
@@ -111,114 +104,18 @@ def test_where_there_are_no_blocks_a_layer_decay_is_refused_and_none_is_needed()
     assert {share for share, _ in groups_of(model, HALVES | {"layer_decay": 1.0}).values()} == {1}
 
 
-def schedule(epochs, warmup_epochs, per_epoch=10):
+def rates_of(epochs, warmup_epochs, per_epoch=10):
     """The rate of every step, its peak 1."""
-    settings = Settings(epochs=epochs, warmup_epochs=warmup_epochs, learning_rate=1.0)
-    steps, warmup = epochs * per_epoch, optimisation.warmup_steps(settings, per_epoch)
-    return [optimisation.rate(step, steps, warmup, settings) for step in range(steps)]
+    steps, warmup = epochs * per_epoch, optimisation.warmup_steps(warmup_epochs, epochs, per_epoch)
+    schedule = optimisation.Schedule(1.0, steps, warmup)
+    return [schedule.rate(step) for step in range(steps)]
 
 
 def test_a_run_of_one_epoch_reaches_its_peak_and_falls():
-    rates = schedule(epochs=1, warmup_epochs=1)
+    rates = rates_of(epochs=1, warmup_epochs=1)
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert rates[5:] == sorted(rates[5:], reverse=True) and rates[-1] < 0.2
 
 
 def test_a_warm_up_of_less_than_half_the_run_is_as_long_as_asked_for():
-    assert schedule(epochs=4, warmup_epochs=1.5).index(1.0) == 14
-
-
-# Gradients
-
-# Seven rows: the two processes have four and three of them, in parts of two.
-TWO = """
-import numpy as np
-import torch
-from accelerate import Accelerator
-from chestxray.training.optimisation import Gradients
-
-accelerator = Accelerator(cpu=True)
-torch.manual_seed(0)
-rows, wanted = torch.randn(7, 5), torch.randn(7, 3)
-
-def gradients(model, mine, size):
-    def loss(first, end):
-        part = mine[first:end]
-        return (model(rows[part]) - wanted[part]).square().sum()
-    total = Gradients(model, accelerator, size).compute(loss, len(mine), count=7 * 3, seed=0)
-    return total, [weight.grad.clone() for weight in model.parameters()]
-
-torch.manual_seed(1)
-model = accelerator.prepare(torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3)))
-mine = np.array_split(np.arange(7), accelerator.num_processes)[accelerator.process_index]
-loss, ours = gradients(model, mine, 2)
-whole = accelerator.unwrap_model(model)
-whole.zero_grad()
-((whole(rows) - wanted).square().sum() / 21).backward()
-assert accelerator.num_processes == 2
-for one, weight in zip(ours, whole.parameters()):
-    assert torch.allclose(one, weight.grad, atol=1e-6), (one, weight.grad)
-print("the whole batch's", flush=True)
-accelerator.wait_for_everyone()
-accelerator.end_training()
-"""
-
-
-# The second process runs out of memory in its first pass: DDP would wait for ever, were it to share buffers itself.
-OUT_OF_MEMORY = """
-import torch
-from chestxray.training import loop
-from chestxray.training.optimisation import Gradients
-from chestxray.training.settings import Settings
-
-accelerator = loop.start(Settings(output_dir="unused"))
-torch.manual_seed(0)
-rows = torch.randn(8, 5)
-model = accelerator.prepare(torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 3)))
-failures = [1] if accelerator.process_index else []
-
-def loss(first, end):
-    images = model(rows[first:end])
-    if failures and end - first > 4:
-        failures.pop()
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-    return images.square().sum()
-
-gradients = Gradients(model, accelerator, 8)
-for step in range(3):
-    gradients.compute(loss, 8, count=8 * 3, seed=step, most=8)
-    loop.share_buffers(model, accelerator)
-    model.zero_grad()
-statistics = accelerator.gather(model.module[1].running_mean[None])
-assert torch.equal(statistics[0], statistics[1])
-print(f"<parts of {gradients.size}>", flush=True)
-accelerator.wait_for_everyone()
-accelerator.end_training()
-"""
-
-
-def run_two(script, folder):
-    """What the script in two processes prints, errors included.
-
-    Not its exit status: once in some twenty runs gloo's threads abort at the interpreter's end, when all is said.
-    """
-    (folder / "two.py").write_text(script)
-    command = [Path(sys.executable).parent / "torchrun", "--nproc_per_node=2", "--standalone", folder / "two.py"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "recipes"),
-        "OMP_NUM_THREADS": "1",
-        "ACCELERATE_USE_CPU": "true",
-    }
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.run(command, env=environment, cwd=folder, timeout=120, **pipes).stdout
-
-
-def test_two_processes_with_uneven_shares_in_parts_have_the_whole_batchs_gradient(tmp_path):
-    printed = run_two(TWO, tmp_path)
-    assert printed.count("the whole batch's") == 2, printed
-
-
-def test_a_process_that_runs_out_of_memory_begins_again_while_the_other_waits(tmp_path):
-    printed = run_two(OUT_OF_MEMORY, tmp_path)
-    assert "<parts of 8>" in printed and "<parts of 4>" in printed, printed
+    assert rates_of(epochs=4, warmup_epochs=1.5).index(1.0) == 14

@@ -1,0 +1,121 @@
+"""The same weights in another configuration: other outputs, another image size, one output per finding for three."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from math import isqrt
+
+import torch
+from accelerate import init_empty_weights
+from timm.layers import resample_abs_pos_embed
+from transformers import AutoModelForImageClassification, PretrainedConfig, PreTrainedModel, TimmWrapperConfig
+
+CLASSES = 3  # of a finding, where uncertain is one of its own: negative, positive, uncertain
+
+
+def names_of(config: PretrainedConfig) -> list[str]:
+    """The names of a model's outputs, in their order."""
+    return [config.id2label[number] for number in range(config.num_labels)]
+
+
+def with_outputs(config: PretrainedConfig, names: Sequence[str]) -> PretrainedConfig:
+    """A copy of the configuration for these outputs. Each of them is true or false by itself."""
+    config = copy.deepcopy(config)
+    config.num_labels = len(names)
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: number for number, name in enumerate(names)}
+    config.problem_type = "multi_label_classification"
+    if isinstance(config, TimmWrapperConfig):
+        config.label_names = list(names)  # transformers 4 would bring the old head's names back
+    return config
+
+
+def new_model(config: PretrainedConfig) -> PreTrainedModel:
+    """A model with random weights, float32."""
+    return AutoModelForImageClassification.from_config(config, dtype=torch.float32)
+
+
+def adapt(model: PreTrainedModel, config: PretrainedConfig) -> PreTrainedModel:
+    """A new model of this configuration with the weights of `model`.
+
+    Position embeddings are interpolated. Rows of the head are found by the names of the outputs.
+
+    Raises:
+        ValueError: another weight has another shape.
+    """
+    adapted, weights = new_model(config), model.state_dict()
+    heads, rows = head_weights(config), same_rows(names_of(model.config), names_of(config))
+    for name, weight in adapted.state_dict().items():
+        if name in heads:
+            weight = weight.clone()
+            for new, old in rows:
+                weight[new] = weights[name][old]
+            weights[name] = weight
+        elif name in weights and weights[name].shape != weight.shape:
+            weights[name] = interpolate(name, weights[name], weight.shape, config)
+    adapted.load_state_dict(weights)
+    return adapted
+
+
+def head_weights(config: PretrainedConfig) -> set[str]:
+    """Names of the weights with a row per output. Their shape differs in a model with one output more."""
+    shapes = []
+    for names in (names_of(config), [*names_of(config), ""]):
+        with init_empty_weights():
+            model = new_model(with_outputs(config, names))
+        shapes.append({name: weight.shape for name, weight in model.state_dict().items()})
+    return {name for name, shape in shapes[0].items() if shape != shapes[1][name]}
+
+
+def same_rows(old, new):
+    """(row of `new`, row of `old`) of each name that is in both."""
+    return [(row, old.index(name)) for row, name in enumerate(new) if name in old]
+
+
+def interpolate(name, weight, shape, config):
+    """Position embeddings (1, tokens, width) for another number of tokens (bicubic, timm's)."""
+    if "pos" not in name or len(shape) != 3:
+        raise ValueError(f"image_size changes {name} of {config.model_type}, which cannot be interpolated")
+    prefix = count_prefix_tokens(shape[1], weight.shape[1])
+    side = isqrt(shape[1] - prefix)
+    return resample_abs_pos_embed(weight, [side, side], num_prefix_tokens=prefix)
+
+
+def count_prefix_tokens(*lengths):
+    """How many positions are not in an image's square of patches: class and register tokens. lengths: of all tokens."""
+    fitting = (n for n in range(min(lengths)) if all(isqrt(length - n) ** 2 == length - n for length in lengths))
+    if (prefix := next(fitting, None)) is None:
+        raise ValueError(f"position embeddings of {lengths} tokens are no squares: choose another --image-size")
+    return prefix
+
+
+def class_names(findings: Sequence[str], classes: int) -> list[str]:
+    """Names of the outputs: the findings themselves, or each one with the numbers of its classes."""
+    return list(findings) if classes == 1 else [f"{name} {number}" for name in findings for number in range(classes)]
+
+
+def merge_classes(outputs):
+    """(n, 3 k) outputs of negative, positive and uncertain side by side, as (n, k) logits: positive less negative.
+
+    That is the logit of the probability that Irvin et al. 2019 (section 3, U-MultiClass) take: of positive, among
+    negative and positive.
+    """
+    return outputs[:, 1::CLASSES] - outputs[:, ::CLASSES]
+
+
+def merge_heads(
+    config: PretrainedConfig, weights: Mapping[str, torch.Tensor], findings: Sequence[str]
+) -> tuple[PreTrainedModel, dict[str, torch.Tensor]]:
+    """A model of three classes per finding as one with an output per finding; its logits are those of `merge_classes`.
+
+    Args:
+        weights: state dict; its head has 3 outputs per finding, side by side.
+
+    Returns:
+        (model, its state dict).
+    """
+    model, merged = new_model(with_outputs(config, findings)), dict(weights)
+    for name, new in model.state_dict().items():
+        if merged[name].shape != new.shape:
+            merged[name] = merged[name][1::CLASSES] - merged[name][::CLASSES]
+    model.load_state_dict(merged)
+    return model, merged

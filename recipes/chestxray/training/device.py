@@ -1,0 +1,69 @@
+"""Device, precision, memory layout and processes: where a run happens, not what it learns."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    InitProcessGroupKwargs,
+    ProjectConfiguration,
+)
+from transformers import PreTrainedModel
+
+CPU_BATCH = 32  # images per pass: a CPU is no faster with more of them, and they cost memory
+GPU_EVALUATION_BATCH = 128  # without gradients, this is small beside what training needs
+
+
+def start_accelerator(
+    output_dir: str, mixed_precision: str | None = None, compile: bool = False, trackers: list[str] | None = None
+) -> Accelerator:
+    """Accelerate as the settings, the launcher and the device have it. mixed_precision: None is `default_precision`."""
+    return Accelerator(
+        mixed_precision=mixed_precision or default_precision(),
+        dynamo_backend="inductor" if compile else None,
+        log_with=trackers or None,
+        project_config=ProjectConfiguration(output_dir, logging_dir=str(Path(output_dir) / "logs")),
+        kwargs_handlers=[
+            # the first process decodes the archive, which can take hours; the others wait for it
+            InitProcessGroupKwargs(timeout=timedelta(days=1)),
+            # DDP's own sharing of buffers waits for ever if a process begins a step again; see share_buffers
+            DistributedDataParallelKwargs(broadcast_buffers=False),
+        ],
+    )
+
+
+def default_precision() -> str:
+    """What the launcher asks for ("no" if nothing); otherwise bf16 on a GPU that has it."""
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if asked == "no" and torch.cuda.is_available() and torch.cuda.is_bf16_supported():
+        return "bf16"
+    return asked
+
+
+def uses_channels_last(asked: bool | None, device: torch.device) -> bool:
+    """Whether weights and images have that memory layout. asked: None is yes on a GPU."""
+    return device.type == "cuda" if asked is None else asked
+
+
+def fit_to_device(
+    model: PreTrainedModel, device: torch.device, gradient_checkpointing: bool, channels_last: bool | None
+) -> None:
+    """Choose fast float32 products, the model's memory layout, and whether it keeps its activations."""
+    torch.set_float32_matmul_precision("high")
+    if gradient_checkpointing and hasattr(model, "timm_model"):
+        model.timm_model.set_grad_checkpointing(True)
+    elif gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    if uses_channels_last(channels_last, device):
+        model.to(memory_format=torch.channels_last)
+
+
+def share_buffers(model: torch.nn.Module, accelerator: Accelerator) -> None:
+    """Give every process the first one's buffers (batch norm's statistics), as DDP does in each step."""
+    if accelerator.num_processes > 1 and accelerator.distributed_type != DistributedType.FSDP:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, src=0)

@@ -1,0 +1,116 @@
+"""One fine-tune: all that its steps, its evaluation and its end have in common."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from transformers import CLIPImageProcessor
+
+from chestxray.images import augment
+from chestxray.images.batches import Order
+from chestxray.models.processors import sides
+from chestxray.places import public_settings
+from chestxray.training import losses, optimisation
+from chestxray.training.averaging import Average
+from chestxray.training.checkpoints import Checkpoints
+from chestxray.training.device import CPU_BATCH, GPU_EVALUATION_BATCH, uses_channels_last
+from chestxray.training.gradients import Gradients
+from chestxray.training.run_data import RunData
+from chestxray.training.settings import Settings
+
+
+@dataclass
+class Run:
+    """One fine-tune.
+
+    Attributes:
+        data: with the images.
+        model, optimizer: as `accelerator.prepare` leaves them.
+        train: the training images of all datasets.
+        order: the rows of every step.
+        schedule: the rate of every step.
+        loss: from (outputs, targets) to the summed loss.
+        gradients: of a step, computed in parts that fit into memory.
+        average: the moving average of the weights.
+        checkpoints: in the settings' `output_dir`.
+    """
+
+    settings: Settings
+    accelerator: Accelerator
+    data: RunData
+    processor: CLIPImageProcessor
+    model: torch.nn.Module
+    optimizer: Any
+
+    def __post_init__(self):
+        self.train = self.data.training_split(self.settings.dataset_weights)
+        settings = self.settings
+        self.order = self._order()
+        self.schedule = self._schedule()
+        self.loss = losses.choose_loss(settings.loss, settings.classes, settings.label_smoothing, self._weights())
+        self.largest_share = math.ceil(self.order.batch_size / self.accelerator.num_processes)  # of a step's rows
+        fits = settings.device_batch_size or (self.largest_share if self.on_gpu else CPU_BATCH)
+        self.gradients = Gradients(self.model, self.accelerator, fits)
+        self.average = Average(self.model, settings.ema)
+        folder = Path(settings.output_dir) / "checkpoints"
+        self.checkpoints = Checkpoints(folder, self.accelerator, self.model, self.optimizer, self.average)
+
+    def _order(self):
+        settings = self.settings
+        return Order(
+            len(self.train),
+            settings.batch_size,
+            settings.epochs,
+            settings.seed,
+            process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+            weights=self.train.weights,
+        )
+
+    def _schedule(self):
+        settings, steps = self.settings, len(self.order)
+        warmup = optimisation.warmup_steps(settings.warmup_epochs, settings.epochs, self.order.per_epoch)
+        return optimisation.Schedule(settings.learning_rate, steps, warmup, settings.schedule, settings.final_rate)
+
+    def _weights(self):
+        """(k,) factors of the positives' losses, or None."""
+        if not self.settings.positive_weights:
+            return None
+        return losses.balancing_weights(self.train.targets).to(self.accelerator.device)
+
+    def start_trackers(self) -> None:
+        """Tell the trackers of the settings; others may read there, so no path and no token."""
+        settings = public_settings(asdict(self.settings))
+        self.accelerator.init_trackers("chestxray", {name: str(value) for name, value in settings.items()})
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.accelerator.device.type == "cuda"
+
+    @property
+    def workers(self) -> int:
+        """Processes that read batches."""
+        return 2 * self.on_gpu if self.settings.workers is None else self.settings.workers
+
+    @property
+    def channels_last(self) -> bool:
+        return uses_channels_last(self.settings.channels_last, self.accelerator.device)
+
+    @property
+    def evaluation_batch(self) -> int:
+        """Images per process and pass."""
+        return self.settings.device_batch_size or (GPU_EVALUATION_BATCH if self.on_gpu else CPU_BATCH)
+
+    def augment(self, pixels: torch.Tensor, draw: torch.Tensor, epoch: int) -> torch.Tensor:
+        """Pixels (n, 1, size, size) uint8 as the model sees them in an epoch, (n, 3, side, side) float32.
+
+        draw: (n,) int64, see `batches.Batches`.
+        """
+        whole, side = sides(self.processor)
+        strength, visible = self.settings.augmentation, side / whole
+        changes = augment.draw(draw.numpy(), epoch, self.settings.seed, strength, visible)
+        images = augment.augment(pixels, changes, side, self.processor.image_mean, self.processor.image_std)
+        return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images

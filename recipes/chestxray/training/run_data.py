@@ -1,0 +1,100 @@
+"""The datasets of a run: opened, checked against each other, and their images as the run reads them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from accelerate import Accelerator
+from transformers import CLIPImageProcessor
+
+from chestxray.data import exposure, labels, opening, sources
+from chestxray.data.opening import Opened
+from chestxray.images import splits, streaming
+from chestxray.images.splits import Split
+from chestxray.models.processors import sides
+from chestxray.training.settings import Settings
+
+
+@dataclass
+class RunData:
+    """What a run trains on and is scored on. The lists have one item per dataset.
+
+    Attributes:
+        datasets: as opened.
+        names: what each one is called in the results.
+        findings: what the model learns, k names.
+        parts: {split: Split} with the images; [] before `read_images`.
+        digests: {split: digests}, see `Split.digests`; [] before `read_images`.
+    """
+
+    datasets: list[Opened]
+    names: list[str]
+    findings: list[str]
+    parts: list[Mapping[str, Split]] = field(default_factory=list)
+    digests: list[dict[str, dict[str, str]]] = field(default_factory=list)
+
+    def read_images(self, processor: CLIPImageProcessor, settings: Settings, accelerator: Accelerator) -> None:
+        """Decode and shrink every image that the cache does not have. Streamed images are read later."""
+        side, _ = sides(processor)
+        with accelerator.main_process_first():
+            self.parts = [
+                make_splits(opened, self.findings, side, settings, accelerator.print) for opened in self.datasets
+            ]
+        self.digests = splits.compute_digests(self.parts, accelerator)
+
+    def counts(self) -> str:
+        """How many images each split of each dataset has, a line per dataset."""
+        counts = [", ".join(f"{len(rows):,} {split}" for split, rows in part.items()) for part in self.parts]
+        return "\n".join(f"{name}: {text} images" for name, text in zip(self.names, counts, strict=True))
+
+    def training_split(self, weights: list[float] | None = None) -> Split:
+        """The training images of all datasets. weights: how often images of each are drawn; None: all images alike.
+
+        Raises:
+            ValueError: no image has a label for one of the findings.
+        """
+        together = splits.concatenate_splits([part["train"] for part in self.parts], weights)
+        splits.refuse_unlabelled(together, self.findings)
+        return together
+
+
+def open_data(settings: Settings, accelerator: Accelerator) -> RunData:
+    """Open all datasets of the settings. The first process reads the archives; the others then find them in the cache.
+
+    Raises:
+        FileNotFoundError, ValueError: as `opening.open_dataset`, `opening.refuse_leaks` and `opening.refuse_seen`.
+    """
+    with accelerator.main_process_first():
+        datasets = [opening.open_dataset(source, settings) for source in settings.dataset or []]
+        opening.refuse_leaks(datasets)
+        opening.refuse_seen(datasets, settings.base and exposure.read(settings.base), settings.model)
+        names = sources.names_of([opened.splits for opened in datasets], [opened.source for opened in datasets])
+        findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
+    return RunData(datasets, names, findings)
+
+
+def make_splits(
+    opened: Opened, findings: list[str], side: int, settings: Settings, tell: Callable[[str], object]
+) -> Mapping[str, Split]:
+    """The splits of a dataset, from the cache or streamed."""
+    if opened.streams is not None:
+        return streaming.stream_splits(
+            opened.splits,
+            opened.streams,
+            findings,
+            side,
+            settings.policy,
+            seed=settings.seed,
+            equalize=settings.equalize,
+            listed=bool(settings.validation_list),
+        )
+    return splits.make_splits(
+        opened.splits,
+        findings,
+        side,
+        settings.policy,
+        seed=settings.seed,
+        equalize=settings.equalize,
+        cache=settings.cache,
+        num_proc=settings.num_proc,
+        tell=tell,
+    )

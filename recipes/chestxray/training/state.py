@@ -1,0 +1,90 @@
+"""How far a run has come, and how it goes on from there."""
+
+import math
+from dataclasses import asdict, dataclass, field
+
+import torch
+
+from chestxray.data import exposure
+from chestxray.training.run import Run
+from chestxray.training.settings_files import differences, settings_from
+from chestxray.training.stopwatch import Stopwatch
+
+
+@dataclass
+class State:
+    """How far a run has come. A checkpoint has it beside weights and moments.
+
+    Attributes:
+        step: steps that are done.
+        best: epoch, from 1, of the best weights on validation; 0 before there are any.
+        best_auroc: of that epoch.
+        losses: of this process's share of each step since the epoch began.
+        scores: the figures of each epoch that is done; a row of `epochs.csv` each.
+    """
+
+    step: int = 0
+    best: int = 0
+    best_auroc: float = -math.inf
+    losses: list[float] = field(default_factory=list)
+    scores: list[dict[str, float]] = field(default_factory=list)
+
+    def epoch_line(self) -> str:
+        """The last epoch's figures in one line."""
+        return (
+            "Epoch {epoch:>3}: loss {loss:.4f}, validation AUROC {validation_auroc:.4f}, "
+            "{images_per_second:,.0f} images/s"
+        ).format(**self.scores[-1])
+
+    def is_out_of_patience(self, patience: int | None, per_epoch: int) -> bool:
+        """Whether `patience` epochs have gone by without a better one. per_epoch: steps of an epoch."""
+        return patience is not None and self.step // per_epoch - self.best >= patience
+
+    def end_epoch(self, figures: dict[str, float]) -> bool:
+        """Keep the figures of an epoch. Returns whether its AUROC is the best yet; NaN never is."""
+        self.losses.clear()
+        self.scores.append(figures)
+        if is_best := figures["validation_auroc"] > self.best_auroc:
+            self.best, self.best_auroc = int(figures["epoch"]), figures["validation_auroc"]
+        return is_best
+
+
+def epoch_figures(run: Run, state: State, auroc: float, rate: float, watch: Stopwatch) -> dict[str, float]:
+    """A row of `epochs.csv`. Every process must call it.
+
+    Args:
+        auroc: on validation; rate: the last step's.
+        watch: counts from the epoch's beginning, and begins again here.
+    """
+    seconds, waiting = watch.lap()
+    loss = torch.tensor(sum(state.losses) / len(state.losses), device=run.accelerator.device)
+    return {
+        "epoch": state.step // run.order.per_epoch,
+        "loss": run.accelerator.reduce(loss).item(),  # the sum: each process has a share of the batch
+        "learning_rate": rate,
+        "validation_auroc": auroc,
+        "images_per_second": len(state.losses) * run.order.batch_size / seconds,
+        "waiting_share": waiting,
+    }
+
+
+def save_state(run: Run, state: State) -> None:
+    """Write a checkpoint, with all that `restore_state` needs. Every process must call it."""
+    run.checkpoints.save(asdict(state) | {"settings": asdict(run.settings), "data": run.data.digests})
+
+
+def restore_state(run: Run) -> State:
+    """The state of the last checkpoint, whose weights and moments are then in the model; a new one if there is none.
+
+    Raises:
+        ValueError: the checkpoint is of other settings, images or labels.
+    """
+    facts, folder = run.checkpoints.restore(), run.checkpoints.folder
+    if not facts:
+        return State()
+    output = folder.parent
+    if others := differences(run.settings, settings_from(facts["settings"], None, folder)):
+        raise ValueError(f"{output} holds an unfinished run with {'; '.join(others)}. Give another --output-dir.")
+    if not all(map(exposure.same_data, run.data.digests, facts["data"])):
+        raise ValueError(f"{output} holds an unfinished run on other images or labels. Give another --output-dir.")
+    return State(**{name: facts[name] for name in asdict(State())})
