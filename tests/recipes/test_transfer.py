@@ -1,7 +1,5 @@
 """What `recipes/transfer.py` promises, asked of the command itself."""
 
-import doctest
-import importlib
 import json
 import os
 import re
@@ -16,9 +14,10 @@ import yaml
 from PIL import Image
 
 import finetune
+import score
 import transfer
 from archives import write_archive
-from chestxray.scoring import predicting
+from chestxray.models import classifiers
 from conftest import ROOT
 from multilabel_auroc.multilabel_auroc import auroc_report
 
@@ -150,7 +149,7 @@ def test_no_place_of_this_machine_is_on_the_page(transferred, home, checkpoint):
 
 
 def test_a_second_run_predicts_nothing_anew(checkpoint, home, away, transferred, monkeypatch):
-    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr(classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
     before = {file: file.stat().st_mtime_ns for file in transferred[1].glob("*.parquet")}
     page = (transferred[1] / "transfer.md").read_text()
     run([checkpoint], [home, *away], transferred[1])
@@ -200,7 +199,7 @@ def test_models_of_one_name_and_of_unknown_origin_have_rows_of_their_own(checkpo
 
 
 def test_nothing_in_common_is_refused_before_anything_is_predicted(checkpoint, away, tmp_path, monkeypatch):
-    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
     other = shutil.copytree(checkpoint, tmp_path / "other")
     config = json.loads((other / "config.json").read_text())
     config["id2label"] = {number: f"not {name}" for number, name in config["id2label"].items()}
@@ -231,9 +230,6 @@ def test_what_is_no_checkpoint_or_comes_twice_is_refused_by_name(checkpoint, awa
         run([checkpoint], [away[1], f"{away[1]}/"], tmp_path)
 
 
-# Documentation
-
-
-def test_the_docstrings_examples_run():
-    result = doctest.testmod(importlib.import_module("chestxray.scoring.transfer"))
-    assert result.attempted and not result.failed
+def test_datasets_are_given_one_by_one_or_together():
+    flags = ["a", "--dataset", "x", "y", "--dataset", "z", "--output-dir", "out"]
+    assert transfer.parse(flags).dataset == score.parse(flags).dataset == ["x", "y", "z"]

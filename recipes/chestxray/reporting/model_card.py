@@ -11,7 +11,8 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from chestxray.places import apart, is_hub_id, place, public_settings
+from chestxray.models.weights import digest_weights
+from chestxray.places import is_hub_id, number_repeats, place, public_settings
 from chestxray.reporting import wording
 from chestxray.reporting.pages import Heading, Paragraph, Warnings, markdown
 from chestxray.scoring.scorecard import SYNTHETIC
@@ -37,7 +38,9 @@ def front_matter(cards):
         model_name=name(cards),
         eval_results=[
             result
-            for card, source in zip(cards, apart([card.about.get("source", "unknown") for card in cards]), strict=True)
+            for card, source in zip(
+                cards, number_repeats([card.about.get("source", "unknown") for card in cards]), strict=True
+            )
             for result in results(card, source)
         ],
     )
@@ -108,7 +111,7 @@ def body(cards):
             "further training. It is no medical device, and its output is no diagnosis."
         ),
     ]
-    datasets = apart([wording.dataset(card) for card in cards])
+    datasets = number_repeats([wording.dataset(card) for card in cards])
     for card, dataset in zip(cards, datasets, strict=True):
         page += results_on(card, dataset, any(not is_synthetic(other) for other in cards))
     page += [Heading("Limits"), Paragraph(limits(cards, datasets))]
@@ -247,14 +250,8 @@ def is_own(cards, folder, whole):
         (scored == trained_on or whole and scored < trained_on)
         and all((card.about["split"], card.about["level"]) == ("test", "image") for card in cards)
         and all(model.get(key) == settings.get(key, model.get(key)) for model in made_by for key in CHOICES)
-        and {model.get("sha256") for model in made_by} == {digest(folder)}
+        and {model.get("sha256") for model in made_by} == {digest_weights(folder)}
     )
-
-
-def digest(folder):
-    from chestxray.scoring import predicting  # PyTorch, which other cards do not need
-
-    return predicting.digest(folder)
 
 
 def save(cards, output, whole=False):
