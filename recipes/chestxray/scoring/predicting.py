@@ -95,6 +95,7 @@ def predict(
     if path.exists():
         return refuse_others(path, made_by, digests)
     logits = compute_logits(accelerator, checkpoint, parts, tta, batch_size)
+    refuse_not_finite(logits, parts, checkpoint)
     if accelerator.is_main_process:
         about = describe_dataset(opened) | {"digests": digests, "models": [made_by]}
         predictions.write(table_of(parts, logits, findings, about), path)
@@ -104,10 +105,7 @@ def predict(
 def compute_logits(
     accelerator: Accelerator, checkpoint: str | Path, parts: Mapping[str, Split], tta: str, batch_size: int
 ) -> dict[str, np.ndarray]:
-    """{split: (n, k) float32}, in the order of its rows, on every process.
-
-    Raises ValueError, which names the first such image, where a logit is not finite.
-    """
+    """{split: (n, k) float32}, in the order of its rows, on every process."""
     model, processor, _ = classifiers.load_classifier(checkpoint)
     model = accelerator.prepare(model)
     share = -(-batch_size // accelerator.num_processes)
@@ -117,10 +115,14 @@ def compute_logits(
     }
     steps = sum(len(loader) for loader in loaders.values())
     with tqdm(total=steps, unit="batch", desc="Predicting", disable=not accelerator.is_main_process) as progress:
-        logits = {
+        return {
             name: score(model, loader, parts[name], processor, tta, accelerator, progress)
             for name, loader in loaders.items()
         }
+
+
+def refuse_not_finite(logits: Mapping[str, np.ndarray], parts: Mapping[str, Split], checkpoint: str | Path) -> None:
+    """Raise ValueError, with the name of the image, where a model gives no finite number."""
     for name, rows in logits.items():
         finite = np.isfinite(rows).all(1)
         if not finite.all():
@@ -128,7 +130,6 @@ def compute_logits(
             raise ValueError(
                 f"{checkpoint} gives no finite number for {image}: its weights are damaged. Train it again"
             )
-    return logits
 
 
 def describe_dataset(opened: Opened) -> dict:
