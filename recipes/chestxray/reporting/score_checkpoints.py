@@ -29,7 +29,7 @@ def predict_datasets(options: ScoreOptions) -> list[PredictedDataset]:
             and as `Predictor.open` and `Predictor.predict`.
     """
     predictor, first = Predictor(options), options.checkpoints[0]
-    home = predictor.settings_of(first).dataset
+    home = predictor.settings_of(first).dataset or []
     sources = options.dataset or home
     if not sources:
         raise ValueError(f"{first} has no settings.yaml that names its dataset: give --dataset")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +35,7 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
         FileNotFoundError, ValueError: as `score_checkpoints.predict_datasets`, `ensembles.average` and
             `scorecard.make`.
     """
-    predicted = [(options.models, options.against, options.output)]
-    if options.checkpoints:
-        from chestxray.reporting import score_checkpoints  # PyTorch, which predictions files do not need
-
-        predicted = score_checkpoints.predict_datasets(options)
+    predicted = predictions_files(options)
     if int(os.environ.get("RANK", 0)):
         return None
     cards = [make_card(files, rival, folder, options) for files, rival, folder in predicted]
@@ -50,13 +47,23 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
     return ScoreReport(cards, folders, model_cards)
 
 
-def make_card(files: list[str | Path], rival: str | Path | None, folder: Path, options: ScoreOptions) -> Scorecard:
+def predictions_files(options: ScoreOptions) -> Sequence[tuple[list[Path], Path | None, Path]]:
+    """(a file of each model, the rival's or None, the folder of the report) for each dataset."""
+    if options.checkpoints:
+        from chestxray.reporting import score_checkpoints  # PyTorch, which predictions files do not need
+
+        return score_checkpoints.predict_datasets(options)
+    rival = Path(options.against) if options.against else None
+    return [([Path(model) for model in options.models], rival, options.output)]
+
+
+def make_card(files: list[Path], rival: Path | None, folder: Path, options: ScoreOptions) -> Scorecard:
     """The scorecard of one dataset; several files are an ensemble, whose own predictions are written too."""
-    members = [predictions.read(Path(file)) for file in files]
+    members = [predictions.read(file) for file in files]
     table = ensembles.average(members, [str(file) for file in files])
     if len(members) > 1:
         predictions.write(table, folder / "predictions.parquet")
-    against = predictions.read(Path(rival)) if rival else None
+    against = predictions.read(rival) if rival else None
     return scorecard.make(table, options.split, options.level, options.rule, options.sensitivity, against)
 
 

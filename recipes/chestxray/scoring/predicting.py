@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from chestxray.models import classifiers
 from chestxray.models.weights import digest_weights
 from chestxray.scoring.test_time_views import side_to_shrink_to, views
 
+if TYPE_CHECKING:
+    from chestxray.training.settings import Settings
+
 CHOICES = ("equalize", "views", "labeler")  # of the settings: which images and labels, and how they look
 COLUMNS = {  # ours: those of datasets
     "study": ("study_id", "study"),
@@ -28,20 +31,6 @@ COLUMNS = {  # ours: those of datasets
     "age": ("patient_age",),
     "view": ("view_position",),
 }
-
-
-class PredictionSettings(Protocol):
-    """What is read of a checkpoint's settings: which images and labels are used, and how images are read."""
-
-    views: str
-    labeler: str
-    equalize: bool
-    uncertain: str
-    blank: str
-    teacher: str | None
-    cache: bool
-    num_proc: int | None
-    seed: int
 
 
 def start() -> Accelerator:
@@ -62,7 +51,7 @@ def predict(
     opened: Opened,
     split: str,
     path: Path,
-    settings: PredictionSettings,
+    settings: "Settings",
     *,
     with_validation: bool = True,
     tta: str = "none",
@@ -74,7 +63,7 @@ def predict(
         checkpoint: a folder as finetune.py leaves it.
         opened: the dataset, see `opening.open_to_score`.
         path: the file to write.
-        settings: of the checkpoint, see `training.prediction_settings`.
+        settings: of the checkpoint, see `training.prediction_settings`: which images and labels, read and shown how.
         with_validation: whether validation is predicted as well.
         tta: one of `test_time_views.VIEWS`. batch_size: images per step, all processes together.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from chestxray.training.settings import Settings, read_settings
 
@@ -23,15 +24,14 @@ def prediction_settings(
         FileNotFoundError: the folder is no checkpoint. ValueError: as `read_settings`.
     """
     trained = settings_of_training(checkpoint) or Settings(dataset=[])
+    said: dict[str, Any] = {"views": views, "labeler": labeler, "equalize": equalize}
     return replace(
         trained,
         uncertain="ignore",
         teacher=None,
         streaming=False,
-        views=views or trained.views,
-        labeler=labeler or trained.labeler,
-        equalize=trained.equalize if equalize is None else equalize,
         allow_missing=trained.allow_missing or allow_missing,
+        **{name: value for name, value in said.items() if value is not None},
     )
 
 
