@@ -17,11 +17,12 @@ import torch
 from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
-import score
 from chestxray import files
 from chestxray.models.classifiers import build_model, load_processor
 from chestxray.publishing import hub
 from chestxray.reporting import run_results
+from chestxray.reporting.score_options import ScoreOptions
+from chestxray.reporting.score_report import report_scores, screen_text
 from chestxray.training import device, losses, optimisation
 from chestxray.training.checkpoints import whole_weights
 from chestxray.training.command_line import parse_settings, presets
@@ -168,8 +169,9 @@ def push(settings, accelerator, output):
     if not settings.push_to_hub:
         return
     accelerator.wait_for_everyone()  # until the checkpoint is written
-    score.main([str(output)])
+    report = report_scores(ScoreOptions(models=[str(output)]))
     if accelerator.is_main_process:
+        print(screen_text(report))
         print(f"Uploaded to {hub.push_model(output, settings.push_to_hub, settings.public)}")
 
 

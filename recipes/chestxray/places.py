@@ -85,6 +85,23 @@ def public_models(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [without_paths(model) | {"checkpoint": last_part(model["checkpoint"])} for model in models]
 
 
+def folder_names(sources: Sequence[str]) -> list[str]:
+    """A different name for each folder or Hub id: the last part of its path, and as many before it as are needed.
+
+    Raises ValueError where one is given twice.
+
+    >>> folder_names(["runs/a/best", "runs/b/best"])
+    ['a-best', 'b-best']
+    """
+    for number, source in enumerate(sources):
+        if place(source) in map(place, sources[:number]):
+            raise ValueError(f"{source} is given twice")
+    parts, depth = [Path(source).absolute().parts[1:] for source in sources], 1  # without the root
+    while len({part[-depth:] for part in parts}) < len(parts):
+        depth += 1
+    return ["-".join(part[-depth:]) for part in parts]
+
+
 def number_repeats(names: Sequence[str]) -> list[str]:
     """The same names, with a number after one that has come before.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
+from chestxray.models.weights import digest_weights
 from chestxray.places import is_hub_id, number_repeats, place, public_settings
 from chestxray.reporting import wording
 from chestxray.reporting.pages import Heading, Paragraph, Warnings, markdown
@@ -249,14 +250,8 @@ def is_own(cards, folder, whole):
         (scored == trained_on or whole and scored < trained_on)
         and all((card.about["split"], card.about["level"]) == ("test", "image") for card in cards)
         and all(model.get(key) == settings.get(key, model.get(key)) for model in made_by for key in CHOICES)
-        and {model.get("sha256") for model in made_by} == {digest(folder)}
+        and {model.get("sha256") for model in made_by} == {digest_weights(folder)}
     )
-
-
-def digest(folder):
-    from chestxray.scoring import predicting  # PyTorch, which other cards do not need
-
-    return predicting.digest(folder)
 
 
 def save(cards, output, whole=False):
