@@ -145,7 +145,6 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
         NIHChestXrayConfig("metadata", VERSION, description="The full table without the images."),
     ]
     DEFAULT_CONFIG_NAME = "image-classification"
-    MAY_BE_PASSED_ON = True  # images and rows: see LICENSE
     DEFAULT_WRITER_BATCH_SIZE = 100  # about 40 MB of PNG in memory at a time
 
     def __init__(self, config_name=None, **kwargs):

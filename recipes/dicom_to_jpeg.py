@@ -86,7 +86,7 @@ def main(argv=None):
         )
     if arguments.reports:
         studies = sorted({tuple(map(int, row.split(",", 3)[1:3])) for row in rows.values()})
-        found = radiology_reports.write(out / "reports.parquet", arguments.reports, studies)
+        found = radiology_reports.write_table(out / "reports.parquet", arguments.reports, studies)
         print(f"{found:,} of {len(studies):,} studies have a report in {arguments.reports}.")
     shutil.rmtree(out / UNFINISHED)
     print(f"{out} is complete: {len(rows):,} images.")

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 import score
 from chestxray import files
-from chestxray.data import exposure, labels, opening, sources
+from chestxray.data import exposure, labels, opening
 from chestxray.data.official_test import is_official
 from chestxray.images import batches, splits, streaming
 from chestxray.models import classifiers
@@ -53,7 +53,7 @@ def main(argv=None):
         datasets = [opening.open_dataset(source, settings) for source in settings.dataset]
         opening.refuse_leaks(datasets)
         opening.refuse_seen(datasets, base and exposure.read(base), settings.model)
-        names = sources.names_of([opened.splits for opened in datasets], settings.dataset)
+        names = opening.distinct_names(datasets)
         findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
         if finished:
             model, processor = None, classifiers.load_processor(output)

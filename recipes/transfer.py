@@ -13,7 +13,7 @@ import json
 import os
 from pathlib import Path
 
-from chestxray.data import labels, mimic
+from chestxray.data import labels, registry
 from chestxray.files import write
 from chestxray.flags import positive
 from chestxray.models.classifiers import findings_of
@@ -33,7 +33,7 @@ def main(argv=None):
     ]
     views, labeler = agreed("views", models), agreed("labeler", models)
     targets = [
-        transfer.Target(name, source, labeler if mimic.is_mimic(source) else None)
+        transfer.Target(name, source, labeler if registry.recognise(source).labelers else None)
         for name, source in zip(transfer.names(settings.dataset), settings.dataset, strict=True)
     ]
     accelerator = predicting.start()
@@ -44,7 +44,9 @@ def main(argv=None):
         for target in targets
     }
     known = {f"the model {model.name}": findings_of(model.checkpoint) for model in models}
-    known |= {f"the dataset {name}": labels.own(dataset.splits[settings.split]) for name, dataset in opened.items()}
+    known |= {
+        f"the dataset {name}": labels.labelled_names(dataset.splits[settings.split]) for name, dataset in opened.items()
+    }
     findings = transfer.shared(known)
 
     # Predictions: of each pair, by all processes together

@@ -1,6 +1,5 @@
 """A miniature NIH release, with the real headers and the odd rows, in every layout it is handed out in."""
 
-import importlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import chestxray
 from recorder import RecordedHub
 
 ROOT = Path(__file__).parents[1]
@@ -80,7 +80,7 @@ TINY = {  # a configuration of each family, small enough for a test
 @pytest.fixture(scope="session")
 def builder():
     """The dataset's class, as recipes reach it."""
-    return importlib.import_module("NIH-Chest-X-ray-dataset").NIHChestXray
+    return chestxray.NIHChestXray
 
 
 @pytest.fixture(scope="session")

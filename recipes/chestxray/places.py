@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -80,10 +81,10 @@ def public_models(models):
     return [without_paths(model) | {"checkpoint": last_part(model["checkpoint"])} for model in models]
 
 
-def apart(names):
+def number_repeats(names: Sequence[str]) -> list[str]:
     """The same names, with a number after one that has come before.
 
-    >>> apart(["nih", "mimic", "nih"])
+    >>> number_repeats(["nih", "mimic", "nih"])
     ['nih', 'mimic', 'nih (2)']
     """
     counts = [names[: number + 1].count(name) for number, name in enumerate(names)]

@@ -7,16 +7,21 @@ and under `complete`, whether it is known what the weights that the run began wi
 
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from datasets import Dataset
 
 from chestxray.data import sources
+
+if TYPE_CHECKING:
+    from chestxray.data.opening import OpenDataset
 
 FILE = "images.parquet"
 NIH_NAME = re.compile(r"\d{8}_\d{3}\.png")
@@ -25,31 +30,31 @@ NIH_NAME = re.compile(r"\d{8}_\d{3}\.png")
 class Keys(NamedTuple):
     """n strings each: the same image, or the same patient, has the same key in every dataset that holds it."""
 
-    images: list
-    patients: list
+    images: list[str]
+    patients: list[str]
 
 
 @dataclass(frozen=True)
 class Exposure:
     """Keys of the images and patients trained on, of the images validated on; digests and `complete`: see above."""
 
-    images: frozenset
-    patients: frozenset
-    validated: frozenset
-    digests: list
+    images: frozenset[str]
+    patients: frozenset[str]
+    validated: frozenset[str]
+    digests: list[dict]
     complete: bool
 
-    def has_seen(self, keys):
+    def has_seen(self, keys: Keys) -> np.ndarray:
         """Which of n rows were trained on, or show a patient who was: (n,) bool. keys: `Keys` of the rows."""
         pairs = zip(keys.images, keys.patients, strict=True)
         return np.array([image in self.images or patient in self.patients for image, patient in pairs], bool)
 
-    def has_validated(self, keys):
+    def has_validated(self, keys: Keys) -> np.ndarray:
         """Which of n rows were validated on: (n,) bool."""
         return np.array([image in self.validated for image in keys.images], bool)
 
 
-def keys_of(rows, name, synthetic):
+def keys_of(rows: Dataset, name: str, synthetic: bool) -> Keys:
     """The `Keys` of a split's rows.
 
     NIH's images and patients are known by NIH's file names in whatever dataset they lie; others by their path, or
@@ -65,16 +70,16 @@ def keys_of(rows, name, synthetic):
     return keys
 
 
-def write(openeds, digests, folder, base=None):
+def write(datasets: Sequence["OpenDataset"], digests: Sequence[dict], folder: Path, base: Path | None = None) -> None:
     """Write `images.parquet` into a folder that is not in its place yet.
 
     Args:
-        openeds: the run's datasets, `opening.Opened`; digests: {split: digest} of each.
+        datasets: the run's, `opening.OpenDataset`; digests: {split: digest} of each.
         base: the folder whose weights the run began with: what they have seen, the new ones have seen too.
     """
     parts = [
-        pd.DataFrame({"dataset": opened.name, "split": split, **opened.keys(split)._asdict()})
-        for opened in openeds
+        pd.DataFrame({"dataset": dataset.name, "split": split, **dataset.keys(split)._asdict()})
+        for dataset in datasets
         for split in ("train", "validation")
     ]
     parts = [part.rename(columns={"images": "image", "patients": "patient"}) for part in parts]
@@ -90,7 +95,7 @@ def write(openeds, digests, folder, base=None):
     pq.write_table(arrow, folder / FILE, write_page_checksum=True)
 
 
-def read(folder):
+def read(folder: str | Path) -> Exposure | None:
     """The `Exposure` of a checkpoint, None where its folder does not tell. Raises ValueError for a damaged file."""
     path = Path(folder) / FILE
     if not path.exists():
@@ -108,7 +113,7 @@ def read(folder):
         raise ValueError(f"{path} is damaged: {reason}. Delete it to go without it") from error
 
 
-def merge(exposures):
+def merge(exposures: Iterable[Exposure | None]) -> Exposure | None:
     """What several checkpoints have seen together; None where none of them tells."""
     known = [exposure for exposure in exposures if exposure]
     if not known:
@@ -120,7 +125,7 @@ def merge(exposures):
     return Exposure(images, patients, validated, known[0].digests, all(exposure.complete for exposure in known))
 
 
-def doubts(checkpoints):
+def doubts(checkpoints: Iterable[str | Path]) -> list[str]:
     """A sentence for each checkpoint of which it is not known, or not wholly, what it has seen."""
     notes = []
     for checkpoint in checkpoints:
@@ -132,12 +137,12 @@ def doubts(checkpoints):
     return notes
 
 
-def is_checked(ours, theirs):
+def is_checked(ours: Mapping[str, dict], theirs: Mapping[str, dict]) -> bool:
     """Whether both {split: digest} tell of the images; with the cache and without it they are read in two ways."""
     return all(set(ours[split]) & set(theirs.get(split, {})) - {"rows"} or len(ours[split]) == 1 for split in ours)
 
 
-def same_data(ours, theirs):
+def same_data(ours: Mapping[str, dict], theirs: object) -> bool:
     """Whether two {split: digest} tell of the same data: the same splits, each alike in all that both digests hold."""
     return (
         isinstance(theirs, dict)

@@ -8,12 +8,13 @@ from pathlib import Path
 import yaml
 from datasets import Features
 
+from chestxray.data.datasets_internals import features_to_yaml
+from chestxray.data.descriptor import SYNTHETIC_MARK as MARK
 from chestxray.data.sources import patient
 from chestxray.files import REPOSITORY
 from chestxray.publishing import parquet
 
 FIGURES = REPOSITORY / "data" / "figures"
-MARK = "SYNTHETIC.txt"  # by which sources.is_synthetic knows a folder
 DEFAULT = "image-classification"
 COLUMNS = ["image_file_path", "image", "labels"]  # of the default config
 FILES = {"parquet": ".parquet", "webdataset": ".tar"}
@@ -81,7 +82,7 @@ def as_yaml(features):
             return {"sequence" if key == "list" else key: rename(value) for key, value in node.items()}
         return [rename(value) for value in node] if isinstance(node, list) else node
 
-    return rename(features._to_yaml_list())
+    return rename(features_to_yaml(features))
 
 
 def by_config(shards):

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from chestxray.places import apart, is_hub_id, place, public_settings
+from chestxray.places import is_hub_id, number_repeats, place, public_settings
 from chestxray.reporting import wording
 from chestxray.reporting.pages import Heading, Paragraph, Warnings, markdown
 from chestxray.scoring.scorecard import SYNTHETIC
@@ -37,7 +37,9 @@ def front_matter(cards):
         model_name=name(cards),
         eval_results=[
             result
-            for card, source in zip(cards, apart([card.about.get("source", "unknown") for card in cards]), strict=True)
+            for card, source in zip(
+                cards, number_repeats([card.about.get("source", "unknown") for card in cards]), strict=True
+            )
             for result in results(card, source)
         ],
     )
@@ -108,7 +110,7 @@ def body(cards):
             "further training. It is no medical device, and its output is no diagnosis."
         ),
     ]
-    datasets = apart([wording.dataset(card) for card in cards])
+    datasets = number_repeats([wording.dataset(card) for card in cards])
     for card, dataset in zip(cards, datasets, strict=True):
         page += results_on(card, dataset, any(not is_synthetic(other) for other in cards))
     page += [Heading("Limits"), Paragraph(limits(cards, datasets))]

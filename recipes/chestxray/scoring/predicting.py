@@ -12,7 +12,7 @@ from accelerate.utils import InitProcessGroupKwargs
 from datasets import ClassLabel, DatasetDict
 from tqdm.auto import tqdm
 
-from chestxray.data import exposure, labels, opening, predictions, sources
+from chestxray.data import exposure, labels, opening, predictions
 from chestxray.files import digest_files
 from chestxray.images import augment, splits
 from chestxray.models import classifiers
@@ -73,7 +73,7 @@ def open_to_score(accelerator, source, split, models, flags, rivals=()):
         rivals: folders of other models, on whose images thresholds are not fitted.
 
     Returns:
-        `opening.Opened` with `split`, and with `validation` where there is one or can be borrowed.
+        `opening.OpenDataset` with `split`, and with `validation` where there is one or can be borrowed.
 
     Raises:
         NoSplit: the dataset has no such split. ValueError: a model has seen images of it, or of validation.
@@ -146,7 +146,7 @@ def predict(accelerator, checkpoint, opened, splits_to_predict, path, settings, 
             "dataset": opened.name,
             "source": opened.source,
             "synthetic": opened.synthetic,
-            "may_be_passed_on": sources.may_be_passed_on(opened.source),
+            "may_be_passed_on": opened.may_be_passed_on,
             "validation_source": opened.validation_source,
             "notes": list(opened.notes),
             "digests": digests,
@@ -183,7 +183,7 @@ def refuse_others(path, made_by, digests):
 
 
 def refuse_unknown(findings, opened, split, checkpoint):
-    known = labels.own(opened.splits[split])
+    known = labels.labelled_names(opened.splits[split])
     if not {labels.canonical(name) for name in findings} & {labels.canonical(name) for name in known}:
         raise ValueError(
             f"{checkpoint} has the findings {findings}, of which {opened.source} labels none; it labels {known}"

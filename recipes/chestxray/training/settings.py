@@ -3,7 +3,6 @@
 import sys
 from argparse import Action
 from dataclasses import asdict, dataclass, field, fields
-from importlib import import_module
 from pathlib import Path
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
@@ -12,10 +11,9 @@ import yaml
 from transformers import HfArgumentParser
 
 from chestxray.data import labels
+from chestxray.data.nih import builder_file
 from chestxray.files import REPOSITORY
 from chestxray.flags import nearest
-
-nih = import_module("NIH-Chest-X-ray-dataset")
 
 PRESETS = REPOSITORY / "recipes" / "configs"
 SAMPLE = str(REPOSITORY / "data" / "sample")
@@ -374,7 +372,7 @@ def check_at(place, name, value):
 
 def read_yaml(path):
     """({key: value}, {key: line}) of a YAML file of `name: value`; ValueError in one line where it is no such file."""
-    text = nih.read_text(path)
+    text = builder_file.read_text(path)
     try:
         values, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

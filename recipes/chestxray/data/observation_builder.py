@@ -1,26 +1,19 @@
-"""Builders of archives that label each image, or study, with CheXpert's observations; what reads their tables.
+"""What the builders of CheXpert and MIMIC-CXR-JPG have in common: columns, splits, what a row may lack, reading JPEG.
 
-CheXpert's and MIMIC-CXR-JPG's builders say which rows there are and where an image lies; the rest is here.
+Each of the two says which rows there are and where an image lies.
 """
 
 import abc
-import csv
-import gzip
-import importlib
-import inspect
-import io
-import os
 import re
-import zlib
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import datasets
 
-from chestxray.data.observations import CELLS, OBSERVATIONS, state
-from chestxray.files import digest, digest_files
+from chestxray.data.datasets_internals import FolderBuilder
+from chestxray.data.nih import builder_file
+from chestxray.data.observations import OBSERVATIONS, state_feature
 
-nih = importlib.import_module("NIH-Chest-X-ray-dataset")
 logger = datasets.logging.get_logger(__name__)
 
 SPLITS = (datasets.Split.TRAIN, datasets.Split.VALIDATION, datasets.Split.TEST)
@@ -40,7 +33,7 @@ class Row(NamedTuple):
     states: bytes
 
 
-class ObservationBuilder(datasets.GeneratorBasedBuilder):
+class ObservationBuilder(FolderBuilder):
     """An archive whose tables give each image a state per observation; the columns are
 
     `image_file_path` (the path inside the folder), `image` (the file's own bytes), `patient_id`, `study_id`,
@@ -52,19 +45,15 @@ class ObservationBuilder(datasets.GeneratorBasedBuilder):
     """
 
     DEFAULT_WRITER_BATCH_SIZE = 32  # full-size images of 2 MB (439 GB / 223,648 in CheXpert): 64 MB in memory
-    MAY_BE_PASSED_ON = False  # neither images nor rows: see LICENSE of each
     EXCUSED = ()  # what a row may lack without `allow_missing`
 
     def __init__(self, config_name=None, **kwargs):
         if not kwargs.get("data_dir"):
             raise ValueError(f"{self.NAME} may not be handed on: get it from {self.HOMEPAGE} and give data_dir=DIR")
-        kwargs["data_dir"] = os.path.realpath(kwargs["data_dir"])
-        # Neither a changed builder nor an older `datasets` may be served a cache that it cannot read.
-        kwargs["hash"] = kwargs.get("hash") or f"{digest_code(type(self))}-{nih.DATASETS_RELEASE}"
-        super().__init__(config_name=config_name, **kwargs)
+        super().__init__(config_name, **kwargs)
 
     def _info(self):
-        number, sex = datasets.Value("int32"), datasets.ClassLabel(names=nih.SEXES)
+        number, sex = datasets.Value("int32"), datasets.ClassLabel(names=builder_file.SEXES)
         features = {
             "image_file_path": datasets.Value("string"),
             "image": datasets.Image(),
@@ -73,7 +62,7 @@ class ObservationBuilder(datasets.GeneratorBasedBuilder):
             "patient_age": number,
             "patient_sex": sex,
             "view_position": datasets.ClassLabel(names=list(self.VIEWS)),
-            **{observation: state() for observation in OBSERVATIONS},
+            **{observation: state_feature() for observation in OBSERVATIONS},
         }
         synthetic = f"Synthetic archive in the layout of {self.NAME}; says nothing of radiographs."
         return datasets.DatasetInfo(
@@ -97,7 +86,7 @@ class ObservationBuilder(datasets.GeneratorBasedBuilder):
                 splits.setdefault(split, []).append(row)
         self._answer_for(lacking, total, bool(splits))
         ordered = [split for split in SPLITS if split in splits]
-        return [datasets.SplitGenerator(split, {"shards": cut(splits[split])}) for split in ordered]
+        return [datasets.SplitGenerator(split, {"shards": divide(splits[split])}) for split in ordered]
 
     def _answer_for(self, lacking, total, any_left):
         """Raise for what rows lack, {lack: [the first, how many]}, or count it in one warning where that is allowed."""
@@ -121,99 +110,35 @@ class ObservationBuilder(datasets.GeneratorBasedBuilder):
                 name, data = row.image_file_path, read_jpeg(self._file(row.image_file_path))
                 columns = row._asdict()
                 states = dict(zip(OBSERVATIONS, columns.pop("states"), strict=True))
-                yield name, {**columns, "image": nih.image_of(name, data), **states}
-
-    def _prepare_split_single(self, *args, **kwargs):
-        try:
-            yield from super()._prepare_split_single(*args, **kwargs)
-        except datasets.builder.DatasetGenerationError as error:
-            raise nih.cause_of(error)  # noqa: B904
+                yield name, {**columns, "image": builder_file.image_of(name, data), **states}
 
     def _is_synthetic(self):
-        return bool(nih.synthetic_marks(self.config.data_dir))
+        return bool(builder_file.synthetic_marks(self.config.data_dir))
 
     @abc.abstractmethod
-    def _rows(self):
+    def _rows(self) -> Iterator[tuple]:
         """(split, where, Row, None) for each row of the tables, or (split, where, None, what it lacks)."""
 
     @abc.abstractmethod
-    def _file(self, image_file_path):
+    def _file(self, image_file_path: str) -> str | None:
         """Where the image lies on this disk; None if nowhere."""
 
 
-def cut(rows):
-    """What `num_proc` divides: the rows in lists of SHARD_LENGTH."""
+def divide(rows: list[Row]) -> list[list[Row]]:
+    """The rows in lists of SHARD_LENGTH, which `num_proc` divides among processes."""
     return [rows[start : start + SHARD_LENGTH] for start in range(0, len(rows), SHARD_LENGTH)]
 
 
-def digest_code(builder):
-    """SHA-256 over the files that define a builder and those it inherits from in this library."""
-    files = sorted({inspect.getfile(kind) for kind in builder.__mro__ if kind.__module__.startswith("chestxray.")})
-    return digest(*(digest_files(file) for file in files))
+# Paths and files
 
 
-# Reading tables
-
-
-def read_rows(path, columns, others=()):
-    """(line number, {column: cell}) for each row of a CSV file, gzipped or not.
-
-    Args:
-        columns: what it must have.
-        others: what it may have besides; None for anything.
-
-    Raises ValueError, naming file and column or line, where the header is otherwise, a row has another length than
-    the header, or the file is cut short.
-    """
-    name = os.path.basename(path)
-    try:
-        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as file:
-            text = nih.decode(file.read(), name)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{name} is damaged: {error}. Fetch it again.") from error
-    table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        check_header(name, table.fieldnames or [], columns, others)
-        for cells in table:
-            if None in cells or None in cells.values():
-                raise ValueError(f"{name}, line {table.line_num}: not the {len(table.fieldnames)} cells of its header")
-            yield table.line_num, cells
-    except csv.Error as error:
-        raise ValueError(f"{name}, line {table.line_num}: {error}. Fetch it again.") from error
-
-
-def check_header(name, header, columns, others):
-    if missing := [column for column in columns if column not in header]:
-        raise ValueError(f"{name} has no column {missing[0]!r}; it has {', '.join(header)}")
-    if others is not None and (unknown := [column for column in header if column not in (*columns, *others)]):
-        raise ValueError(f"{name} has an unknown column {unknown[0]!r}; known are {', '.join((*columns, *others))}")
-
-
-@contextmanager
-def at_line(path, line):
-    """Put file and line before the message of a ValueError."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{os.path.basename(path)}, line {line}: {error}") from None
-
-
-def read_states(cells, columns=OBSERVATIONS):
-    """The states of the observations in these columns, one byte each, an index into `observations.STATES`."""
-    try:
-        return bytes(CELLS[cells[column].strip()] for column in columns)
-    except KeyError:
-        column = next(column for column in columns if cells[column].strip() not in CELLS)
-        raise ValueError(f"{column} is {cells[column]!r}; known are 1.0, 0.0, -1.0 and blank") from None
-
-
-def refuse_outside(path):
+def refuse_outside(path: str) -> None:
     """Raise ValueError for a path that is not below the folder it is read against."""
     if path.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", path) or re.match("[A-Za-z]:", path):
         raise ValueError(f"{path!r} leads outside the folder; refused")
 
 
-def read_jpeg(path):
+def read_jpeg(path: str) -> bytes:
     """A JPEG file's bytes; ValueError where its beginning or its end is missing."""
     with open(path, "rb") as file:
         data = file.read()
