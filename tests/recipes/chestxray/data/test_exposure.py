@@ -19,9 +19,8 @@ def keys(*paths, name="NIH ChestX-ray14", synthetic=False, **columns):
 def seen(tmp_path):
     """What a model of two NIH images and one of another hospital has seen, read from its file."""
     train = rows_of("images/00000001_000.png", "images/00000002_000.png")
-    nih = OpenDataset(
-        "nih", "NIH ChestX-ray14", {"train": train, "validation": rows_of("images/00000003_000.png")}, False
-    )
+    validation = rows_of("images/00000003_000.png")
+    nih = OpenDataset("nih", "NIH ChestX-ray14", {"train": train, "validation": validation}, False)
     splits = {"train": rows_of("p/1.jpg", patient_id=[7]), "validation": rows_of("p/2.jpg", patient_id=[8])}
     exposure.write([nih, OpenDataset("other", "Other", splits, False)], [{}, {}], tmp_path)
     return exposure.read(tmp_path)

@@ -4,7 +4,7 @@ import io
 import subprocess
 
 import pytest
-from datasets import Dataset, DatasetDict, load_dataset
+from datasets import Dataset, DatasetDict
 from PIL import Image
 
 from chestxray import NIHChestXray
@@ -107,11 +107,6 @@ def test_a_replaced_image_is_replaced_in_the_pixels_as_well(release):
     train = pixels.shrink(sources.load(str(folder))["train"], 16)
     assert train[0]["image_file_path"] == "images/00000003_001.png"
     assert train[0]["pixels"] == bytes([200]) * 256 != before
-
-
-def test_what_is_published_has_its_path_with_the_image_from_whatever_folder(outputs):
-    row = load_dataset(str(outputs / "parquet"), "full", split="train").with_format("arrow")[0]
-    assert row["image"][0]["path"] == row["image_file_path"][0]
 
 
 def test_a_folder_published_anew_is_not_served_as_it_was(dataset, tmp_path):
