@@ -232,7 +232,7 @@ def build(folder: Path, options: BuildOptions) -> CheXpert:
     return CheXpert(data_dir=str(folder), allow_missing=options.allow_missing)
 
 
-CHEXPERT = Descriptor(
+DESCRIPTOR = Descriptor(
     name=CheXpert.NAME,
     licence=CheXpert.LICENSE,
     may_be_passed_on=False,

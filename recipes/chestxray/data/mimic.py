@@ -224,7 +224,7 @@ def build(folder: Path, options: BuildOptions) -> MIMICCXR:
 
 
 RADIOLOGISTS_WORD = "MIMIC-CXR-JPG 2.1.0's test set says Airspace Opacity"
-MIMIC = Descriptor(
+DESCRIPTOR = Descriptor(
     name=MIMICCXR.NAME,
     licence=MIMICCXR.LICENSE,
     may_be_passed_on=False,

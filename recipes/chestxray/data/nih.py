@@ -64,7 +64,7 @@ def build(folder: Path, options: BuildOptions) -> DatasetBuilder:
     return NIHChestXray("full", data_dir=str(folder), allow_missing=options.allow_missing)
 
 
-NIH = Descriptor(
+DESCRIPTOR = Descriptor(
     name="NIH ChestX-ray14",
     licence=builder_file.LICENSE,
     may_be_passed_on=True,
@@ -75,4 +75,4 @@ NIH = Descriptor(
     meanings=MEANINGS,
 )
 # NIH's builder gets a folder that no descriptor knows, and says what the folder lacks.
-UNKNOWN_FOLDER = replace(NIH, licence="", may_be_passed_on=False, recognise=os.path.isdir)
+UNKNOWN_FOLDER = replace(DESCRIPTOR, licence="", may_be_passed_on=False, recognise=os.path.isdir)

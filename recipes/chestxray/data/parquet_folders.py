@@ -1,21 +1,17 @@
-"""Parquet: as publish.py writes it, as it lies on the Hub, or anybody's; `datasets` reads it by itself."""
+"""Folders and Hub repositories of Parquet, anybody's; `datasets` reads them by itself."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import DatasetInfo
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
 from chestxray.data.datasets_internals import cache_root
 from chestxray.data.descriptor import SYNTHETIC_MARK, Descriptor
-from chestxray.data.nih import NIH, builder_file
+from chestxray.data.nih import builder_file
 from chestxray.data.tar_subsets import is_tar_subset
 
-KEY = b"chestxray"  # in the metadata of the files that publish.py writes
 SHARD = re.compile(r"(train|valid|val|dev|test)")  # how the name of a Hub repository's Parquet file begins
 
 
@@ -59,25 +55,7 @@ def cache_of(folder: Path) -> str | None:
     return str(cache_root() / f"parquet-{key[:16]}")
 
 
-# Where it is from
-
-
-def is_published(folder: Path) -> bool:
-    """Whether a folder is to be read as Parquet, and every Parquet file below it is publish.py's."""
-    return bool(find_shards(folder)) and is_parquet(folder) and all(map(has_key, folder.rglob("*.parquet")))
-
-
-def has_key(file: Path) -> bool:
-    """Whether a Parquet file carries the digest that publish.py writes into its shards; a lost link does not."""
-    return file.is_file() and re.fullmatch("[0-9a-f]{64}", read_key(file) or "") is not None
-
-
-def read_key(path: Path) -> str | None:
-    """The key a file was written with; None where it is no whole Parquet file, or not ours."""
-    try:
-        return (pq.read_schema(path).metadata or {}).get(KEY, b"").decode()
-    except pa.ArrowInvalid:
-        return None
+# What came with it
 
 
 def has_hub_mark(repository: str) -> bool:
@@ -105,5 +83,4 @@ def is_described_as_synthetic(info: DatasetInfo) -> bool:
     return (info.description or "").startswith("Synthetic")
 
 
-PUBLISHED = replace(NIH, name=None, recognise=is_published, build=None)
-PARQUET = Descriptor(name=None, licence="", may_be_passed_on=False, recognise=is_parquet, build=None)
+DESCRIPTOR = Descriptor(name=None, licence="", may_be_passed_on=False, recognise=is_parquet, build=None)

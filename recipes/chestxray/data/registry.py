@@ -1,38 +1,36 @@
 """The datasets that the library knows, and which of them a folder holds.
 
-To add one, write its module in this folder and add its descriptor to `DATASETS`; CONTRIBUTING.md shows how.
+To add one, write its module in this folder and its name into `MODULES`; CONTRIBUTING.md shows how.
 """
 
+from importlib import import_module
 from pathlib import Path
 
-from chestxray.data.chexpert import CHEXPERT
+from chestxray.data import nih, parquet_folders
 from chestxray.data.descriptor import Descriptor
-from chestxray.data.mimic import MIMIC
-from chestxray.data.nih import NIH, UNKNOWN_FOLDER
-from chestxray.data.parquet_folders import PARQUET, PUBLISHED
-from chestxray.data.tar_subsets import TAR_SHARDS
 
-# In the order in which a folder is compared with them. What our own scripts write may lie in a folder too: its own
-# tables say what it is, not any Parquet or tar somewhere below.
-DATASETS = (
-    CHEXPERT,
-    MIMIC,
-    PUBLISHED,
-    PARQUET,
-    TAR_SHARDS,
-    NIH,
+# Each has a `DESCRIPTOR`. A folder is compared with them in this order. What our own scripts write may lie in a folder
+# too: the folder's own tables say what it is, not any Parquet or tar somewhere below.
+MODULES = (
+    "chexpert",
+    "mimic",
+    "published_parquet",
+    "parquet_folders",
+    "tar_subsets",
+    "nih",
 )
+DATASETS: tuple[Descriptor, ...] = tuple(import_module(f"chestxray.data.{module}").DESCRIPTOR for module in MODULES)
 
 
 def recognise(source: str | Path) -> Descriptor:
-    """The descriptor of what a folder holds: `PARQUET` for a Hub id, `UNKNOWN_FOLDER` where no other fits.
+    """The descriptor of what a folder holds: that of Parquet for a Hub id, `nih.UNKNOWN_FOLDER` where none fits.
 
     Raises ValueError where a folder holds two releases of one dataset.
     """
     folder = Path(source)
     if not folder.is_dir():
-        return PARQUET
-    return next((dataset for dataset in DATASETS if dataset.recognise(folder)), UNKNOWN_FOLDER)
+        return parquet_folders.DESCRIPTOR
+    return next((dataset for dataset in DATASETS if dataset.recognise(folder)), nih.UNKNOWN_FOLDER)
 
 
 def frontal_views(dataset: Descriptor) -> frozenset[str]:
@@ -43,7 +41,7 @@ def frontal_views(dataset: Descriptor) -> frozenset[str]:
 
 def vocabularies() -> dict[str, Descriptor]:
     """{vocabulary: a dataset with these label names}, NIH's first, because its names are the canonical ones."""
-    return {dataset.vocabulary: dataset for dataset in (NIH, *DATASETS) if dataset.meanings}
+    return {dataset.vocabulary: dataset for dataset in (nih.DESCRIPTOR, *DATASETS) if dataset.meanings}
 
 
 def refuse_restricted(source: str | Path) -> None:

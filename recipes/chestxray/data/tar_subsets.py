@@ -18,7 +18,8 @@ from chestxray.data import archive
 from chestxray.data.archive import Place
 from chestxray.data.datasets_internals import FolderBuilder, FolderConfig
 from chestxray.data.descriptor import BuildOptions, has_mark
-from chestxray.data.nih import NIH, NIHChestXray, builder_file
+from chestxray.data.nih import DESCRIPTOR as NIH
+from chestxray.data.nih import NIHChestXray, builder_file
 
 logger = datasets.logging.get_logger(__name__)
 
@@ -263,7 +264,7 @@ def build(folder: Path, options: BuildOptions) -> TarSubset:
     return TarSubset(data_dir=str(folder), allow_missing=options.allow_missing)
 
 
-TAR_SHARDS = replace(
+DESCRIPTOR = replace(
     NIH,
     name="NIH ChestX-ray14 in tar shards",
     recognise=is_only_shards,

@@ -7,7 +7,7 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chestxray.data.parquet_folders import KEY
+from chestxray.data.published_parquet import KEY
 
 SUFFIX = ".parquet"
 IMAGE_GROUP = 100  # rows in a row group, 40 MB of full-size images: what a streaming reader fetches first
