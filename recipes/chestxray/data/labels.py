@@ -110,10 +110,11 @@ def common_findings(named: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def merge_names(named: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The same for the findings of any dataset: {canonical finding: its name in the first dataset that has it}."""
+    """{canonical finding: its name in the first dataset that has it}, of all findings that any dataset has."""
     union = {}
     for part in named:
-        union |= part | union  # what is there already keeps its place and its name
+        for finding, name in part.items():
+            union.setdefault(finding, name)
     return union
 
 
