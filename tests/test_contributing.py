@@ -72,7 +72,7 @@ from chestxray.data.descriptor import BuildOptions
 
 folder = sys.argv[1]
 descriptor, dataset = registry.recognise(folder), sources.load(folder)
-frontal = sources.frontal(dataset, registry.frontal_views(descriptor))
+frontal = sources.select_frontal(dataset, registry.frontal_views(descriptor))
 train = dataset["train"]
 targets = labels.targets(train, ["Effusion", "Cardiomegaly", "Nodule", "Hernia"])
 print(json.dumps({

@@ -1,11 +1,12 @@
-"""CheXpert: chest X-rays of Stanford Hospital with 14 observations, read from the folder its owner hands out.
+"""CheXpert: chest X-rays of Stanford Hospital with 14 observations, read from the folder that its owner hands out.
 
     builder = CheXpert(data_dir=DIR)
     builder.download_and_prepare(num_proc=8)
     dataset = builder.as_dataset()
 
-DIR holds `train.csv` and `valid.csv`, of v1.0 or v1.0-small, or holds the folder that does; so do the four unzipped
-batches of the full download, side by side. Files: https://stanfordaimi.azurewebsites.net (licence: no redistribution).
+DIR holds `train.csv` and `valid.csv` of v1.0 or v1.0-small, or the folder with these files. The four unzipped batches
+of the full download, side by side, will do as well. Files: https://stanfordaimi.azurewebsites.net (licence: no
+redistribution).
 """
 
 import os
@@ -144,26 +145,30 @@ class CheXpert(ObservationBuilder):
 
 
 def is_chexpert(folder: str | os.PathLike) -> bool:
-    """Whether a folder holds CheXpert's tables, or the folder of the release that does; reads headers alone."""
+    """Whether a folder, or the folder of the release in it, holds CheXpert's tables; only their headers are read."""
     tables = find_tables(folder).values() if os.path.isdir(folder) else ()
     return any(has_observations(table) for table in tables)
 
 
 def has_observations(table: str) -> bool:
+    """Whether the header of a table begins like CheXpert's and names one of the observations."""
     with open(table, encoding="utf-8-sig", errors="replace") as file:
         header = file.readline().strip().split(",")
     return header[0] in ("Path", "Study") and not set(header).isdisjoint(OBSERVATIONS)
 
 
 def find_release(folder: str | os.PathLike) -> str | os.PathLike:
-    """The one release in a folder that has no tables itself, the folder else; what lies beside it is none of ours."""
+    """The folder of the release, if exactly one lies in `folder` and `folder` has no tables itself; else `folder`."""
     inside = [name for name in RELEASES if os.path.isdir(os.path.join(folder, name))]
     tables = [name for name in ALL_TABLES if os.path.isfile(os.path.join(folder, name))]
     return os.path.join(folder, inside[0]) if len(inside) == 1 and not tables else folder
 
 
 def find_roots(folder: str | os.PathLike) -> list[str]:
-    """The folder and what lies in it unzipped: a release, or the batches of the full download."""
+    """The folder, and the folders in it that hold a release or a batch of the full download.
+
+    Raises ValueError where it holds two releases.
+    """
     inside = [name for name in sorted(os.listdir(folder)) if os.path.isdir(os.path.join(folder, name))]
     releases = [name for name in inside if name in RELEASES]
     if len(releases) > 1:
@@ -180,7 +185,7 @@ def find_folders(folder: str | os.PathLike) -> dict[str, list[str]]:
 
 
 def find_tables(folder: str | os.PathLike) -> dict[datasets.Split, str]:
-    """{split: path of the table of its labels}, for those splits that have one."""
+    """{split: path of the table of its labels}, for each split that has one."""
     tables = {}
     for split, names in TABLES.items():
         paths = [os.path.join(root, name) for name in names for root in find_roots(folder)]

@@ -1,8 +1,8 @@
 """Which images a checkpoint has seen: `images.parquet` in its folder. It names patients, so it stays on the machine.
 
 Columns: `dataset` (its name), `split` ("train" or "validation"), `image` and `patient`, the keys of `keys_of`. The
-schema's metadata hold, under `digests`, what `Split.digest` gives for each split of each dataset, in the run's order,
-and under `complete`, whether it is known what the weights that the run began with had seen.
+schema's metadata hold `digests` and `complete`. `digests` is what `Split.digest` gives for each split of each dataset,
+in the run's order. `complete` says whether it is known what the weights at the beginning of the run had seen.
 """
 
 import json
@@ -36,7 +36,13 @@ class Keys(NamedTuple):
 
 @dataclass(frozen=True)
 class Exposure:
-    """Keys of the images and patients trained on, of the images validated on; digests and `complete`: see above."""
+    """What a checkpoint has seen.
+
+    Attributes:
+        images, patients: keys of what it was trained on.
+        validated: keys of the images it was validated on.
+        digests, complete: see above.
+    """
 
     images: frozenset[str]
     patients: frozenset[str]
@@ -57,8 +63,8 @@ class Exposure:
 def keys_of(rows: Dataset, name: str, synthetic: bool) -> Keys:
     """The `Keys` of a split's rows.
 
-    NIH's images and patients are known by NIH's file names in whatever dataset they lie; others by their path, or
-    number, and the name of their dataset, which for one that nobody knows is its folder's. Drawn ones are never taken
+    NIH's images and patients are known by NIH's file names, in whatever dataset they lie. Other images are known by
+    their path and the name of their dataset, other patients by their number and this name. Drawn images are never taken
     for real ones.
     """
     keys, drawn = Keys([], []), "synthetic " if synthetic else ""
@@ -75,7 +81,7 @@ def write(datasets: Sequence["OpenDataset"], digests: Sequence[dict], folder: Pa
 
     Args:
         datasets: the run's, `opening.OpenDataset`; digests: {split: digest} of each.
-        base: the folder whose weights the run began with: what they have seen, the new ones have seen too.
+        base: the folder whose weights the run began with. What they have seen, the new weights have seen too.
     """
     parts = [
         pd.DataFrame({"dataset": dataset.name, "split": split, **dataset.keys(split)._asdict()})
@@ -138,7 +144,7 @@ def doubts(checkpoints: Iterable[str | Path]) -> list[str]:
 
 
 def is_checked(ours: Mapping[str, dict], theirs: Mapping[str, dict]) -> bool:
-    """Whether both {split: digest} tell of the images; with the cache and without it they are read in two ways."""
+    """Whether both {split: digest} tell of the images; they are read in one way with the cache, in another without."""
     return all(set(ours[split]) & set(theirs.get(split, {})) - {"rows"} or len(ours[split]) == 1 for split in ours)
 
 

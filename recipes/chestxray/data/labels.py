@@ -56,8 +56,8 @@ def canonical(name: str) -> str:
 def labelled_names(rows: Dataset | DatasetInfo) -> list[str]:
     """The names of what a dataset labels, in its own order, read from its features.
 
-    They are the classes of a column `labels` without "No Finding", which says only that none of the others was found,
-    or else the columns of observations. Raises ValueError where it has neither.
+    They are the classes of a column `labels`, or else the columns of observations. The class "No Finding" is left out:
+    it says only that none of the others was found. Raises ValueError where a dataset has neither.
     """
     if has_lists(rows):
         return [name for name in rows.features["labels"].feature.names if name != NO_FINDING]
@@ -84,10 +84,13 @@ def findings(choice: str | None, rows: Sequence[Dataset]) -> list[str]:
     """The names of a model's outputs.
 
     Args:
-        choice: "nih14", NIH's 14 in the order of its classes; "chexpert14", CheXpert's observations; "chexpert5", those
-            of its competition; "shared", what all the datasets label, by canonical name; None, what the first dataset
-            labels and after it what only the next ones do, each named as it is there.
-        rows: a list of datasets.Dataset, the train splits.
+        choice: one of
+            "nih14": NIH's 14, in the order of its classes;
+            "chexpert14": CheXpert's observations;
+            "chexpert5": the five of CheXpert's competition;
+            "shared": what all the datasets label, by canonical name;
+            None: what the first dataset labels, then what only the next ones label, by the name it has there.
+        rows: the train split of each dataset.
 
     Raises:
         ValueError: no such choice; a dataset labels nothing; they share nothing.
@@ -190,15 +193,16 @@ def targets(
     """What a model is to say of each image.
 
     Args:
-        rows: a datasets.Dataset of n rows with a column `labels`, a list of classes, or columns of observations.
+        rows: n rows with a column `labels`, a list of classes, or with columns of observations.
         findings: k names, of any dataset.
-        policy: for training, `Policy()` without; in scores an uncertain label is unknown, a blank one negative.
-        seed: of the smoothed policies, whose numbers depend on it, the finding and `image_file_path`, not on the order
-            of rows.
+        policy: what uncertain and blank labels count as in training, `Policy()` by default.
+        training: without it the targets are for scores: an uncertain label is unknown, a blank one negative.
+        seed: of the smoothed policies. Their numbers depend on it, the finding and `image_file_path`, not on the order
+            of the rows.
 
     Returns:
-        (n, k) float32: 0 to 1; NaN for unknown, which is what a finding that the dataset does not label, or on which
-        two labelers disagree, always is; under `multi-class` also `UNCERTAIN_CLASS`.
+        (n, k) float32: 0 to 1, NaN where it is unknown, and `UNCERTAIN_CLASS` under `multi-class`. A finding that the
+        dataset does not label, or on which two labelers disagree, is unknown.
 
     Raises:
         ValueError: as `labelled_names`; the teacher's predictions lack an image or a finding.

@@ -4,8 +4,8 @@
     builder.download_and_prepare(num_proc=8)
     dataset = builder.as_dataset()
 
-DIR holds `files/` and the tables `mimic-cxr-2.0.0-*.csv.gz` (or `.csv`), which 2.1.0 names like 2.0.0. What is said
-of the release below is from its README, https://physionet.org/content/mimic-cxr-jpg/2.1.0/ (credentialed access).
+DIR holds `files/` and the tables `mimic-cxr-2.0.0-*.csv.gz` (or `.csv`); 2.1.0 uses the same names. The facts about the
+release are from its README, https://physionet.org/content/mimic-cxr-jpg/2.1.0/ (credentialed access).
 """
 
 import os

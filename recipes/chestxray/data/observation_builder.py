@@ -22,7 +22,7 @@ JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 class Row(NamedTuple):
-    """One image: its columns as they are written, but for the states of its observations, which are one byte each."""
+    """One image: its columns, and the states of its observations as one byte each, an index into `STATES`."""
 
     image_file_path: str
     patient_id: int
@@ -34,14 +34,14 @@ class Row(NamedTuple):
 
 
 class ObservationBuilder(FolderBuilder):
-    """An archive whose tables give each image a state per observation; the columns are
+    """A builder of an archive whose tables give each image a state for each observation.
 
-    `image_file_path` (the path inside the folder), `image` (the file's own bytes), `patient_id`, `study_id`,
-    `patient_age` (years), `patient_sex` and `view_position` (None where the archive does not say), and one
-    ClassLabel of `observations.STATES` for each of `OBSERVATIONS`.
+    Columns: `image_file_path` (the path inside the folder), `image` (the file's own bytes), `patient_id`, `study_id`,
+    `patient_age` (years), `patient_sex` and `view_position` (None where the archive does not say), and one ClassLabel
+    of `observations.STATES` for each of `OBSERVATIONS`.
 
-    A subclass says what it is (`NAME`, `VIEWS` and the texts), gives `_rows` and finds files in `_file`. Its config is
-    a `FolderConfig`, whose `allow_missing` skips, and counts in one warning, rows without an image or labels.
+    A subclass says what it is (`NAME`, `VIEWS` and the texts), gives `_rows`, and finds files in `_file`. Its config is
+    a `FolderConfig`. With `allow_missing`, rows without an image or labels are skipped, and one warning counts them.
     """
 
     DEFAULT_WRITER_BATCH_SIZE = 32  # full-size images of 2 MB (439 GB / 223,648 in CheXpert): 64 MB in memory

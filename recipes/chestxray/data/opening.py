@@ -61,8 +61,8 @@ class OpenDataset:
 def open_dataset(source: str, settings: DataSettings, seen: Exposure | None = None) -> OpenDataset:
     """Open a dataset with the images, labels and validation that the settings ask for.
 
-    Validation is what a checkpoint was validated on, where `seen` tells of images of this dataset; else those of
-    `validation_list`, if the settings list this dataset; else the dataset's own split, or the cut of
+    If `seen` holds validation images of this dataset, these are the validation. Otherwise it is what `validation_list`
+    names, if the settings list this dataset. Otherwise it is the dataset's own split, or the cut of
     `sources.with_validation`.
 
     Args:
@@ -73,15 +73,11 @@ def open_dataset(source: str, settings: DataSettings, seen: Exposure | None = No
     Raises:
         FileNotFoundError, ValueError: as `sources.load` and `sources.with_validation`.
     """
-    descriptor, streams = registry.recognise(source), None
-    if settings.streaming:
-        splits, streams = sources.stream(source)
-    else:
-        num_proc = settings.num_proc or cores()
-        splits = sources.load(source, settings.allow_missing, num_proc, settings.labeler, descriptor)
+    descriptor = registry.recognise(source)
+    splits, streams = read_splits(source, descriptor, settings)
     info = next(iter(splits.values())).info
     if settings.views == "frontal":
-        splits = sources.frontal(splits, registry.frontal_views(descriptor))
+        splits = sources.select_frontal(splits, registry.frontal_views(descriptor))
     synthetic = is_synthetic(descriptor, source, info)
     dataset = OpenDataset(
         source=source,
@@ -91,7 +87,15 @@ def open_dataset(source: str, settings: DataSettings, seen: Exposure | None = No
         may_be_passed_on=descriptor.may_be_passed_on,
         streams=streams,
     )
-    return with_validation(dataset, settings, seen) if "train" in splits else dataset
+    return choose_validation(dataset, settings, seen) if "train" in splits else dataset
+
+
+def read_splits(source: str, descriptor: Descriptor, settings: DataSettings) -> tuple[DatasetDict, dict | None]:
+    """(splits, streams of their images or None), with all rows that the source has."""
+    if settings.streaming:
+        return sources.stream(source)
+    num_proc = settings.num_proc or cores()
+    return sources.load(source, settings.allow_missing, num_proc, settings.labeler, descriptor), None
 
 
 def is_synthetic(descriptor: Descriptor, source: str, info: DatasetInfo) -> bool:
@@ -113,10 +117,11 @@ def distinct_names(datasets: Sequence[OpenDataset]) -> list[str]:
     )
 
 
-def with_validation(dataset: OpenDataset, settings: DataSettings, seen: Exposure | None) -> OpenDataset:
+def choose_validation(dataset: OpenDataset, settings: DataSettings, seen: Exposure | None) -> OpenDataset:
     """The dataset with the validation that `open_dataset` describes.
 
-    Where only a list told it, and nobody can say whether the list is of this dataset, there is none, and a note.
+    If the model was validated on a list, and nobody knows whether the list is of this dataset, there is no validation,
+    and a note says so.
     """
     validated = seen.has_validated(dataset.keys("train")) if seen else np.zeros(0, bool)
     if validated.any():
@@ -131,10 +136,13 @@ def with_validation(dataset: OpenDataset, settings: DataSettings, seen: Exposure
 
 
 def borrow_validation(dataset: OpenDataset, split: str, settings: DataSettings, seen: Exposure | None) -> OpenDataset:
-    """A dataset without validation images, with those of a dataset that the model was trained on, if one is at hand.
+    """The dataset with validation images of another dataset that the model was trained on.
 
-    Patients of `split`, which is to be scored, are left out. settings, seen: of the checkpoint. Where none is at hand
-    the dataset comes back as it is.
+    Patients of `split`, which is to be scored, are left out. If no such dataset can be read, the dataset comes back as
+    it is.
+
+    Args:
+        settings, seen: of the checkpoint.
     """
     patients = set(dataset.keys(split).patients)
     for source in settings.dataset:
@@ -158,9 +166,9 @@ def leave_out_seen(dataset: OpenDataset, split: str, seen: Exposure, leave_out: 
     """The dataset without images that a model was trained on, or that show a patient it was trained on.
 
     Args:
-        split: the one to look at. Of validation all may be left out, so that there is none.
+        split: the one to look at. All images of validation may be left out; then there is no validation.
         seen: the `Exposure` of all models.
-        leave_out: leave such images out, and say so in a note. Otherwise they are refused.
+        leave_out: leave such images out, and say so in a note. Without it they are an error.
 
     Raises:
         ValueError: there are such images, and they are not to be left out; or no others are there to score.

@@ -1,9 +1,9 @@
 """MIMIC-CXR's reports as text, findings and impression apart.
 
-Reports are free text under headings that each radiologist writes differently. The rules are those by which MIMIC-CXR's
-authors cut them before labelling (https://github.com/MIT-LCP/mimic-cxr, txt/section_parser.py and
+Reports are free text under headings that each radiologist writes differently. MIMIC-CXR's authors cut them into
+sections before labelling. These are their rules (https://github.com/MIT-LCP/mimic-cxr, txt/section_parser.py and
 create_section_files.py), written anew: the last section of a kind counts, and a report without one gives its closing
-paragraphs. Their hand-made corrections of single studies are not in it. Headings in small letters are read as well.
+paragraphs. Their hand-made corrections of single studies are left out. Headings in small letters are read as well.
 """
 
 import difflib

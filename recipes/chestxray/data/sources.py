@@ -46,10 +46,15 @@ def load(
     else:
         dataset = load_parquet(source)
     for rows in dataset.values():
-        if missing := {"image_file_path", "image"} - set(rows.column_names):
-            raise ValueError(f"{source} has no column {', '.join(sorted(missing))}; it has {rows.column_names}")
-        labels.labelled_names(rows)
+        refuse_unusable(rows, source)
     return dataset
+
+
+def refuse_unusable(rows: Dataset, source: str) -> None:
+    """Raise ValueError where rows have no image, no path or no labels."""
+    if missing := {"image_file_path", "image"} - set(rows.column_names):
+        raise ValueError(f"{source} has no column {', '.join(sorted(missing))}; it has {rows.column_names}")
+    labels.labelled_names(rows)
 
 
 def load_parquet(source: str) -> DatasetDict:
@@ -68,8 +73,8 @@ def stream(source: str) -> tuple[DatasetDict, dict[str, IterableDataset]]:
     """A Hub id or folder of Parquet as (tables, streams).
 
     Returns:
-        tables: a DatasetDict of all columns but `image`, in memory; streams: {split: IterableDataset}, whose images
-        are still encoded.
+        tables: a DatasetDict of all columns but `image`, in memory.
+        streams: {split: IterableDataset} of all columns, the images still encoded.
 
     Raises ValueError where `image` cannot be left out while reading, as from tar or zip archives.
     """
@@ -88,7 +93,7 @@ def stream(source: str) -> tuple[DatasetDict, dict[str, IterableDataset]]:
     return DatasetDict(tables), {name: rows.cast_column("image", Image(decode=False)) for name, rows in streams.items()}
 
 
-def frontal(dataset: DatasetDict, views: frozenset[str]) -> DatasetDict:
+def select_frontal(dataset: DatasetDict, views: frozenset[str]) -> DatasetDict:
     """The rows whose view is one of `views`; all rows of a split that has no column of views."""
     return DatasetDict({name: rows.select(frontal_rows(rows, views)) for name, rows in dataset.items()})
 
@@ -125,11 +130,11 @@ def is_validation(patient: str) -> bool:
 def with_validation(
     dataset: DatasetDict, list_file: str | Path | None = None, allow_missing: bool = False
 ) -> DatasetDict:
-    """The dataset with `validation` cut from `train` by patient; as it is where it already has one.
+    """The dataset with `validation` cut from `train` by patient. A dataset that has `validation` comes back as it is.
 
     Args:
-        list_file: names of the images to validate on instead, the first word of each line, as in the lists of
-            jlianglab; they are taken out of `train`.
+        list_file: names the images to validate on, the first word of each line, as in the lists of jlianglab. They are
+            taken out of `train`.
         allow_missing: whether the list may name images that are not there.
 
     Raises:
@@ -148,7 +153,10 @@ def with_validation(
 
 
 def cut_validation(dataset: DatasetDict, held_out: np.ndarray) -> DatasetDict:
-    """The dataset with the rows of `train` that a boolean array chooses as `validation`.
+    """The dataset with some rows of `train` as `validation`.
+
+    Args:
+        held_out: (rows of train,) bool.
 
     Raises ValueError where train or validation would be empty.
     """

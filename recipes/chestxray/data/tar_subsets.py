@@ -2,7 +2,7 @@
 
 MichaelNoya/nih-chest-xray-webdataset-subset (GitHub, commit 286bb06) holds `datasets/ChestXray14_train_000.tar` …,
 `_val_` and `_test_`, with `00000097_000.png` and a pickled `00000097_000.pyd` for each image, and the same labels in
-`labels/train_labels.csv` …. They are taken from the CSV; nothing is ever unpickled. Ours hold `KEY.png` and `KEY.json`.
+`labels/train_labels.csv` …. Labels are read from the CSV, nothing is unpickled. Ours hold `KEY.png` and `KEY.json`.
 """
 
 import json
@@ -54,10 +54,10 @@ class TarSubset(FolderBuilder):
     NIH's: `image_file_path` ("images/00000097_000.png"), `image` (the file's bytes as they are), `labels` and
     `patient_id`; from our JSON also `patient_age`, `patient_sex` and `view_position`.
 
-    The splits of MichaelNoya's subset are his own, patients at random: 5,277 of its 21,172 train, 541 of its 2,896
-    validation and 1,541 of its 6,480 test images are in NIH's official test list (counted on the same images drawn by
-    `publishing.subset`). A model trained on them has seen a fifth of the official test set and must not be scored
-    there, nor its own scores be compared with published ones.
+    MichaelNoya's subset has splits of its own, with patients drawn at random. 5,277 of its 21,172 train, 541 of its
+    2,896 validation and 1,541 of its 6,480 test images are in NIH's official test list (counted on the same images,
+    drawn by `publishing.subset`). A model trained on them has seen a fifth of the official test set. Do not score it
+    there, and do not compare its own scores with published ones.
 
     Raises:
         FileNotFoundError: `data_dir` holds no shards, or not the CSV of a split.
@@ -113,7 +113,7 @@ class TarSubset(FolderBuilder):
         return {"shards": shards, "rows": rows}
 
     def _with_json(self, split, listed):
-        """The same for a split of ours."""
+        """What `_generate_examples` takes for a split of ours; listed: {tar: its members}."""
         of = int(OURS.fullmatch(next(iter(listed)).name)["of"])
         if len(listed) != of:
             self._miss(f"Of the {of} shards of {split}, {len(listed)} are in {self.config.data_dir}")
