@@ -1,12 +1,13 @@
 """Where every image of a raw archive lies, so that any process can read any of them at any time."""
 
 import gzip
+import io
 import os
 import tarfile
 import zipfile
 from collections.abc import Callable
 from functools import lru_cache
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from datasets import GeneratorBasedBuilder
 
@@ -101,7 +102,7 @@ def list_archive(path: str) -> list[Place]:
         raise ValueError(f"{path} is damaged at or after {last}: {error}. Download it again.") from error
 
 
-def refuse_unless_end(file: IO[bytes]) -> None:
+def refuse_unless_end(file: io.BufferedIOBase) -> None:
     """Read to the end: only there a tar.gz tells whether it is whole, and a tar has zeros.
 
     tarfile takes a header that it cannot read for the end and says nothing. Raises tarfile.ReadError.
@@ -124,7 +125,7 @@ def read_member(place: Place) -> bytes:
         archive = open_to_read(place.file)
         if isinstance(archive, zipfile.ZipFile):
             return archive.read(place.member)
-        archive.seek(place.offset)
+        archive.seek(place.offset or 0)
         return archive.read(place.size)
     except DAMAGE as error:
         open_to_read.cache_clear()
@@ -132,7 +133,7 @@ def read_member(place: Place) -> bytes:
 
 
 @lru_cache(maxsize=16)
-def open_to_read(path: str) -> zipfile.ZipFile | IO[bytes]:
+def open_to_read(path: str) -> zipfile.ZipFile | io.BufferedIOBase:
     # Kept open between images: a tar.gz that is reopened is decompressed from its beginning again.
     if zipfile.is_zipfile(path):
         return zipfile.ZipFile(path)

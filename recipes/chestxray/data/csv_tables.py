@@ -25,10 +25,11 @@ def read_rows(
     name = os.path.basename(path)
     table = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
-        check_header(name, table.fieldnames or [], columns, others)
+        header = table.fieldnames or []
+        check_header(name, header, columns, others)
         for cells in table:
             if None in cells or None in cells.values():
-                raise ValueError(f"{name}, line {table.line_num}: not the {len(table.fieldnames)} cells of its header")
+                raise ValueError(f"{name}, line {table.line_num}: not the {len(header)} cells of its header")
             yield table.line_num, cells
     except csv.Error as error:
         raise ValueError(f"{name}, line {table.line_num}: {error}. Fetch it again.") from error

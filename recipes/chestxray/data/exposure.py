@@ -89,10 +89,10 @@ def write(datasets: Sequence["OpenDataset"], digests: Sequence[dict], folder: Pa
         for split in ("train", "validation")
     ]
     parts = [part.rename(columns={"images": "image", "patients": "patient"}) for part in parts]
-    complete = True
-    if base and (base / FILE).exists():
+    complete, before = True, read(base) if base else None
+    if base and before:
         parts.append(pd.read_parquet(base / FILE).query("split == 'train'"))
-        complete = read(base).complete
+        complete = before.complete
     elif base and (base / "settings.yaml").exists():  # a run of an older version, or a copy without its images
         complete = False
     arrow = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)

@@ -114,7 +114,7 @@ def common_findings(named: Sequence[Mapping[str, str]]) -> list[str]:
 
 def merge_names(named: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """{canonical finding: its name in the first dataset that has it}, of all findings that any dataset has."""
-    union = {}
+    union: dict[str, str] = {}
     for part in named:
         for finding, name in part.items():
             union.setdefault(finding, name)
@@ -305,7 +305,7 @@ def merge_meanings(datasets: Mapping[str, Descriptor]) -> tuple[Finding, ...]:
 
 def canonical_names(table: Iterable[Finding]) -> dict[str, str]:
     """{a dataset's name: the finding that it is equal to}. Raises ValueError where a name is equal to two findings."""
-    names = {}
+    names: dict[str, str] = {}
     for finding in table:
         for meaning in finding.meanings.values():
             for name in meaning.names if meaning.relation == "equal" else ():

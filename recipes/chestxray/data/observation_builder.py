@@ -45,7 +45,7 @@ class ObservationBuilder(FolderBuilder):
     """
 
     DEFAULT_WRITER_BATCH_SIZE = 32  # full-size images of 2 MB (439 GB / 223,648 in CheXpert): 64 MB in memory
-    EXCUSED = ()  # what a row may lack without `allow_missing`
+    EXCUSED: tuple[str, ...] = ()  # what a row may lack without `allow_missing`
 
     def __init__(self, config_name=None, **kwargs):
         if not kwargs.get("data_dir"):

@@ -224,7 +224,9 @@ def held_out_splits(dataset: OpenDataset) -> list[str]:
 
 def refuse_seen(datasets: Sequence[OpenDataset], seen: Exposure | None, model: str) -> None:
     """Raise ValueError where the weights of `model`, with which a run begins, know images of validation or test."""
-    for dataset in datasets if seen else ():
+    if seen is None:
+        return
+    for dataset in datasets:
         for split in held_out_splits(dataset):
             mask = seen.has_seen(dataset.keys(split))
             if mask.any():

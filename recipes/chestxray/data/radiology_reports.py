@@ -50,10 +50,10 @@ def sections(text: str) -> dict[str, str | None]:
     {'findings': 'Clear lungs.', 'impression': 'Normal.'}
     """
     parts = paragraphs_by_heading(text)
-    found = {"findings": None, "impression": None}
+    found: dict[str, str | None] = {"findings": None, "impression": None}
     for name, content in parts:
-        if section_of(name) and content.strip():
-            found[section_of(name)] = content
+        if (section := section_of(name)) and content.strip():
+            found[section] = content
     if not any(found.values()):
         found["findings"] = closing_paragraphs(*parts[-1])
     return {name: " ".join((content or "").split()) or None for name, content in found.items()}

@@ -98,7 +98,7 @@ def select_frontal(dataset: DatasetDict, views: frozenset[str]) -> DatasetDict:
     return DatasetDict({name: rows.select(frontal_rows(rows, views)) for name, rows in dataset.items()})
 
 
-def frontal_rows(rows: Dataset, views: frozenset[str]) -> Sequence[int]:
+def frontal_rows(rows: Dataset, views: frozenset[str]) -> np.ndarray | range:
     if "view_position" not in rows.features:
         return range(len(rows))
     names = rows.features["view_position"].names
@@ -176,7 +176,7 @@ def is_listed(list_file: str | Path, paths: Sequence[str], allow_missing: bool) 
     names = [path.rpartition("/")[2] for path in paths]
     missing = wanted.keys() - set(names)
     if missing and not allow_missing:
-        first = min(missing, key=wanted.get)
+        first = min(missing, key=lambda name: wanted[name])
         raise ValueError(
             f"{list_file}, line {wanted[first]}: {first} is not in train ({len(missing):,} such images). If the "
             "archive is partial, give --allow-missing"

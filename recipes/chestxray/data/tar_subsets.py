@@ -184,7 +184,7 @@ def find_table(folder: str | os.PathLike, name: str) -> str:
 
 
 def name_of(place: Place) -> str:
-    return os.path.basename(place.member)
+    return os.path.basename(place.member or place.file)
 
 
 def is_image(place: Place) -> bool:
@@ -193,7 +193,7 @@ def is_image(place: Place) -> bool:
 
 def refuse_twice(places: Iterable[Place]) -> None:
     """Raise ValueError where an image comes twice."""
-    seen = {}
+    seen: dict[str, Place] = {}
     for place in filter(is_image, places):
         if (first := seen.setdefault(name_of(place), place)) is not place:
             raise ValueError(f"{name_of(place)} comes twice: {first.name} and {place.name}. Keep one of them.")
@@ -225,12 +225,12 @@ def read_labels(path: str) -> dict[str, list[int]]:
 def pair_images(path: Path, places: list[Place]) -> list[tuple[Place, Place]]:
     """[(image, its JSON)] of a tar. Raises ValueError where there is no image, or one without its JSON."""
     beside = {name_of(place): place for place in places}
-    found = [(place, beside.get(name_of(place).replace(".png", ".json"))) for place in filter(is_image, places)]
-    if not found:
+    images = {place: name_of(place).replace(".png", ".json") for place in places if is_image(place)}
+    if not images:
         raise ValueError(f"{path} holds no image named like 00000097_000.png")
-    if without := [place.name for place, description in found if description is None]:
+    if without := [place.name for place, description in images.items() if description not in beside]:
         raise ValueError(f"{without[0]} has no .json beside it, so no labels ({len(without):,} such images).")
-    return found
+    return [(place, beside[description]) for place, description in images.items()]
 
 
 def read_description(place: Place) -> dict[str, list[int] | int]:
