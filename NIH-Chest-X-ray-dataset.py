@@ -145,7 +145,6 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
         NIHChestXrayConfig("metadata", VERSION, description="The full table without the images."),
     ]
     DEFAULT_CONFIG_NAME = "image-classification"
-    MAY_BE_PASSED_ON = True  # images and rows: see LICENSE
     DEFAULT_WRITER_BATCH_SIZE = 100  # about 40 MB of PNG in memory at a time
 
     def __init__(self, config_name=None, **kwargs):
@@ -518,11 +517,7 @@ def read_metadata(name, path):
     table = read_table(path)
     _, header = next(table, (0, []))
     header = ",".join(header).split(",")
-    where = {}
-    for column, spellings in METADATA_COLUMNS.items():
-        where[column] = next((header.index(spelling) for spelling in spellings if spelling in header), None)
-        if where[column] is None:
-            raise ValueError(f"{name} has no column {' or '.join(spellings)!r}; it has {', '.join(header)}")
+    where = find_columns(name, header)
     rows = {}
     for line, cells in table:
         if count_cells(cells) != count_cells(header):
@@ -539,6 +534,16 @@ def read_metadata(name, path):
         except ValueError as error:
             raise ValueError(f"{name}, line {line} ({cell['image']}): {error}") from None
     return rows
+
+
+def find_columns(name, header):
+    """{column: its place in the header}; ValueError where one is missing."""
+    where = {}
+    for column, spellings in METADATA_COLUMNS.items():
+        where[column] = next((header.index(spelling) for spelling in spellings if spelling in header), None)
+        if where[column] is None:
+            raise ValueError(f"{name} has no column {' or '.join(spellings)!r}; it has {', '.join(header)}")
+    return where
 
 
 def count_cells(cells):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from chestxray import NIHChestXray
 from chestxray.reporting import description, description_figures
+from chestxray.repository import clone_path
 
 FIGURES = "data/figures"  # relative to the card
 

@@ -104,7 +104,7 @@ def list_damaged(out, damaged):
 def write_reports(out, rows, reports):
     """Write reports.parquet with the report of each study in `rows`."""
     studies = sorted({tuple(map(int, row.split(",", 3)[1:3])) for row in rows.values()})
-    found = radiology_reports.write(out / "reports.parquet", reports, studies)
+    found = radiology_reports.write_table(out / "reports.parquet", reports, studies)
     print(f"{found:,} of {len(studies):,} studies have a report in {reports}.")
 
 

@@ -14,9 +14,8 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-import chestxray
-from chestxray import files
-from chestxray.data import archive, sources
+from chestxray import NIHChestXray, files
+from chestxray.data import archive, registry
 from chestxray.machine import cores
 from chestxray.publishing import dataset_card, hub, pool, shards, subset
 
@@ -26,8 +25,8 @@ def main(argv=None):
     out = Path(arguments.out)
     with pool.workers(arguments.num_proc) as workers:
         # What there is, and who belongs to which split
-        sources.refuse_restricted(arguments.archive)
-        builder = chestxray.NIHChestXray("full", data_dir=arguments.archive, allow_missing=arguments.allow_missing)
+        registry.refuse_restricted(arguments.archive)
+        builder = NIHChestXray("full", data_dir=arguments.archive, allow_missing=arguments.allow_missing)
         source = archive.open_archive(builder, workers.map)
         splits, drawn = source.splits, None
         if arguments.patients:

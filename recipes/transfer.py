@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from chestxray.data import labels, mimic
+from chestxray.data import labels, registry
 from chestxray.files import write
 from chestxray.models.classifiers import findings_of
 from chestxray.places import folder_names
@@ -42,12 +42,14 @@ def main(argv=None):
     models = [model_of(*pair, predictor) for pair in zip(names, options.models, strict=True)]
     views, labeler = transfer.common_choice("views", models), transfer.common_choice("labeler", models)
     targets = [
-        transfer.Target(name, source, labeler if mimic.is_mimic(source) else None)
+        transfer.Target(name, source, labeler if registry.recognise(source).labelers else None)
         for name, source in zip(folder_names(options.dataset), options.dataset, strict=True)
     ]
     opened = {target.name: predictor.open(target.source, options.models) for target in targets}
     known = {f"the model {model.name}": findings_of(model.checkpoint) for model in models}
-    known |= {f"the dataset {name}": labels.own(dataset.splits[options.split]) for name, dataset in opened.items()}
+    known |= {
+        f"the dataset {name}": labels.labelled_names(dataset.splits[options.split]) for name, dataset in opened.items()
+    }
     findings = transfer.shared_findings(known)
 
     # Predictions: of each pair, by all processes together

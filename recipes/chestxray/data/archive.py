@@ -1,20 +1,31 @@
 """Where every image of a raw archive lies, so that any process can read any of them at any time."""
 
 import gzip
+import io
 import os
 import tarfile
 import zipfile
+from collections.abc import Callable
 from functools import lru_cache
-from importlib import import_module
 from typing import NamedTuple
 
-import datasets
+from datasets import GeneratorBasedBuilder
 
-DAMAGE = import_module("NIH-Chest-X-ray-dataset").DAMAGE
+from chestxray.data.datasets_internals import split_arguments
+from chestxray.data.nih import builder_file
+
+DAMAGE = builder_file.DAMAGE
 
 
 class Place(NamedTuple):
-    """One image. file: itself or the archive that holds it; member: its name there; offset: of its bytes in a tar."""
+    """Where an image lies.
+
+    Attributes:
+        file: the image, or the archive that holds it.
+        member: its name in the archive, None for a file of its own.
+        offset: of its bytes in a tar, else None.
+        size: in bytes.
+    """
 
     file: str
     member: str | None
@@ -22,24 +33,27 @@ class Place(NamedTuple):
     size: int
 
     @property
-    def name(self):
+    def name(self) -> str:
         return f"{self.file}/{self.member}" if self.member else self.file
 
 
 class Archive(NamedTuple):
-    """splits: {split: names in the list's order}; records: {name: (row, boxes)}; places: {name: Place}.
+    """What a raw archive holds.
 
-    `records` has every image the lists name, `places` those that are there. compressed: whether any lies in a
-    tar.gz, which can only be read from its beginning.
+    Attributes:
+        splits: {split: names in the list's order}.
+        records: {name: (row, boxes)} of every image the lists name.
+        places: {name: Place} of every image that is there.
+        compressed: whether any image lies in a tar.gz, which can only be read from its beginning.
     """
 
-    splits: dict
-    records: dict
-    places: dict
+    splits: dict[str, list[str]]
+    records: dict[str, tuple]
+    places: dict[str, Place]
     compressed: bool
 
 
-def open_archive(builder, map=map):
+def open_archive(builder: GeneratorBasedBuilder, map: Callable = map) -> Archive:
     """Everything the builder's config `full` finds in its `data_dir`; no image is read.
 
     Args:
@@ -48,10 +62,10 @@ def open_archive(builder, map=map):
     Raises:
         FileNotFoundError, ValueError: as the builder does, images that are missing or come twice included.
     """
-    generators = builder._split_generators(datasets.DownloadManager())
-    splits = {str(generator.name): list(generator.gen_kwargs["records"]) for generator in generators}
-    records = {name: record for generator in generators for name, record in generator.gen_kwargs["records"].items()}
-    sources = [source for generator in generators for _, source in generator.gen_kwargs["shards"]]
+    arguments = split_arguments(builder)
+    splits = {split: list(given["records"]) for split, given in arguments.items()}
+    records = {name: record for given in arguments.values() for name, record in given["records"].items()}
+    sources = [source for given in arguments.values() for _, source in given["shards"]]
     loose = [path for source in sources if isinstance(source, list) for path in source]
     archives = list(dict.fromkeys(source[0] for source in sources if not isinstance(source, list)))
 
@@ -69,7 +83,7 @@ def open_archive(builder, map=map):
     return Archive(splits, records, places, any(is_gzip(path) for path in archives))
 
 
-def list_archive(path):
+def list_archive(path: str) -> list[Place]:
     """Places of every file in a zip or tar; ValueError names a damaged archive."""
     last = "the beginning"
     try:
@@ -88,10 +102,10 @@ def list_archive(path):
         raise ValueError(f"{path} is damaged at or after {last}: {error}. Download it again.") from error
 
 
-def refuse_unless_end(file):
-    """Read to the end, where alone a tar.gz knows whether it came whole, and a tar has zeros.
+def refuse_unless_end(file: io.BufferedIOBase) -> None:
+    """Read to the end: only there a tar.gz tells whether it is whole, and a tar has zeros.
 
-    tarfile takes a header that it cannot read for the end and says nothing.
+    tarfile takes a header that it cannot read for the end and says nothing. Raises tarfile.ReadError.
     """
     zeros = 0
     while data := file.read(1 << 20):
@@ -102,30 +116,30 @@ def refuse_unless_end(file):
         raise tarfile.ReadError("its end is missing")
 
 
-def read(place):
-    """The image's bytes; ValueError names a damaged archive and the member."""
+def read_member(place: Place) -> bytes:
+    """The bytes of a file or of an archive's member; ValueError names a damaged archive and the member."""
     if place.member is None:
         with open(place.file, "rb") as file:
             return file.read()
     try:
-        archive = opened(place.file)
+        archive = open_to_read(place.file)
         if isinstance(archive, zipfile.ZipFile):
             return archive.read(place.member)
-        archive.seek(place.offset)
+        archive.seek(place.offset or 0)
         return archive.read(place.size)
     except DAMAGE as error:
-        opened.cache_clear()
+        open_to_read.cache_clear()
         raise ValueError(f"{place.file} is damaged at or after {place.member}: {error}. Download it again.") from error
 
 
 @lru_cache(maxsize=16)
-def opened(path):
+def open_to_read(path: str) -> zipfile.ZipFile | io.BufferedIOBase:
     # Kept open between images: a tar.gz that is reopened is decompressed from its beginning again.
     if zipfile.is_zipfile(path):
         return zipfile.ZipFile(path)
     return gzip.open(path) if is_gzip(path) else open(path, "rb")
 
 
-def is_gzip(path):
+def is_gzip(path: str) -> bool:
     with open(path, "rb") as file:
         return file.read(2) == b"\x1f\x8b"

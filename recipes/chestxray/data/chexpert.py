@@ -1,33 +1,32 @@
-"""CheXpert: chest X-rays of Stanford Hospital with 14 observations, read from the folder its owner hands out.
+"""CheXpert: chest X-rays of Stanford Hospital with 14 observations, read from the folder that its owner hands out.
 
     builder = CheXpert(data_dir=DIR)
     builder.download_and_prepare(num_proc=8)
     dataset = builder.as_dataset()
 
-DIR holds `train.csv` and `valid.csv`, of v1.0 or v1.0-small, or holds the folder that does; so do the four unzipped
-batches of the full download, side by side. Files: https://stanfordaimi.azurewebsites.net (licence: no redistribution).
+DIR holds `train.csv` and `valid.csv` of v1.0 or v1.0-small, or the folder with these files. The four unzipped batches
+of the full download, side by side, will do as well. Files: https://stanfordaimi.azurewebsites.net (licence: no
+redistribution).
 """
 
 import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import datasets
 
-from chestxray.data.observation_archives import (
-    ObservationBuilder,
-    Row,
-    at_line,
-    nih,
-    read_rows,
-    read_states,
-    refuse_outside,
-)
-from chestxray.data.observations import OBSERVATIONS
+from chestxray.data.csv_tables import at_line, read_rows
+from chestxray.data.datasets_internals import FolderConfig
+from chestxray.data.descriptor import BuildOptions, Descriptor, has_mark
+from chestxray.data.nih import builder_file
+from chestxray.data.observation_builder import ObservationBuilder, Row, refuse_outside
+from chestxray.data.observations import MEANINGS, OBSERVATIONS, read_states
 
 VIEWS = ("PA", "AP", "LL", "RL", "LATERAL", "FRONTAL")  # the last two where the table has no finer word
-SEXES = {"Female": nih.SEXES.index("F"), "Male": nih.SEXES.index("M"), "Unknown": None, "": None}
+FRONTAL_VIEWS = ("PA", "AP", "FRONTAL")
+SEXES = {"Female": builder_file.SEXES.index("F"), "Male": builder_file.SEXES.index("M"), "Unknown": None, "": None}
 PATIENT_COLUMNS = ("Path", "Study", "Sex", "Age", "Frontal/Lateral", "AP/PA")  # none of which every table has
 TABLES = {  # the names under which each split's labels are handed out, the finer form first
     datasets.Split.TRAIN: ("train.csv",),
@@ -47,13 +46,13 @@ PATH = re.compile(
 
 
 @dataclass
-class CheXpertConfig(nih.FolderConfig):
+class CheXpertConfig(FolderConfig):
     """allow_missing: skip, and count in one warning, rows without an image."""
 
     def files_read(self):
         places = [place for found in find_folders(self.data_dir).values() for place in found]
-        files = [file for place in places for file in nih.files_below(place)]
-        tables = [*find_tables(self.data_dir).values(), *nih.synthetic_marks(self.data_dir)]
+        files = [file for place in places for file in builder_file.files_below(place)]
+        tables = [*find_tables(self.data_dir).values(), *builder_file.synthetic_marks(self.data_dir)]
         return tables, [file for file in files if is_view(os.path.basename(file))]
 
 
@@ -145,27 +144,31 @@ class CheXpert(ObservationBuilder):
         return sorted(name for study in studies if os.path.isdir(study) for name in os.listdir(study) if is_view(name))
 
 
-def is_chexpert(folder):
-    """Whether a folder holds CheXpert's tables, or the folder of the release that does; reads headers alone."""
+def is_chexpert(folder: str | os.PathLike) -> bool:
+    """Whether a folder, or the folder of the release in it, holds CheXpert's tables; only their headers are read."""
     tables = find_tables(folder).values() if os.path.isdir(folder) else ()
-    return any(is_header(table) for table in tables)
+    return any(has_observations(table) for table in tables)
 
 
-def is_header(table):
+def has_observations(table: str) -> bool:
+    """Whether the header of a table begins like CheXpert's and names one of the observations."""
     with open(table, encoding="utf-8-sig", errors="replace") as file:
         header = file.readline().strip().split(",")
     return header[0] in ("Path", "Study") and not set(header).isdisjoint(OBSERVATIONS)
 
 
-def find_release(folder):
-    """The one release in a folder that has no tables itself, the folder else; what lies beside it is none of ours."""
+def find_release(folder: str | os.PathLike) -> str | os.PathLike:
+    """The folder of the release, if exactly one lies in `folder` and `folder` has no tables itself; else `folder`."""
     inside = [name for name in RELEASES if os.path.isdir(os.path.join(folder, name))]
     tables = [name for name in ALL_TABLES if os.path.isfile(os.path.join(folder, name))]
     return os.path.join(folder, inside[0]) if len(inside) == 1 and not tables else folder
 
 
-def find_roots(folder):
-    """The folder and what lies in it unzipped: a release, or the batches of the full download."""
+def find_roots(folder: str | os.PathLike) -> list[str]:
+    """The folder, and the folders in it that hold a release or a batch of the full download.
+
+    Raises ValueError where it holds two releases.
+    """
     inside = [name for name in sorted(os.listdir(folder)) if os.path.isdir(os.path.join(folder, name))]
     releases = [name for name in inside if name in RELEASES]
     if len(releases) > 1:
@@ -174,15 +177,15 @@ def find_roots(folder):
     return [str(folder), *(os.path.join(folder, name) for name in releases + batches)]
 
 
-def find_folders(folder):
+def find_folders(folder: str | os.PathLike) -> dict[str, list[str]]:
     """{first part of `image_file_path`: folders on this disk that it stands for}"""
     roots = find_roots(folder)
     places = {word: [os.path.join(root, name) for root in roots for name in names] for word, names in FOLDERS.items()}
     return {word: [place for place in found if os.path.isdir(place)] for word, found in places.items()}
 
 
-def find_tables(folder):
-    """{split: path of the table of its labels}, for those splits that have one."""
+def find_tables(folder: str | os.PathLike) -> dict[datasets.Split, str]:
+    """{split: path of the table of its labels}, for each split that has one."""
     tables = {}
     for split, names in TABLES.items():
         paths = [os.path.join(root, name) for name in names for root in find_roots(folder)]
@@ -191,7 +194,7 @@ def find_tables(folder):
     return tables
 
 
-def read_path(cells):
+def read_path(cells: dict[str, str]) -> tuple[str, str, int, int, str | None]:
     """A row's path, the folder of its study as in `image_file_path`, patient, study, and file name or None."""
     path = (cells.get("Path") or cells.get("Study") or "").strip()
     refuse_outside(path)
@@ -202,25 +205,46 @@ def read_path(cells):
     return path, f"{word}/{study}", int(patient), int(number), view
 
 
-def read_age(cells):
+def read_age(cells: dict[str, str]) -> int | None:
     """Years, or None where the table has none; newborns are 0."""
     cell = cells.get("Age", "").strip()
     return int(cell) if cell else None
 
 
-def read_sex(cells):
+def read_sex(cells: dict[str, str]) -> int | None:
     cell = cells.get("Sex", "").strip()
     if cell not in SEXES:
         raise ValueError(f"unknown sex {cell!r}; known are {', '.join(filter(None, SEXES))}")
     return SEXES[cell]
 
 
-def read_view(cells, view):
+def read_view(cells: dict[str, str], view: str) -> int:
     """The index in VIEWS: the column `AP/PA`, else `Frontal/Lateral`, else the file name."""
     side = cells.get("Frontal/Lateral", "").strip() or view.rpartition("_")[2].removesuffix(".jpg")
     cell = cells.get("AP/PA", "").strip() or side.upper()
-    return nih.index(VIEWS, cell, "view position")
+    return builder_file.index(VIEWS, cell, "view position")
 
 
-def is_view(name):
+def is_view(name: str) -> bool:
     return re.fullmatch(r"view\d+_(frontal|lateral)\.jpg", name) is not None
+
+
+def is_synthetic(folder: Path) -> bool:
+    return has_mark(folder) or has_mark(Path(find_release(folder)))
+
+
+def build(folder: Path, options: BuildOptions) -> CheXpert:
+    return CheXpert(data_dir=str(folder), allow_missing=options.allow_missing)
+
+
+DESCRIPTOR = Descriptor(
+    name=CheXpert.NAME,
+    licence=CheXpert.LICENSE,
+    may_be_passed_on=False,
+    recognise=is_chexpert,
+    build=build,
+    is_synthetic=is_synthetic,
+    frontal_views=FRONTAL_VIEWS,
+    vocabulary="chexpert",
+    meanings=MEANINGS,
+)

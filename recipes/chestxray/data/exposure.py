@@ -1,22 +1,27 @@
 """Which images a checkpoint has seen: `images.parquet` in its folder. It names patients, so it stays on the machine.
 
 Columns: `dataset` (its name), `split` ("train" or "validation"), `image` and `patient`, the keys of `keys_of`. The
-schema's metadata hold, under `digests`, what `Split.digests` gives for each split of each dataset, in the run's order,
-and under `complete`, whether it is known what the weights that the run began with had seen.
+schema's metadata hold `digests` and `complete`. `digests` is what `Split.digests` gives for each split of each dataset,
+in the run's order. `complete` says whether it is known what the weights at the beginning of the run had seen.
 """
 
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from datasets import Dataset
 
 from chestxray.data import sources
+
+if TYPE_CHECKING:
+    from chestxray.data.opening import OpenDataset
 
 FILE = "images.parquet"
 NIH_NAME = re.compile(r"\d{8}_\d{3}\.png")
@@ -25,35 +30,41 @@ NIH_NAME = re.compile(r"\d{8}_\d{3}\.png")
 class Keys(NamedTuple):
     """n strings each: the same image, or the same patient, has the same key in every dataset that holds it."""
 
-    images: list
-    patients: list
+    images: list[str]
+    patients: list[str]
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """Keys of the images and patients trained on, of the images validated on; digests and `complete`: see above."""
+    """What a checkpoint has seen.
 
-    images: frozenset
-    patients: frozenset
-    validated: frozenset
-    digests: list
+    Attributes:
+        images, patients: keys of what it was trained on.
+        validated: keys of the images it was validated on.
+        digests, complete: see above.
+    """
+
+    images: frozenset[str]
+    patients: frozenset[str]
+    validated: frozenset[str]
+    digests: list[dict]
     complete: bool
 
-    def has_seen(self, keys):
+    def has_seen(self, keys: Keys) -> np.ndarray:
         """Which of n rows were trained on, or show a patient who was: (n,) bool. keys: `Keys` of the rows."""
         pairs = zip(keys.images, keys.patients, strict=True)
         return np.array([image in self.images or patient in self.patients for image, patient in pairs], bool)
 
-    def has_validated(self, keys):
+    def has_validated(self, keys: Keys) -> np.ndarray:
         """Which of n rows were validated on: (n,) bool."""
         return np.array([image in self.validated for image in keys.images], bool)
 
 
-def keys_of(rows, name, synthetic):
+def keys_of(rows: Dataset, name: str, synthetic: bool) -> Keys:
     """The `Keys` of a split's rows.
 
-    NIH's images and patients are known by NIH's file names in whatever dataset they lie; others by their path, or
-    number, and the name of their dataset, which for one that nobody knows is its folder's. Drawn ones are never taken
+    NIH's images and patients are known by NIH's file names, in whatever dataset they lie. Other images are known by
+    their path and the name of their dataset, other patients by their number and this name. Drawn images are never taken
     for real ones.
     """
     keys, drawn = Keys([], []), "synthetic " if synthetic else ""
@@ -65,23 +76,23 @@ def keys_of(rows, name, synthetic):
     return keys
 
 
-def write(openeds, digests, folder, base=None):
+def write(datasets: Sequence["OpenDataset"], digests: Sequence[dict], folder: Path, base: Path | None = None) -> None:
     """Write `images.parquet` into a folder that is not in its place yet.
 
     Args:
-        openeds: the run's datasets, `opening.Opened`; digests: {split: digest} of each.
-        base: the folder whose weights the run began with: what they have seen, the new ones have seen too.
+        datasets: the run's, `opening.OpenDataset`; digests: {split: digest} of each.
+        base: the folder whose weights the run began with. What they have seen, the new weights have seen too.
     """
     parts = [
-        pd.DataFrame({"dataset": opened.name, "split": split, **opened.keys(split)._asdict()})
-        for opened in openeds
+        pd.DataFrame({"dataset": dataset.name, "split": split, **dataset.keys(split)._asdict()})
+        for dataset in datasets
         for split in ("train", "validation")
     ]
     parts = [part.rename(columns={"images": "image", "patients": "patient"}) for part in parts]
-    complete = True
-    if base and (base / FILE).exists():
+    complete, before = True, read(base) if base else None
+    if base and before:
         parts.append(pd.read_parquet(base / FILE).query("split == 'train'"))
-        complete = read(base).complete
+        complete = before.complete
     elif base and (base / "settings.yaml").exists():  # a run of an older version, or a copy without its images
         complete = False
     arrow = pa.Table.from_pandas(pd.concat(parts, ignore_index=True), preserve_index=False)
@@ -90,7 +101,7 @@ def write(openeds, digests, folder, base=None):
     pq.write_table(arrow, folder / FILE, write_page_checksum=True)
 
 
-def read(folder):
+def read(folder: str | Path) -> Exposure | None:
     """The `Exposure` of a checkpoint, None where its folder does not tell. Raises ValueError for a damaged file."""
     path = Path(folder) / FILE
     if not path.exists():
@@ -108,7 +119,7 @@ def read(folder):
         raise ValueError(f"{path} is damaged: {reason}. Delete it to go without it") from error
 
 
-def merge(exposures):
+def merge(exposures: Iterable[Exposure | None]) -> Exposure | None:
     """What several checkpoints have seen together; None where none of them tells."""
     known = [exposure for exposure in exposures if exposure]
     if not known:
@@ -120,7 +131,7 @@ def merge(exposures):
     return Exposure(images, patients, validated, known[0].digests, all(exposure.complete for exposure in known))
 
 
-def doubts(checkpoints):
+def doubts(checkpoints: Iterable[str | Path]) -> list[str]:
     """A sentence for each checkpoint of which it is not known, or not wholly, what it has seen."""
     notes = []
     for checkpoint in checkpoints:
@@ -132,12 +143,12 @@ def doubts(checkpoints):
     return notes
 
 
-def is_checked(ours, theirs):
-    """Whether both {split: digest} tell of the images; with the cache and without it they are read in two ways."""
+def is_checked(ours: Mapping[str, dict], theirs: Mapping[str, dict]) -> bool:
+    """Whether both {split: digest} tell of the images; they are read in one way with the cache, in another without."""
     return all(set(ours[split]) & set(theirs.get(split, {})) - {"rows"} or len(ours[split]) == 1 for split in ours)
 
 
-def same_data(ours, theirs):
+def same_data(ours: Mapping[str, dict], theirs: object) -> bool:
     """Whether two {split: digest} tell of the same data: the same splits, each alike in all that both digests hold."""
     return (
         isinstance(theirs, dict)

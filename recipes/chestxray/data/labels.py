@@ -1,14 +1,15 @@
-"""One label space for NIH ChestX-ray14, CheXpert and MIMIC-CXR-JPG, and what uncertain labels count as in training.
+"""One label space for all datasets, and what uncertain labels count as in training.
 
-`TABLE`, at the end, says what each dataset's names mean. Two names share an output only where they mean the same; a
-finding that a dataset does not label, or labels as part of something broader, is NaN in its targets: masked in the loss
-and left out of its scores, never counted negative.
+`TABLE`, at the end, is made of the meanings in the datasets' descriptors. Two names share an output only where they
+mean the same. A finding that a dataset does not label, or labels as part of something broader, is NaN in its targets:
+masked in the loss and left out of its scores, never counted negative.
 
     names = findings("shared", [nih["train"], chexpert["train"]])
     targets(chexpert["train"], names, Policy.parse("chexpert-mix"), training=True)    # (n, 7), NaN where unknown
 """
 
 import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +17,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
-from datasets import ClassLabel
+from datasets import ClassLabel, Dataset, DatasetInfo
 
-import chestxray
-from chestxray.data import predictions
+from chestxray.data import predictions, registry
+from chestxray.data.datasets_internals import column
+from chestxray.data.descriptor import Descriptor, Meaning, no_counterpart
+from chestxray.data.nih import NIHChestXray
 from chestxray.data.observations import DISAGREEMENT, NEGATIVE, NOT_MENTIONED, OBSERVATIONS, POSITIVE, STATES, UNCERTAIN
 from chestxray.hashed_random import uniforms
 
@@ -45,16 +48,16 @@ BLANKS = ("negative", "missing")
 # Names
 
 
-def canonical(name):
+def canonical(name: str) -> str:
     """The finding a dataset's name stands for, `Effusion` for "Pleural Effusion"; an unknown name stands for itself."""
     return CANONICAL.get(name, name)
 
 
-def own(rows):
+def labelled_names(rows: Dataset | DatasetInfo) -> list[str]:
     """The names of what a dataset labels, in its own order, read from its features.
 
-    They are the classes of a column `labels` without "No Finding", which says only that none of the others was found,
-    or else the columns of observations. Raises ValueError where it has neither.
+    They are the classes of a column `labels`, or else the columns of observations. The class "No Finding" is left out:
+    it says only that none of the others was found. Raises ValueError where a dataset has neither.
     """
     if has_lists(rows):
         return [name for name in rows.features["labels"].feature.names if name != NO_FINDING]
@@ -67,23 +70,27 @@ def own(rows):
     return names
 
 
-def has_lists(rows):
+def has_lists(rows: Dataset | DatasetInfo) -> bool:
     """Whether a column `labels` lists the classes of an image, as NIH's does."""
     return isinstance(getattr(rows.features.get("labels"), "feature", None), ClassLabel)
 
 
-def is_state(feature):
+def is_state(feature: object) -> bool:
+    """Whether a feature is an observation's column."""
     return isinstance(feature, ClassLabel) and tuple(feature.names) == STATES
 
 
-def findings(choice, rows):
+def findings(choice: str | None, rows: Sequence[Dataset]) -> list[str]:
     """The names of a model's outputs.
 
     Args:
-        choice: "nih14", NIH's 14 in the order of its classes; "chexpert14", CheXpert's observations; "chexpert5", those
-            of its competition; "shared", what all the datasets label, by canonical name; None, what the first dataset
-            labels and after it what only the next ones do, each named as it is there.
-        rows: a list of datasets.Dataset, the train splits.
+        choice: one of
+            "nih14": NIH's 14, in the order of its classes;
+            "chexpert14": CheXpert's observations;
+            "chexpert5": the five of CheXpert's competition;
+            "shared": what all the datasets label, by canonical name;
+            None: what the first dataset labels, then what only the next ones label, by the name it has there.
+        rows: the train split of each dataset.
 
     Raises:
         ValueError: no such choice; a dataset labels nothing; they share nothing.
@@ -93,28 +100,30 @@ def findings(choice, rows):
         return fixed[choice]()
     if choice not in (None, "shared"):
         raise ValueError(f"there are no findings {choice!r}; choose from {', '.join(CHOICES)}")
-    named = [{canonical(name): name for name in own(part)} for part in rows]
-    return shared(named) if choice else list(united(named).values())
+    named = [{canonical(name): name for name in labelled_names(part)} for part in rows]
+    return common_findings(named) if choice else list(merge_names(named).values())
 
 
-def shared(named):
-    """What is in all of `named`, a dict {canonical finding: name} for each dataset, in the order of the first."""
+def common_findings(named: Sequence[Mapping[str, str]]) -> list[str]:
+    """The findings of all datasets, in the order of the first. named: {canonical finding: name} of each dataset."""
     common = [finding for finding in named[0] if all(finding in part for part in named)]
     if not common:
         raise ValueError(f"the datasets share no finding: {'; '.join(', '.join(part.values()) for part in named)}")
     return common
 
 
-def united(named):
-    """All that is in any of `named`, each as the first that has it names it."""
-    union = {}
+def merge_names(named: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """{canonical finding: its name in the first dataset that has it}, of all findings that any dataset has."""
+    union: dict[str, str] = {}
     for part in named:
-        union |= part | union  # what is there already keeps its place and its name
+        for finding, name in part.items():
+            union.setdefault(finding, name)
     return union
 
 
-def nih14():
-    return own(chestxray.NIHChestXray("metadata").info)
+def nih14() -> list[str]:
+    """NIH's 14 findings, in the order of its classes."""
+    return labelled_names(NIHChestXray("metadata").info)
 
 
 # Uncertain labels
@@ -154,7 +163,7 @@ class Policy:
             raise ValueError(f"the policy {SELF_TRAINED} and a teacher, a predictions file, go together")
 
     @classmethod
-    def parse(cls, text="ignore", blank="negative", teacher=None):
+    def parse(cls, text: str = "ignore", blank: str = "negative", teacher: str | None = None) -> "Policy":
         """A policy from its text: a word or preset for all findings, then words for single ones; the last one counts.
 
         >>> Policy.parse("zeros, Edema=ones, Pleural Effusion=smooth-ones").words
@@ -171,32 +180,35 @@ class Policy:
             words[canonical(finding)] = word
         return cls(default, words, blank, teacher)
 
-    def word(self, finding):
+    def word(self, finding: str) -> str:
         return self.words.get(finding, self.default)
 
 
 # Targets
 
 
-def targets(rows, findings, policy=None, training=False, seed=0):
+def targets(
+    rows: Dataset, findings: Sequence[str], policy: Policy | None = None, training: bool = False, seed: int = 0
+) -> np.ndarray:
     """What a model is to say of each image.
 
     Args:
-        rows: a datasets.Dataset of n rows with a column `labels`, a list of classes, or columns of observations.
+        rows: n rows with a column `labels`, a list of classes, or with columns of observations.
         findings: k names, of any dataset.
-        policy: for training, `Policy()` without; in scores an uncertain label is unknown, a blank one negative.
-        seed: of the smoothed policies, whose numbers depend on it, the finding and `image_file_path`, not on the order
-            of rows.
+        policy: what uncertain and blank labels count as in training, `Policy()` by default.
+        training: without it the targets are for scores: an uncertain label is unknown, a blank one negative.
+        seed: of the smoothed policies. Their numbers depend on it, the finding and `image_file_path`, not on the order
+            of the rows.
 
     Returns:
-        (n, k) float32: 0 to 1; NaN for unknown, which is what a finding that the dataset does not label, or on which
-        two labelers disagree, always is; under `multi-class` also `UNCERTAIN_CLASS`.
+        (n, k) float32: 0 to 1, NaN where it is unknown, and `UNCERTAIN_CLASS` under `multi-class`. A finding that the
+        dataset does not label, or on which two labelers disagree, is unknown.
 
     Raises:
-        ValueError: as `own`; the teacher's predictions lack an image or a finding.
+        ValueError: as `labelled_names`; the teacher's predictions lack an image or a finding.
     """
     policy = (policy or Policy()) if training else None
-    named = {canonical(name): name for name in own(rows)}
+    named = {canonical(name): name for name in labelled_names(rows)}
     hot = multi_hot(rows) if has_lists(rows) else None
     teacher = read_teacher(policy.teacher) if policy and policy.teacher else None
     values = np.full((len(rows), len(findings)), np.nan, np.float32)
@@ -204,11 +216,11 @@ def targets(rows, findings, policy=None, training=False, seed=0):
         if finding in named and hot:
             values[:, position] = hot[named[finding]]
         elif finding in named:
-            values[:, position] = from_states(rows, named[finding], policy, teacher, seed)
+            values[:, position] = observation_targets(rows, named[finding], policy, teacher, seed)
     return values
 
 
-def multi_hot(rows):
+def multi_hot(rows: Dataset) -> dict[str, np.ndarray]:
     """{class of `labels`: (n,) float32 of 0 and 1, NaN where an image has no list}."""
     lists, names = column(rows, "labels"), rows.features["labels"].feature.names
     hot = np.zeros((len(lists), len(names)), np.float32)
@@ -217,27 +229,18 @@ def multi_hot(rows):
     return dict(zip(names, hot.T, strict=True))
 
 
-def from_states(rows, name, policy, teacher, seed):
+def observation_targets(rows, name, policy, teacher, seed):
     """A column of observations as (n,) float32; policy: None for scores."""
     states = pc.fill_null(column(rows, name), DISAGREEMENT).to_numpy()
-    values = worth(name, policy or Policy())[states]
+    values = state_targets(name, policy or Policy())[states]
     here = np.flatnonzero(states == UNCERTAIN)
     if policy and len(here):
         paths = column(rows, "image_file_path").take(here).to_numpy(zero_copy_only=False)
-        values[here] = uncertain(canonical(name), paths, policy, teacher, seed)
+        values[here] = uncertain_targets(canonical(name), paths, policy, teacher, seed)
     return values
 
 
-def column(rows, name):
-    """One column as a pyarrow Array, in the order of rows; no other column is read."""
-    whole = rows.data.column(name).combine_chunks()
-    if rows._indices is None:
-        return whole
-    # `rows[name]` gathers chosen rows one by one: 2.5 s a column for MIMIC's 377,110 images, against 0.01 s here.
-    return whole.take(rows._indices.column(0).combine_chunks())
-
-
-def worth(name, policy):
+def state_targets(name: str, policy: Policy) -> np.ndarray:
     """The target of each state, (states,) float32; NaN for one that says nothing."""
     # The labelers write "No Finding" as positive or leave it blank (chexpert-labeler, stages/aggregate.py, commit
     # 6dd0efa): a blank there says that something was found.
@@ -247,17 +250,17 @@ def worth(name, policy):
     return values
 
 
-def uncertain(finding, paths, policy, teacher, seed):
+def uncertain_targets(finding, paths, policy, teacher, seed):
     """The targets of the images at `paths`, whose label for a finding is uncertain: (n,) floats or one for all."""
     word = policy.word(finding)
     if word in RANGES:
         low, high = RANGES[word]
         images = pd.util.hash_array(np.asarray(paths, object), categorize=False)
         return low + (high - low) * uniforms(seed, zlib.crc32(finding.encode()), images, 1)[:, 0]
-    return taught(finding, paths, teacher, policy.teacher) if word == SELF_TRAINED else CONSTANTS[word]
+    return teacher_targets(finding, paths, teacher, policy.teacher) if word == SELF_TRAINED else CONSTANTS[word]
 
 
-def taught(finding, paths, teacher, file):
+def teacher_targets(finding, paths, teacher, file):
     """The probabilities that a teacher, see `read_teacher`, gives a finding on the images at `paths`."""
     if finding not in teacher:
         raise ValueError(f"{file} does not predict {finding}, only {', '.join(teacher)}")
@@ -270,7 +273,7 @@ def taught(finding, paths, teacher, file):
     return teacher[finding].to_numpy()[found]
 
 
-def read_teacher(file):
+def read_teacher(file: str) -> pd.DataFrame:
     """A predictions file as a table of probabilities: a row per image path, a column per canonical finding."""
     said = predictions.read(Path(file))
     probabilities = np.exp(-np.logaddexp(0, -said.logits))
@@ -280,132 +283,36 @@ def read_teacher(file):
 # The table
 
 
-class Meaning(NamedTuple):
-    """How what a dataset's names mean stands to a finding: equal, broader, narrower or "no counterpart"."""
-
-    relation: str
-    names: tuple = ()
-
-
-def equal(*names):
-    return Meaning("equal", names)
-
-
-def broader(*names):
-    return Meaning("broader", names)
-
-
-def narrower(*names):
-    return Meaning("narrower", names)
-
-
-NONE = Meaning("no counterpart")
-
-
 class Finding(NamedTuple):
-    """A canonical finding, what the names of NIH, CheXpert and MIMIC-CXR-JPG say of it, and where that is from."""
+    """A canonical finding, and {vocabulary: what the names of the datasets with this vocabulary say of it}."""
 
     name: str
-    nih: Meaning
-    chexpert: Meaning
-    mimic: Meaning
-    source: str
+    meanings: dict[str, Meaning]
 
 
-# XRV is mlmed/torchxrayvision, torchxrayvision/datasets.py, commit 891eae4, which merges the datasets by name and
-# renames "Pleural Effusion" only. A .txt is a list of the words that make the labeler of CheXpert and MIMIC-CXR note an
-# observation: stanfordmlgroup/chexpert-labeler, phrases/mention, commit 7cd62b2 where no other is given.
-TABLE = (
-    Finding("Atelectasis", equal("Atelectasis"), equal("Atelectasis"), equal("Atelectasis"), "XRV"),
-    Finding("Cardiomegaly", equal("Cardiomegaly"), equal("Cardiomegaly"), equal("Cardiomegaly"), "XRV"),
-    Finding(
-        "Effusion",
-        equal("Effusion"),
-        equal("Pleural Effusion"),
-        equal("Pleural Effusion"),
-        "XRV; pleural_effusion.txt: effusion, pleural fluid",
-    ),
-    Finding(
-        "Infiltration",
-        equal("Infiltration"),
-        broader("Lung Opacity"),
-        broader("Lung Opacity", "Airspace Opacity"),
-        "airspace_opacity.txt (commit 849bb96): infiltrate and infiltration beside any opacity",
-    ),
-    Finding("Mass", equal("Mass"), broader("Lung Lesion"), broader("Lung Lesion"), "lung_lesion.txt: mass, nodule, …"),
-    Finding(
-        "Nodule", equal("Nodule"), broader("Lung Lesion"), broader("Lung Lesion"), "lung_lesion.txt: mass, nodule, …"
-    ),
-    Finding("Pneumonia", equal("Pneumonia"), equal("Pneumonia"), equal("Pneumonia"), "XRV"),
-    Finding("Pneumothorax", equal("Pneumothorax"), equal("Pneumothorax"), equal("Pneumothorax"), "XRV"),
-    Finding("Consolidation", equal("Consolidation"), equal("Consolidation"), equal("Consolidation"), "XRV"),
-    Finding(
-        "Edema",
-        equal("Edema"),
-        equal("Edema"),
-        equal("Edema"),
-        "XRV; edema.txt also notes heart failure and vascular congestion",
-    ),
-    Finding("Emphysema", equal("Emphysema"), NONE, NONE, "no_finding.txt: emphysema only rules out No Finding"),
-    Finding(
-        "Fibrosis",
-        equal("Fibrosis"),
-        broader("Pleural Other"),
-        broader("Pleural Other"),
-        "pleural_other.txt: fibrosis beside fibrothorax and pleural thickening or scar",
-    ),
-    Finding(
-        "Pleural_Thickening",
-        equal("Pleural_Thickening"),
-        broader("Pleural Other"),
-        broader("Pleural Other"),
-        "pleural_other.txt: fibrosis beside fibrothorax and pleural thickening or scar",
-    ),
-    Finding("Hernia", equal("Hernia"), NONE, NONE, "no_finding.txt: hernia only rules out No Finding"),
-    Finding(
-        "No Finding",
-        broader("No Finding"),
-        equal("No Finding"),
-        equal("No Finding"),
-        "NIH's: none of its 14; the labeler's: nothing of no_finding.txt either, only devices (stages/aggregate.py)",
-    ),
-    Finding(
-        "Enlarged Cardiomediastinum",
-        narrower("Cardiomegaly"),
-        equal("Enlarged Cardiomediastinum"),
-        equal("Enlarged Cardiomediastinum"),
-        "Pham et al. 2019, hierarchy of the observations",
-    ),
-    Finding(
-        "Lung Opacity",
-        narrower("Infiltration", "Consolidation", "Edema", "Pneumonia", "Atelectasis"),
-        equal("Lung Opacity"),
-        equal("Lung Opacity", "Airspace Opacity"),
-        "Infiltration as above, the others by the hierarchy of Pham et al. 2019; the labeler's list of Lung Opacity is "
-        "airspace_opacity.txt (commit 849bb96), and MIMIC-CXR-JPG 2.1.0's test set says Airspace Opacity",
-    ),
-    Finding(
-        "Lung Lesion",
-        narrower("Mass", "Nodule"),
-        equal("Lung Lesion"),
-        equal("Lung Lesion"),
-        "lung_lesion.txt: mass, nodule, cavitary lesion, carcinoma, …",
-    ),
-    Finding(
-        "Pleural Other",
-        narrower("Pleural_Thickening", "Fibrosis"),
-        equal("Pleural Other"),
-        equal("Pleural Other"),
-        "pleural_other.txt: fibrosis beside fibrothorax and pleural thickening or scar",
-    ),
-    Finding("Fracture", NONE, equal("Fracture"), equal("Fracture"), "not among NIH's 14"),
-    Finding("Support Devices", NONE, equal("Support Devices"), equal("Support Devices"), "not among NIH's 14"),
-)
-DATASETS = ("nih", "chexpert", "mimic")
-CANONICAL = {
-    name: finding.name
-    for finding in TABLE
-    for dataset in DATASETS
-    for name in getattr(finding, dataset).names
-    if getattr(finding, dataset).relation == "equal"
-}
+def merge_meanings(datasets: Mapping[str, Descriptor]) -> tuple[Finding, ...]:
+    """The meanings of several datasets as one table, in the order in which they name the findings.
+
+    Args:
+        datasets: {vocabulary: a dataset that has it}.
+    """
+    names = dict.fromkeys(name for dataset in datasets.values() for name in dataset.meanings)
+    return tuple(
+        Finding(name, {word: dataset.meanings.get(name, no_counterpart()) for word, dataset in datasets.items()})
+        for name in names
+    )
+
+
+def canonical_names(table: Iterable[Finding]) -> dict[str, str]:
+    """{a dataset's name: the finding that it is equal to}. Raises ValueError where a name is equal to two findings."""
+    names: dict[str, str] = {}
+    for finding in table:
+        for meaning in finding.meanings.values():
+            for name in meaning.names if meaning.relation == "equal" else ():
+                if names.setdefault(name, finding.name) != finding.name:
+                    raise ValueError(f"{name} is said to be equal to {names[name]} and to {finding.name}")
+    return names
+
+
+TABLE = merge_meanings(registry.vocabularies())
+CANONICAL = canonical_names(TABLE)

@@ -4,18 +4,30 @@
     builder.download_and_prepare(num_proc=8)
     dataset = builder.as_dataset()
 
-DIR holds `files/` and the tables `mimic-cxr-2.0.0-*.csv.gz` (or `.csv`), which 2.1.0 names like 2.0.0. What is said
-of the release below is from its README, https://physionet.org/content/mimic-cxr-jpg/2.1.0/ (credentialed access).
+DIR holds `files/` and the tables `mimic-cxr-2.0.0-*.csv.gz` (or `.csv`); 2.1.0 uses the same names. The facts about the
+release are from its README, https://physionet.org/content/mimic-cxr-jpg/2.1.0/ (credentialed access).
 """
 
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import datasets
 
-from chestxray.data.observation_archives import ObservationBuilder, Row, at_line, nih, read_rows, read_states
-from chestxray.data.observations import DISAGREEMENT, OBSERVATIONS
+from chestxray.data.csv_tables import at_line, read_rows
+from chestxray.data.datasets_internals import FolderConfig
+from chestxray.data.descriptor import BuildOptions, Descriptor, broader, equal
+from chestxray.data.nih import builder_file
+from chestxray.data.observation_builder import ObservationBuilder, Row
+from chestxray.data.observations import (
+    DISAGREEMENT,
+    MEANINGS,
+    OBSERVATIONS,
+    OPACITY_LIST,
+    OPACITY_WORDS,
+    read_states,
+)
 
 LABELERS = ("chexpert", "negbio", "both", "radiologist")
 SPLITS = {"train": datasets.Split.TRAIN, "validate": datasets.Split.VALIDATION, "test": datasets.Split.TEST}
@@ -23,6 +35,7 @@ VIEWS = (  # every ViewPosition of the 377,110 but the blank one, the frequent o
     *("PA", "AP", "LATERAL", "LL", "PA LLD", "PA RLD", "AP LLD", "AP RLD", "AP AXIAL"),
     *("XTABLE LATERAL", "LAO", "RAO", "LPO", "SWIMMERS"),
 )
+FRONTAL_VIEWS = ("PA", "AP", "AP AXIAL", "PA LLD", "PA RLD", "AP LLD", "AP RLD")  # LLD: lying on the left side
 TABLES = {
     "split": "mimic-cxr-2.0.0-split.csv",
     "metadata": "mimic-cxr-2.0.0-metadata.csv",
@@ -39,7 +52,7 @@ DICOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 
 
 @dataclass
-class MIMICCXRConfig(nih.FolderConfig):
+class MIMICCXRConfig(FolderConfig):
     """labeler: whose labels; allow_missing: skip, and count in one warning, rows without an image or labels."""
 
     labeler: str = "chexpert"
@@ -57,8 +70,10 @@ class MIMICCXRConfig(nih.FolderConfig):
     def files_read(self):
         tables = [find_table(self.data_dir, which) for which in ("split", "metadata", *self.labelers)]
         files = os.path.join(self.data_dir, "files")
-        images = [file for file in nih.files_below(files) if file.endswith(".jpg")] if os.path.isdir(files) else []
-        return [*filter(None, tables), *nih.synthetic_marks(self.data_dir)], images
+        images = (
+            [file for file in builder_file.files_below(files) if file.endswith(".jpg")] if os.path.isdir(files) else []
+        )
+        return [*filter(None, tables), *builder_file.synthetic_marks(self.data_dir)], images
 
 
 class MIMICCXR(ObservationBuilder):
@@ -142,7 +157,7 @@ class MIMICCXR(ObservationBuilder):
         for line, cells in read_rows(table, ("dicom_id", "ViewPosition"), others=None):
             with at_line(table, line):
                 cell = cells["ViewPosition"].strip()
-                views[cells["dicom_id"]] = nih.index(VIEWS, cell, "view position") if cell else None
+                views[cells["dicom_id"]] = builder_file.index(VIEWS, cell, "view position") if cell else None
         return views
 
     def _read_labels(self):
@@ -150,7 +165,7 @@ class MIMICCXR(ObservationBuilder):
         if self.config.labeler != "both":
             return read_labels(self._table(self.config.labeler))
         first, second = (read_labels(self._table(labeler)) for labeler in ("chexpert", "negbio"))
-        return {study: compare(first[study], second[study]) for study in first if study in second}
+        return {study: merge_states(first[study], second[study]) for study in first if study in second}
 
     def _table(self, which):
         if path := find_table(self.config.data_dir, which):
@@ -162,19 +177,19 @@ class MIMICCXR(ObservationBuilder):
         )
 
 
-def is_mimic(folder):
+def is_mimic(folder: str | os.PathLike) -> bool:
     """Whether a folder holds MIMIC-CXR-JPG's tables, by their names."""
     names = os.listdir(folder) if os.path.isdir(folder) else ()
     return any(name.removesuffix(".gz") in TABLES.values() for name in names)
 
 
-def find_table(folder, which):
+def find_table(folder: str | os.PathLike, which: str) -> str | None:
     """The path of a table, gzipped or not; None where there is none."""
     paths = (os.path.join(folder, TABLES[which] + ending) for ending in (".gz", ""))
     return next(filter(os.path.isfile, paths), None)
 
 
-def read_split(cells):
+def read_split(cells: dict[str, str]) -> tuple[datasets.Split, str, int, int]:
     """The split, `image_file_path`, subject and study of an image, from its row in the table of splits."""
     if cells["split"] not in SPLITS:
         raise ValueError(f"unknown split {cells['split']!r}; known are {', '.join(SPLITS)}")
@@ -185,7 +200,7 @@ def read_split(cells):
     return SPLITS[cells["split"]], path, patient, study
 
 
-def read_labels(table):
+def read_labels(table: str) -> dict[tuple[int | None, int], bytes]:
     """{(subject_id, study_id): states} of one table of labels; see `MIMICCXR._read_labels`."""
     by_radiologist = os.path.basename(table).removesuffix(".gz") == TABLES["radiologist"]
     names = RADIOLOGIST_NAMES if by_radiologist else {}
@@ -199,6 +214,28 @@ def read_labels(table):
     return labels
 
 
-def compare(first, second):
-    """Two labelers' states of one study, `disagreement` where they differ."""
+def merge_states(first: bytes, second: bytes) -> bytes:
+    """Two labelers' states of one study as one, `disagreement` where they differ."""
     return bytes(one if one == other else DISAGREEMENT for one, other in zip(first, second, strict=True))
+
+
+def build(folder: Path, options: BuildOptions) -> MIMICCXR:
+    return MIMICCXR(data_dir=str(folder), labeler=options.labeler, allow_missing=options.allow_missing)
+
+
+RADIOLOGISTS_WORD = "MIMIC-CXR-JPG 2.1.0's test set says Airspace Opacity"
+DESCRIPTOR = Descriptor(
+    name=MIMICCXR.NAME,
+    licence=MIMICCXR.LICENSE,
+    may_be_passed_on=False,
+    recognise=is_mimic,
+    build=build,
+    frontal_views=FRONTAL_VIEWS,
+    labelers=LABELERS,
+    vocabulary="mimic",
+    meanings=MEANINGS
+    | {
+        "Infiltration": broader("Lung Opacity", "Airspace Opacity", source=OPACITY_WORDS),
+        "Lung Opacity": equal("Lung Opacity", "Airspace Opacity", source=f"{OPACITY_LIST}, and {RADIOLOGISTS_WORD}"),
+    },
+)

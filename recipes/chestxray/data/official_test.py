@@ -1,6 +1,7 @@
 """The official test split of NIH ChestX-ray14, known by its file names."""
 
 import re
+from collections.abc import Iterable
 
 from chestxray.files import digest
 
@@ -10,7 +11,7 @@ TEST_NAMES = "3d0c44b68d287fd04f90c4f25df13428bba7b3e729f65715d5cf73a88e83d226"
 TEST_IMAGES = 25_596
 
 
-def is_official(image_file_paths):
+def is_official(image_file_paths: Iterable[str]) -> bool | None:
     """Whether these are the images of NIH's test list, all of them and no other; None where they are not NIH's at all.
 
     Only the files' names count: 00000798_022.png is one of NIH's.

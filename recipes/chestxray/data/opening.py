@@ -3,17 +3,37 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict, DatasetInfo, IterableDataset
 
-from chestxray.data import exposure, sources
+from chestxray.data import exposure, registry, sources
+from chestxray.data.descriptor import Descriptor
+from chestxray.data.exposure import Exposure, Keys
+from chestxray.data.parquet_folders import described_name, has_hub_mark, is_described_as_synthetic
 from chestxray.machine import cores
-from chestxray.places import place
+from chestxray.places import number_repeats, place, public_name
 
-if TYPE_CHECKING:
-    from chestxray.training.settings import Settings
+
+class DataSettings(Protocol):
+    """What `open_dataset` reads of a run's settings."""
+
+    @property
+    def dataset(self) -> Sequence[str] | None: ...
+    @property
+    def streaming(self) -> bool: ...
+    @property
+    def views(self) -> str: ...
+    @property
+    def labeler(self) -> str: ...
+    @property
+    def allow_missing(self) -> bool: ...
+    @property
+    def num_proc(self) -> int | None: ...
+    @property
+    def validation_list(self) -> str | None: ...
+
 
 TRAINED_ON = "These images are of the split train: a model that was trained on them scores too well on them."
 
@@ -23,13 +43,15 @@ class NoSplit(ValueError):
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenDataset:
     """One dataset as the settings of a run have it.
 
     Attributes:
-        source: the folder or Hub id; name: what to call it.
+        source: the folder or Hub id.
+        name: what reports call it.
         splits: a DatasetDict with `validation` cut from `train`.
         synthetic: whether the images are drawn.
+        may_be_passed_on: whether the owner lets others pass on its images and its patients' rows.
         streams: {split: IterableDataset} of the images, None where they are in `splits`.
         notes: what a reader of its scores must know, one sentence each.
         validation_source: the name of the dataset that `validation` comes from, None where it is this one.
@@ -39,129 +61,165 @@ class Opened:
     name: str
     splits: DatasetDict
     synthetic: bool
-    streams: dict | None = None
-    notes: tuple = ()
+    may_be_passed_on: bool = False
+    streams: dict[str, IterableDataset] | None = None
+    notes: tuple[str, ...] = ()
     validation_source: str | None = None
 
-    def keys(self, split):
+    def keys(self, split: str) -> Keys:
         """What the images and patients of a split are known by; see `exposure.keys_of`."""
         name = self.validation_source if split == "validation" and self.validation_source else self.name
         return exposure.keys_of(self.splits[split], name, self.synthetic)
 
 
-def open_dataset(source, settings, seen=None):
+def open_dataset(source: str, settings: DataSettings, seen: Exposure | None = None) -> OpenDataset:
     """Open a dataset with the images, labels and validation that the settings ask for.
 
-    Validation is what a checkpoint was validated on, where `seen` tells of images of this dataset; else those of
-    `validation_list`, if the settings list this dataset; else the dataset's own split, or the cut of
+    If `seen` holds validation images of this dataset, these are the validation. Otherwise it is what `validation_list`
+    names, if the settings list this dataset. Otherwise it is the dataset's own split, or the cut of
     `sources.with_validation`.
 
     Args:
         source: see `sources.load`.
-        settings: a `Settings`: `streaming`, `views`, `labeler`, `allow_missing`, `num_proc`, `dataset`,
-            `validation_list`.
+        settings: of the run.
         seen: the `Exposure` of a checkpoint, or None.
 
     Raises:
         FileNotFoundError, ValueError: as `sources.load` and `sources.with_validation`.
     """
-    streams = None
-    if settings.streaming:
-        dataset, streams = sources.stream(source)
-    else:
-        num_proc = settings.num_proc or cores()
-        dataset = sources.load(source, settings.allow_missing, num_proc, settings.labeler)
+    descriptor = registry.recognise(source)
+    splits, streams = read_splits(source, descriptor, settings)
+    info = next(iter(splits.values())).info
     if settings.views == "frontal":
-        dataset = sources.frontal(dataset)
-    opened = Opened(source, sources.name_of(dataset, source), dataset, sources.is_synthetic(dataset, source), streams)
-    return with_validation(opened, settings, seen) if "train" in dataset else opened
+        splits = sources.select_frontal(splits, registry.frontal_views(descriptor))
+    synthetic = is_synthetic(descriptor, source, info)
+    dataset = OpenDataset(
+        source=source,
+        name=descriptor.title(synthetic) or described_name(info) or public_name(source),
+        splits=splits,
+        synthetic=synthetic,
+        may_be_passed_on=descriptor.may_be_passed_on,
+        streams=streams,
+    )
+    return choose_validation(dataset, settings, seen) if "train" in splits else dataset
 
 
-def with_validation(opened, settings, seen):
+def read_splits(source: str, descriptor: Descriptor, settings: DataSettings) -> tuple[DatasetDict, dict | None]:
+    """(splits, streams of their images or None), with all rows that the source has."""
+    if settings.streaming:
+        return sources.stream(source)
+    num_proc = settings.num_proc or cores()
+    return sources.load(source, settings.allow_missing, num_proc, settings.labeler, descriptor), None
+
+
+def is_synthetic(descriptor: Descriptor, source: str, info: DatasetInfo) -> bool:
+    """Whether the images of a folder or of a Hub repository were drawn."""
+    folder = Path(source)
+    marked = descriptor.is_synthetic(folder) if folder.is_dir() else has_hub_mark(source)
+    return marked or descriptor.name is None and is_described_as_synthetic(info)
+
+
+def distinct_names(datasets: Sequence[OpenDataset]) -> list[str]:
+    """The names of several datasets, each its own; none of them tells where a folder lies."""
+    names = [dataset.name for dataset in datasets]
+    folders = [public_name(dataset.source) for dataset in datasets]
+    return number_repeats(
+        [
+            name if names.count(name) == 1 or name == folder else f"{name}, {folder}"
+            for name, folder in zip(names, folders, strict=True)
+        ]
+    )
+
+
+def choose_validation(dataset: OpenDataset, settings: DataSettings, seen: Exposure | None) -> OpenDataset:
     """The dataset with the validation that `open_dataset` describes.
 
-    Where only a list told it, and nobody can say whether the list is of this dataset, there is none, and a note.
+    If the model was validated on a list, and nobody knows whether the list is of this dataset, there is no validation,
+    and a note says so.
     """
-    validated = seen.has_validated(opened.keys("train")) if seen else np.zeros(0, bool)
+    validated = seen.has_validated(dataset.keys("train")) if seen else np.zeros(0, bool)
     if validated.any():
-        return replace(opened, splits=sources.cut_validation(opened.splits, validated))
+        return replace(dataset, splits=sources.cut_validation(dataset.splits, validated))
     listed = None if seen else settings.validation_list
-    if listed and place(opened.source) not in map(place, settings.dataset):
-        if "validation" in opened.splits:
-            return opened
+    if listed and place(dataset.source) not in map(place, settings.dataset):
+        if "validation" in dataset.splits:
+            return dataset
         note = f"No validation images: the model had those of a list, {place(listed).name}, perhaps of this dataset."
-        return replace(opened, notes=(*opened.notes, note))
-    return replace(opened, splits=sources.with_validation(opened.splits, listed, settings.allow_missing))
+        return replace(dataset, notes=(*dataset.notes, note))
+    return replace(dataset, splits=sources.with_validation(dataset.splits, listed, settings.allow_missing))
 
 
-def borrow_validation(opened, split, settings, seen):
-    """A dataset without validation images, with those of a dataset that the model was trained on, if one is at hand.
+def borrow_validation(dataset: OpenDataset, split: str, settings: DataSettings, seen: Exposure | None) -> OpenDataset:
+    """The dataset with validation images of another dataset that the model was trained on.
 
-    Patients of `split`, which is to be scored, are left out. settings, seen: of the checkpoint. Where none is at hand
-    the dataset comes back as it is.
+    Patients of `split`, which is to be scored, are left out. If no such dataset can be read, the dataset comes back as
+    it is.
+
+    Args:
+        settings, seen: of the checkpoint.
     """
-    patients = set(opened.keys(split).patients)
+    patients = set(dataset.keys(split).patients)
     for source in settings.dataset:
-        if place(source) == place(opened.source):
+        if place(source) == place(dataset.source):
             continue
         try:
             home = open_dataset(source, settings, seen)
         except (OSError, ValueError) as error:
             print(f"No validation images from {source}: {error}")
             continue
-        if "validation" not in home.splits or home.synthetic != opened.synthetic:
+        if "validation" not in home.splits or home.synthetic != dataset.synthetic:
             continue
         others = [row for row, patient in enumerate(home.keys("validation").patients) if patient not in patients]
         if others:
-            splits = DatasetDict({**opened.splits, "validation": home.splits["validation"].select(others)})
-            return replace(opened, splits=splits, validation_source=home.name)
-    return opened
+            splits = DatasetDict({**dataset.splits, "validation": home.splits["validation"].select(others)})
+            return replace(dataset, splits=splits, validation_source=home.name)
+    return dataset
 
 
-def leave_out_seen(opened, split, seen, leave_out):
+def leave_out_seen(dataset: OpenDataset, split: str, seen: Exposure, leave_out: bool) -> OpenDataset:
     """The dataset without images that a model was trained on, or that show a patient it was trained on.
 
     Args:
-        split: the one to look at. Of validation all may be left out, so that there is none.
+        split: the one to look at. All images of validation may be left out; then there is no validation.
         seen: the `Exposure` of all models.
-        leave_out: leave such images out, and say so in a note. Otherwise they are refused.
+        leave_out: leave such images out, and say so in a note. Without it they are an error.
 
     Raises:
         ValueError: there are such images, and they are not to be left out; or no others are there to score.
     """
-    mask = seen.has_seen(opened.keys(split))
+    mask = seen.has_seen(dataset.keys(split))
     if not mask.any():
-        return opened
-    rows, count = opened.splits[split], f"{mask.sum():,} of the {len(mask):,} images of {split}"
+        return dataset
+    rows, count = dataset.splits[split], f"{mask.sum():,} of the {len(mask):,} images of {split}"
     what = "a model was trained on them or on other images of their patients"
     none_left = mask.all() and split != "validation"
     if none_left or not leave_out:
         raise ValueError(
-            f"{count} in {opened.source} must not be scored: {what} ({path_of(rows, mask)}, for one). "
+            f"{count} in {dataset.source} must not be scored: {what} ({path_of(rows, mask)}, for one). "
             + ("No others are there." if none_left else "To score the others: --seen leave-out")
         )
-    kept = {**opened.splits, split: rows.select(np.flatnonzero(~mask))}
+    kept = {**dataset.splits, split: rows.select(np.flatnonzero(~mask))}
     kept = DatasetDict({name: rows for name, rows in kept.items() if len(rows)})
-    return replace(opened, splits=kept, notes=(*opened.notes, f"{count} are left out: {what}."))
+    return replace(dataset, splits=kept, notes=(*dataset.notes, f"{count} are left out: {what}."))
 
 
-def say_validated(opened, split, seen):
+def say_validated(dataset: OpenDataset, split: str, seen: Exposure) -> OpenDataset:
     """The dataset with a note where images to score are among those by which a model was chosen."""
-    mask = seen.has_validated(opened.keys(split))
+    mask = seen.has_validated(dataset.keys(split))
     if split == "validation" or not mask.any():
-        return opened
+        return dataset
     note = f"A model was chosen by {mask.sum():,} of the {len(mask):,} images of {split}, its validation images."
-    return replace(opened, notes=(*opened.notes, note))
+    return replace(dataset, notes=(*dataset.notes, note))
 
 
 def open_to_score(
     source: str,
     split: str,
-    settings: "Settings",
+    settings: DataSettings,
     models: Sequence[str | Path],
     rivals: Sequence[str | Path] = (),
     leave_out: bool = False,
-) -> Opened:
+) -> OpenDataset:
     """Open a dataset as the first of several checkpoints was trained on it, without images that any of them has seen.
 
     Args:
@@ -179,31 +237,31 @@ def open_to_score(
         ValueError: a model has seen images of the split, or of validation, and they are not to be left out.
     """
     first, everyone = exposure.read(models[0]), [*models, *rivals]
-    opened = open_dataset(source, settings, first)
-    if split not in opened.splits:
-        raise NoSplit(f"{source} has no split {split}, only {', '.join(opened.splits)}: give another --split")
-    opened = replace(opened, notes=(*opened.notes, *exposure.doubts(everyone)))
+    dataset = open_dataset(source, settings, first)
+    if split not in dataset.splits:
+        raise NoSplit(f"{source} has no split {split}, only {', '.join(dataset.splits)}: give another --split")
+    dataset = replace(dataset, notes=(*dataset.notes, *exposure.doubts(everyone)))
     if split == "train":  # predictions of a teacher are made so
-        opened = replace(opened, notes=(*opened.notes, TRAINED_ON))
+        dataset = replace(dataset, notes=(*dataset.notes, TRAINED_ON))
     elif seen := exposure.merge(map(exposure.read, everyone)):
-        opened = say_validated(leave_out_seen(opened, split, seen, leave_out), split, seen)
-    if "validation" not in opened.splits:
-        opened = borrow_validation(opened, split, settings, first)
+        dataset = say_validated(leave_out_seen(dataset, split, seen, leave_out), split, seen)
+    if "validation" not in dataset.splits:
+        dataset = borrow_validation(dataset, split, settings, first)
     seen = exposure.merge(map(exposure.read, models))
-    if seen and split != "validation" and "validation" in opened.splits:
-        opened = leave_out_seen(opened, "validation", seen, leave_out)
-    return opened
+    if seen and split != "validation" and "validation" in dataset.splits:
+        dataset = leave_out_seen(dataset, "validation", seen, leave_out)
+    return dataset
 
 
-def refuse_leaks(openeds):
+def refuse_leaks(datasets: Sequence[OpenDataset]) -> None:
     """Raise ValueError where an image or patient that one dataset trains on is in validation or test of another.
 
     MichaelNoya's subset, for one, trains on images of NIH's official test list.
     """
-    for one in openeds:
+    for one in datasets:
         images, patients = map(set, one.keys("train"))
-        for other in openeds:
-            for split in held_out(other) if other is not one else ():
+        for other in datasets:
+            for split in held_out_splits(other) if other is not one else ():
                 pairs = zip(*other.keys(split), strict=True)
                 mask = np.array([image in images or patient in patients for image, patient in pairs], bool)
                 if mask.any():
@@ -214,25 +272,27 @@ def refuse_leaks(openeds):
                     )
 
 
-def held_out(opened):
+def held_out_splits(dataset: OpenDataset) -> list[str]:
     """The splits that nothing may be learnt from."""
-    return [split for split in ("validation", "test") if split in opened.splits]
+    return [split for split in ("validation", "test") if split in dataset.splits]
 
 
-def refuse_seen(openeds, seen, model):
+def refuse_seen(datasets: Sequence[OpenDataset], seen: Exposure | None, model: str) -> None:
     """Raise ValueError where the weights of `model`, with which a run begins, know images of validation or test."""
-    for opened in openeds if seen else ():
-        for split in held_out(opened):
-            mask = seen.has_seen(opened.keys(split))
+    if seen is None:
+        return
+    for dataset in datasets:
+        for split in held_out_splits(dataset):
+            mask = seen.has_seen(dataset.keys(split))
             if mask.any():
                 way_out = ", or hold the same images out by --validation-list" if split == "validation" else ""
-                path = path_of(opened.splits[split], mask)
+                path = path_of(dataset.splits[split], mask)
                 raise ValueError(
                     f"{model} was trained on {path}, or on another image of its patient, which is in {split} of "
-                    f"{opened.source} ({mask.sum():,} such images): begin with other weights{way_out}"
+                    f"{dataset.source} ({mask.sum():,} such images): begin with other weights{way_out}"
                 )
 
 
-def path_of(rows, mask):
+def path_of(rows: Dataset, mask: np.ndarray) -> str:
     """`image_file_path` of the first row that a mask chooses."""
     return rows.select_columns("image_file_path")[int(mask.argmax())]["image_file_path"]

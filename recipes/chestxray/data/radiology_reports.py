@@ -1,15 +1,16 @@
 """MIMIC-CXR's reports as text, findings and impression apart.
 
-Reports are free text under headings that each radiologist writes differently. The rules are those by which MIMIC-CXR's
-authors cut them before labelling (https://github.com/MIT-LCP/mimic-cxr, txt/section_parser.py and
+Reports are free text under headings that each radiologist writes differently. MIMIC-CXR's authors cut them into
+sections before labelling. These are their rules (https://github.com/MIT-LCP/mimic-cxr, txt/section_parser.py and
 create_section_files.py), written anew: the last section of a kind counts, and a report without one gives its closing
-paragraphs. Their hand-made corrections of single studies are not in it. Headings in small letters are read as well.
+paragraphs. Their hand-made corrections of single studies are left out. Headings in small letters are read as well.
 """
 
 import difflib
 import re
 import zipfile
 import zlib
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -38,7 +39,7 @@ TYPING = 0.86  # similarity of the misspelt headings in MIMIC's own list, 0.87 a
 UNNAMED = ""  # before the first heading, or under FINAL REPORT alone
 
 
-def sections(text):
+def sections(text: str) -> dict[str, str | None]:
     """A report's `{"findings": …, "impression": …}`, each one line of text or None.
 
     "FINDINGS AND IMPRESSION" is the impression, as for MIMIC-CXR's labels. A wet read, the preliminary report, is
@@ -48,17 +49,17 @@ def sections(text):
     >>> sections("FINAL REPORT\\n INDICATION: Cough.\\n\\n FINDINGS: Clear\\n lungs.\\n\\n IMPRESSION: Normal.")
     {'findings': 'Clear lungs.', 'impression': 'Normal.'}
     """
-    parts = split(text)
-    found = {"findings": None, "impression": None}
+    parts = paragraphs_by_heading(text)
+    found: dict[str, str | None] = {"findings": None, "impression": None}
     for name, content in parts:
-        if kind(name) and content.strip():
-            found[kind(name)] = content
+        if (section := section_of(name)) and content.strip():
+            found[section] = content
     if not any(found.values()):
-        found["findings"] = closing(*parts[-1])
+        found["findings"] = closing_paragraphs(*parts[-1])
     return {name: " ".join((content or "").split()) or None for name, content in found.items()}
 
 
-def split(text):
+def paragraphs_by_heading(text: str) -> list[tuple[str, str]]:
     """[(heading in small letters, what stands under it)], in order."""
     headings = list(HEADING.finditer(text))
     bounds = [heading.start() for heading in headings] + [len(text)]
@@ -68,7 +69,7 @@ def split(text):
     return parts
 
 
-def kind(heading):
+def section_of(heading: str) -> str | None:
     """Which of the two a heading in small letters announces, None for any other; misspelt ones count ("impresson")."""
     if "impression" in heading or difflib.get_close_matches(heading, ["impression", "conclusion"], 1, TYPING):
         return "impression"
@@ -79,7 +80,7 @@ def kind(heading):
     return None
 
 
-def closing(heading, content):
+def closing_paragraphs(heading: str, content: str) -> str | None:
     """The paragraphs that end a report without findings and impression; the first belongs to its heading or title."""
     first, *rest = [paragraph for paragraph in re.split(r"\n[ \t]*\n", content) if paragraph.strip()] or [""]
     if rest and (heading != UNNAMED or not first.rstrip().endswith(".")):
@@ -87,7 +88,7 @@ def closing(heading, content):
     return content if heading == UNNAMED or "comparison" in heading else None
 
 
-def write(path, source, studies):
+def write_table(path: str | Path, source: str | Path, studies: Collection[tuple[int, int]]) -> int:
     """Write the table of reports, the columns those of `SCHEMA`, one row per study that has a report.
 
     Reports that the table holds already are not read again; those of other studies stay.
@@ -108,7 +109,7 @@ def write(path, source, studies):
     rows = pq.read_table(path, schema=SCHEMA).to_pylist() if path.exists() else []
     known = {row["study_id"] for row in rows}
     wanted = [study for study in studies if study[1] not in known]
-    new = list(read(source, wanted))
+    new = list(read_reports(source, wanted))
     if new or not path.exists():
         rows = sorted(rows + new, key=lambda row: (row["subject_id"], row["study_id"]))
         with files.whole_file(path) as part:
@@ -117,9 +118,9 @@ def write(path, source, studies):
     return sum(study_id in known for _, study_id in studies)
 
 
-def read(source, studies):
-    """The rows of those studies that have a report."""
-    fetch = opened(Path(source))
+def read_reports(source: str | Path, studies: Collection[tuple[int, int]]) -> Iterator[dict]:
+    """A row of the table for each study that has a report."""
+    fetch = open_reports(Path(source))
     for subject_id, study_id in tqdm(studies, "Reading reports", unit=" reports", disable=not studies):
         place = f"files/p{str(subject_id)[:2]}/p{subject_id}/s{study_id}.txt"
         try:
@@ -131,7 +132,7 @@ def read(source, studies):
             yield {"subject_id": subject_id, "study_id": study_id, **sections(text), "text": text}
 
 
-def opened(source):
+def open_reports(source: Path) -> Callable[[str], bytes | None]:
     """A function from a report's place in `source` to its bytes, or to None where there is no such report."""
     if source.is_dir():
         return lambda place: (source / place).read_bytes() if (source / place).is_file() else None

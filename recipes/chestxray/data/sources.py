@@ -1,32 +1,35 @@
 """From a name on the command line to a dataset with train, validation and test."""
 
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, DatasetDict, Features, Image, get_dataset_config_names, load_dataset
+from datasets import Dataset, DatasetDict, Features, Image, IterableDataset, get_dataset_config_names, load_dataset
 
-import chestxray
-from chestxray.data import labels
-from chestxray.data.chexpert import CheXpert, is_chexpert
-from chestxray.data.mimic import MIMICCXR, is_mimic
-from chestxray.data.parquet_folders import cache_of, is_parquet, is_published
-from chestxray.data.tar_subsets import TarSubset, is_tar_subset
+from chestxray.data import labels, registry
+from chestxray.data.descriptor import BuildOptions, Descriptor
+from chestxray.data.nih import builder_file
+from chestxray.data.parquet_folders import cache_of
 from chestxray.files import digest
-from chestxray.places import number_repeats, public_name
 
-nih = import_module("NIH-Chest-X-ray-dataset")
 SPLITS = ("train", "validation", "test")
-FRONTAL = ("PA", "AP", "FRONTAL", "AP AXIAL", "PA LLD", "PA RLD", "AP LLD", "AP RLD")  # LLD: lying on the left side
 
 
-def load(source, allow_missing=False, num_proc=None, labeler="chexpert"):
-    """A folder or a Hub id as a `DatasetDict`; which dataset a folder holds is told from its contents.
+def load(
+    source: str,
+    allow_missing: bool = False,
+    num_proc: int | None = None,
+    labeler: str = "chexpert",
+    descriptor: Descriptor | None = None,
+) -> DatasetDict:
+    """A folder or a Hub id as a `DatasetDict`.
 
     Args:
-        source: NIH's archive in any layout, CheXpert, MIMIC-CXR-JPG, tar shards, a folder of Parquet, or a Hub id.
+        source: a folder of a dataset of `registry.DATASETS`, or a Hub id.
         allow_missing: accept a folder that lacks images its tables name.
+        num_proc: processes that read a folder; None for this one alone.
         labeler: whose labels of MIMIC-CXR: "chexpert", "negbio", "both" or "radiologist".
+        descriptor: of what the folder holds; told from its contents by default.
 
     Returns:
         Splits of `SPLITS`, as many as there are, each with `image_file_path`, `image`, and `labels` (lists of class
@@ -35,33 +38,47 @@ def load(source, allow_missing=False, num_proc=None, labeler="chexpert"):
     Raises:
         FileNotFoundError: neither a folder nor on the Hub. ValueError: a dataset that has none of these columns.
     """
-    builder = builder_of(Path(source), allow_missing, labeler)
-    if builder:
+    descriptor = descriptor or registry.recognise(source)
+    if descriptor.build:
+        builder = descriptor.build(Path(source), BuildOptions(allow_missing, labeler))
         builder.download_and_prepare(num_proc=num_proc)
         dataset = builder.as_dataset()
     else:
-        try:
-            name = "full" if "full" in get_dataset_config_names(source) else None
-            dataset = load_dataset(source, name, cache_dir=cache_of(Path(source)))
-        except (FileNotFoundError, ConnectionError) as error:
-            raise FileNotFoundError(f"{source} is neither a folder nor a dataset on the Hub: {error}") from error
+        dataset = load_parquet(source)
     for rows in dataset.values():
-        if missing := {"image_file_path", "image"} - set(rows.column_names):
-            raise ValueError(f"{source} has no column {', '.join(sorted(missing))}; it has {rows.column_names}")
-        labels.own(rows)
+        refuse_unusable(rows, source)
     return dataset
 
 
-def stream(source):
+def refuse_unusable(rows: Dataset, source: str) -> None:
+    """Raise ValueError where rows have no image, no path or no labels."""
+    if missing := {"image_file_path", "image"} - set(rows.column_names):
+        raise ValueError(f"{source} has no column {', '.join(sorted(missing))}; it has {rows.column_names}")
+    labels.labelled_names(rows)
+
+
+def load_parquet(source: str) -> DatasetDict:
+    """A Hub id or a folder of Parquet: its config `full`, where it has one."""
+    try:
+        return load_dataset(source, full_config(source), cache_dir=cache_of(Path(source)))
+    except (FileNotFoundError, ConnectionError) as error:
+        raise FileNotFoundError(f"{source} is neither a folder nor a dataset on the Hub: {error}") from error
+
+
+def full_config(source: str) -> str | None:
+    return "full" if "full" in get_dataset_config_names(source) else None
+
+
+def stream(source: str) -> tuple[DatasetDict, dict[str, IterableDataset]]:
     """A Hub id or folder of Parquet as (tables, streams).
 
     Returns:
-        tables: a DatasetDict of all columns but `image`, in memory; streams: {split: IterableDataset}, whose images
-        are still encoded.
+        tables: a DatasetDict of all columns but `image`, in memory.
+        streams: {split: IterableDataset} of all columns, the images still encoded.
 
     Raises ValueError where `image` cannot be left out while reading, as from tar or zip archives.
     """
-    config = "full" if "full" in get_dataset_config_names(source) else None
+    config = full_config(source)
     streams = load_dataset(source, config, streaming=True)
     features = next(iter(streams.values())).features or {}
     if "image" not in features:
@@ -76,69 +93,32 @@ def stream(source):
     return DatasetDict(tables), {name: rows.cast_column("image", Image(decode=False)) for name, rows in streams.items()}
 
 
-def builder_of(folder, allow_missing, labeler):
-    """The builder of what a folder holds, None for Parquet and for what is no folder.
-
-    What our own scripts write may lie in the folder as well: its own tables say what it is, not any Parquet or tar
-    somewhere below. A folder that none of them knows is NIH's builder's, which says what it lacks.
-    """
-    if not folder.is_dir():
-        return None
-    if is_chexpert(folder):
-        return CheXpert(data_dir=str(folder), allow_missing=allow_missing)
-    if is_mimic(folder):
-        return MIMICCXR(data_dir=str(folder), labeler=labeler, allow_missing=allow_missing)
-    if is_parquet(folder):
-        return None
-    if is_tar_subset(folder) and not nih.is_release(folder):
-        return TarSubset(data_dir=str(folder), allow_missing=allow_missing)
-    return chestxray.NIHChestXray("full", data_dir=str(folder), allow_missing=allow_missing)
+def select_frontal(dataset: DatasetDict, views: frozenset[str]) -> DatasetDict:
+    """The rows whose view is one of `views`; all rows of a split that has no column of views."""
+    return DatasetDict({name: rows.select(frontal_rows(rows, views)) for name, rows in dataset.items()})
 
 
-def frontal(dataset):
-    """The rows whose view is frontal; all of a split that has no column of views."""
-    return DatasetDict({name: rows.select(frontal_rows(rows)) for name, rows in dataset.items()})
-
-
-def frontal_rows(rows):
+def frontal_rows(rows: Dataset, views: frozenset[str]) -> np.ndarray | range:
     if "view_position" not in rows.features:
         return range(len(rows))
     names = rows.features["view_position"].names
-    wanted = [number for number, name in enumerate(names) if name in FRONTAL]
+    wanted = [number for number, name in enumerate(names) if name in views]
     return np.flatnonzero(np.isin(np.array(rows["view_position"], float), wanted))
 
 
-def name_of(dataset, source):
-    """The description's words up to its first colon or semicolon; without one the Hub id, or the folder's name."""
-    description = next(iter(dataset.values())).info.description or ""
-    return description.replace(";", ":").partition(":")[0].strip() or public_name(source)
-
-
-def names_of(datasets, sources):
-    """The names of several datasets, each its own; none of them tells where a folder lies."""
-    names = [name_of(dataset, source) for dataset, source in zip(datasets, sources, strict=True)]
-    folders = [public_name(source) for source in sources]
-    return number_repeats(
-        [
-            name if names.count(name) == 1 or name == folder else f"{name}, {folder}"
-            for name, folder in zip(names, folders, strict=True)
-        ]
-    )
-
-
-def patient(image_file_path):
+def patient(image_file_path: str) -> str:
     """The patient an NIH image belongs to, the first eight digits of its file name: `images/00000798_022.png`."""
     return image_file_path.rpartition("/")[2][:8]
 
 
-def patients(rows):
+def patients(rows: Dataset) -> list[str]:
     """The patient of each row, eight digits: of the column `patient_id`, or else of the file's name."""
     if "patient_id" in rows.column_names:
         return [f"{number:08}" for number in rows["patient_id"]]
     return [patient(path) for path in rows["image_file_path"]]
 
 
-def is_validation(patient):
+def is_validation(patient: str) -> bool:
     """Whether a patient of `train` belongs to validation: the SHA-256 of the eight digits begins with 0 or 1.
 
     One patient in eight, with no random state: the same patients on every machine and in every subset, and
@@ -147,12 +127,14 @@ def is_validation(patient):
     return digest(patient)[0] in "01"
 
 
-def with_validation(dataset, list_file=None, allow_missing=False):
-    """The dataset with `validation` cut from `train` by patient; as it is where it already has one.
+def with_validation(
+    dataset: DatasetDict, list_file: str | Path | None = None, allow_missing: bool = False
+) -> DatasetDict:
+    """The dataset with `validation` cut from `train` by patient. A dataset that has `validation` comes back as it is.
 
     Args:
-        list_file: names of the images to validate on instead, the first word of each line, as in the lists of
-            jlianglab; they are taken out of `train`.
+        list_file: names the images to validate on, the first word of each line, as in the lists of jlianglab. They are
+            taken out of `train`.
         allow_missing: whether the list may name images that are not there.
 
     Raises:
@@ -164,14 +146,17 @@ def with_validation(dataset, list_file=None, allow_missing=False):
     if "validation" in dataset and not list_file:
         return refuse_straddling(dataset, "the dataset's own validation split")
     if list_file:
-        held_out = named_in(list_file, dataset["train"]["image_file_path"], allow_missing)
+        held_out = is_listed(list_file, dataset["train"]["image_file_path"], allow_missing)
     else:
         held_out = np.array([is_validation(patient) for patient in patients(dataset["train"])])
     return refuse_straddling(cut_validation(dataset, held_out), list_file)
 
 
-def cut_validation(dataset, held_out):
-    """The dataset with the rows of `train` that a boolean array chooses as `validation`.
+def cut_validation(dataset: DatasetDict, held_out: np.ndarray) -> DatasetDict:
+    """The dataset with some rows of `train` as `validation`.
+
+    Args:
+        held_out: (rows of train,) bool.
 
     Raises ValueError where train or validation would be empty.
     """
@@ -181,14 +166,17 @@ def cut_validation(dataset, held_out):
     return DatasetDict({**dataset, **{split: dataset["train"].select(rows) for split, rows in cut.items()}})
 
 
-def named_in(list_file, paths, allow_missing):
-    """Which of the paths a list names, as a boolean array."""
-    lines = nih.read_text(list_file).split("\n")
+def is_listed(list_file: str | Path, paths: Sequence[str], allow_missing: bool) -> np.ndarray:
+    """Which of n paths a list names: (n,) bool.
+
+    Raises ValueError for a name in the list that no path ends with, unless `allow_missing`.
+    """
+    lines = builder_file.read_text(list_file).split("\n")
     wanted = {line.split()[0].rpartition("/")[2]: number for number, line in enumerate(lines, 1) if line.strip()}
     names = [path.rpartition("/")[2] for path in paths]
     missing = wanted.keys() - set(names)
     if missing and not allow_missing:
-        first = min(missing, key=wanted.get)
+        first = min(missing, key=lambda name: wanted[name])
         raise ValueError(
             f"{list_file}, line {wanted[first]}: {first} is not in train ({len(missing):,} such images). If the "
             "archive is partial, give --allow-missing"
@@ -196,7 +184,7 @@ def named_in(list_file, paths, allow_missing):
     return np.array([name in wanted for name in names])
 
 
-def refuse_straddling(dataset, by):
+def refuse_straddling(dataset: DatasetDict, by: object) -> DatasetDict:
     """The dataset itself. Raises ValueError where a patient of train is in validation or test as well."""
     trained_on = set(patients(dataset["train"]))
     for split in ("validation", "test"):
@@ -206,35 +194,3 @@ def refuse_straddling(dataset, by):
                 "name all images of a patient, or none"
             )
     return dataset
-
-
-def is_synthetic(dataset, source):
-    """Whether the images were drawn: the builder says so, or a mark in the published folder."""
-    description = next(iter(dataset.values())).info.description or ""
-    return description.startswith("Synthetic") or (Path(source) / "SYNTHETIC.txt").is_file()
-
-
-def may_be_passed_on(source):
-    """Whether the owner of a dataset lets others pass on its images and its patients' rows; no where nobody knows.
-
-    A folder is told by what it holds: NIH's tables, tar shards of NIH's images, or the Parquet files of publish.py,
-    which takes nothing else. Of a Hub id, of other Parquet and of other folders nothing is known.
-    """
-    folder = Path(source)
-    try:
-        builder = builder_of(folder, allow_missing=True, labeler="chexpert")
-    except (ValueError, OSError):
-        return False
-    if builder is None:
-        files = list(folder.rglob("*.parquet")) if folder.is_dir() else []
-        return bool(files) and all(map(is_published, files))
-    if isinstance(builder, chestxray.NIHChestXray):  # which a folder that nobody knows gets as well
-        return any(True for _ in folder.rglob("Data_Entry_2017*.csv"))
-    return builder.MAY_BE_PASSED_ON
-
-
-def refuse_restricted(source):
-    """Raise ValueError for a folder of a dataset whose owner forbids to pass it on."""
-    builder = builder_of(Path(source), allow_missing=True, labeler="chexpert")
-    if builder and not builder.MAY_BE_PASSED_ON:
-        raise ValueError(f"{source} holds {builder.NAME}, which may not be passed on: {builder.LICENSE}")

@@ -2,40 +2,42 @@
 
 MichaelNoya/nih-chest-xray-webdataset-subset (GitHub, commit 286bb06) holds `datasets/ChestXray14_train_000.tar` …,
 `_val_` and `_test_`, with `00000097_000.png` and a pickled `00000097_000.pyd` for each image, and the same labels in
-`labels/train_labels.csv` …. They are taken from the CSV; nothing is ever unpickled. Ours hold `KEY.png` and `KEY.json`.
+`labels/train_labels.csv` …. Labels are read from the CSV, nothing is unpickled. Ours hold `KEY.png` and `KEY.json`.
 """
 
 import json
 import os
 import re
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
 
-import chestxray
 from chestxray.data import archive
-from chestxray.files import digest_files
+from chestxray.data.archive import Place
+from chestxray.data.datasets_internals import FolderBuilder, FolderConfig
+from chestxray.data.descriptor import BuildOptions, has_mark
+from chestxray.data.nih import DESCRIPTOR as NIH
+from chestxray.data.nih import NIHChestXray, builder_file
 
-nih = import_module("NIH-Chest-X-ray-dataset")
 logger = datasets.logging.get_logger(__name__)
 
 NOYA = re.compile(r"ChestXray14_(?P<split>train|val|test)_\d+\.tar")
-OURS = nih.PUBLISHED_TAR
-NO_FINDING = nih.LABELS.index("No Finding")
+OURS = builder_file.PUBLISHED_TAR
+NO_FINDING = builder_file.LABELS.index("No Finding")
 NOYA_LINK = "https://github.com/MichaelNoya/nih-chest-xray-webdataset-subset"
 COLUMNS = ("image_file_path", "image", "labels", "patient_id")
 MORE_COLUMNS = ("patient_age", "patient_sex", "view_position")  # in our JSON, not in his CSV
 
 
-def is_tar_subset(folder):
+def is_tar_subset(folder: str | os.PathLike) -> bool:
     """Whether a folder holds tar shards of either kind, at any depth."""
-    return any(is_shard(Path(path)) for path in nih.files_below(folder))
+    return any(is_shard(Path(path)) for path in builder_file.files_below(folder))
 
 
 @dataclass
-class TarSubsetConfig(nih.FolderConfig):
+class TarSubsetConfig(FolderConfig):
     """allow_missing: go without the images or shards that are not there, and say in a warning how many."""
 
     def files_read(self):
@@ -45,17 +47,17 @@ class TarSubsetConfig(nih.FolderConfig):
         return [*tables, *find_marks(shards)], [str(path) for path in shards]
 
 
-class TarSubset(datasets.GeneratorBasedBuilder):
+class TarSubset(FolderBuilder):
     """`TarSubset(data_dir=DIR, allow_missing=False)`: the splits train, validation and test that the folder has.
 
     DIR is a repository of either kind; of ours with images in several sizes, the folder of one size. Columns, as
     NIH's: `image_file_path` ("images/00000097_000.png"), `image` (the file's bytes as they are), `labels` and
     `patient_id`; from our JSON also `patient_age`, `patient_sex` and `view_position`.
 
-    The splits of MichaelNoya's subset are his own, patients at random: 5,277 of its 21,172 train, 541 of its 2,896
-    validation and 1,541 of its 6,480 test images are in NIH's official test list (counted on the same images drawn by
-    `publishing.subset`). A model trained on them has seen a fifth of the official test set and must not be scored
-    there, nor its own scores be compared with published ones.
+    MichaelNoya's subset has splits of its own, with patients drawn at random. 5,277 of its 21,172 train, 541 of its
+    2,896 validation and 1,541 of its 6,480 test images are in NIH's official test list (counted on the same images,
+    drawn by `publishing.subset`). A model trained on them has seen a fifth of the official test set. Do not score it
+    there, and do not compare its own scores with published ones.
 
     Raises:
         FileNotFoundError: `data_dir` holds no shards, or not the CSV of a split.
@@ -65,19 +67,11 @@ class TarSubset(datasets.GeneratorBasedBuilder):
     """
 
     VERSION = datasets.Version("1.0.0")
-    MAY_BE_PASSED_ON = True  # as NIH's release
     BUILDER_CONFIG_CLASS = TarSubsetConfig
     DEFAULT_WRITER_BATCH_SIZE = 100
 
-    def __init__(self, *args, **kwargs):
-        if kwargs.get("data_dir"):
-            kwargs["data_dir"] = os.path.realpath(kwargs["data_dir"])
-        # Neither a changed builder nor an older `datasets` may be served a cache that it cannot read.
-        kwargs["hash"] = kwargs.get("hash") or f"{digest_files(__file__)}-{nih.DATASETS_RELEASE}"
-        super().__init__(*args, **kwargs)
-
     def _info(self):
-        full = chestxray.NIHChestXray("full").info
+        full = NIHChestXray("full").info
         shards = find_shards(self.config.data_dir)
         names = COLUMNS if is_noya(shards[0]) else COLUMNS + MORE_COLUMNS
         description = "NIH ChestX-ray14, or a part of it, in tar shards."
@@ -119,11 +113,11 @@ class TarSubset(datasets.GeneratorBasedBuilder):
         return {"shards": shards, "rows": rows}
 
     def _with_json(self, split, listed):
-        """The same for a split of ours."""
+        """What `_generate_examples` takes for a split of ours; listed: {tar: its members}."""
         of = int(OURS.fullmatch(next(iter(listed)).name)["of"])
         if len(listed) != of:
             self._miss(f"Of the {of} shards of {split}, {len(listed)} are in {self.config.data_dir}")
-        return {"shards": [pairs(path, places) for path, places in listed.items()], "rows": None}
+        return {"shards": [pair_images(path, places) for path, places in listed.items()], "rows": None}
 
     def _miss(self, what):
         if not self.config.allow_missing:
@@ -132,27 +126,25 @@ class TarSubset(datasets.GeneratorBasedBuilder):
 
     def _generate_examples(self, shards, rows):
         for shard in shards:
-            for image, description in shard:
-                data, name = archive.read(image), name_of(image)
-                nih.png_size(data, image.name)
+            for place, description in shard:
+                data, name = archive.read_member(place), name_of(place)
+                builder_file.png_size(data, place.name)
                 path = f"images/{name}"
                 row = read_description(description) if description else {"labels": rows[name]}
-                row |= {"image_file_path": path, "image": nih.image_of(path, data), "patient_id": int(name[:8])}
+                row |= {
+                    "image_file_path": path,
+                    "image": builder_file.image_of(path, data),
+                    "patient_id": int(name[:8]),
+                }
                 yield name, row
-
-    def _prepare_split_single(self, *args, **kwargs):
-        try:
-            yield from super()._prepare_split_single(*args, **kwargs)
-        except datasets.builder.DatasetGenerationError as error:
-            raise nih.cause_of(error)  # noqa: B904
 
 
 # The folder
 
 
-def find_shards(folder):
+def find_shards(folder: str | os.PathLike | None) -> list[Path]:
     """The tars of one set of images, in order."""
-    found = [Path(path) for path in nih.files_below(folder or "")]
+    found = [Path(path) for path in builder_file.files_below(folder or "")]
     shards = [path for path in found if is_shard(path)]
     if not shards:
         raise FileNotFoundError(
@@ -164,25 +156,25 @@ def find_shards(folder):
     return shards
 
 
-def find_marks(shards):
+def find_marks(shards: list[Path]) -> list[str]:
     """The mark of a synthetic archive beside the shards or above them."""
-    return [mark for folder in shards[0].parents[:2] for mark in nih.synthetic_marks(folder)]
+    return [mark for folder in shards[0].parents[:2] for mark in builder_file.synthetic_marks(folder)]
 
 
-def is_shard(path):
+def is_shard(path: Path) -> bool:
     return is_noya(path) or OURS.fullmatch(path.name) is not None
 
 
-def is_noya(path):
+def is_noya(path: Path) -> bool:
     return NOYA.fullmatch(path.name) is not None
 
 
-def split_of(path):
+def split_of(path: Path) -> str:
     return (NOYA.fullmatch(path.name) or OURS.fullmatch(path.name))["split"]
 
 
-def find_table(folder, name):
-    for path in nih.files_below(folder):
+def find_table(folder: str | os.PathLike, name: str) -> str:
+    for path in builder_file.files_below(folder):
         if os.path.basename(path) == name:
             return path
     raise FileNotFoundError(
@@ -191,16 +183,17 @@ def find_table(folder, name):
     )
 
 
-def name_of(place):
-    return os.path.basename(place.member)
+def name_of(place: Place) -> str:
+    return os.path.basename(place.member or place.file)
 
 
-def is_image(place):
-    return nih.is_image(name_of(place))
+def is_image(place: Place) -> bool:
+    return builder_file.is_image(name_of(place))
 
 
-def refuse_twice(places):
-    seen = {}
+def refuse_twice(places: Iterable[Place]) -> None:
+    """Raise ValueError where an image comes twice."""
+    seen: dict[str, Place] = {}
     for place in filter(is_image, places):
         if (first := seen.setdefault(name_of(place), place)) is not place:
             raise ValueError(f"{name_of(place)} comes twice: {first.name} and {place.name}. Keep one of them.")
@@ -209,12 +202,14 @@ def refuse_twice(places):
 # The labels
 
 
-def read_labels(path):
+def read_labels(path: str) -> dict[str, list[int]]:
     """{image name: class ids} of a CSV of `Image Index` and NIH's 14 findings, each 0 or 1."""
-    table = nih.read_table(path)
+    table = builder_file.read_table(path)
     _, header = next(table, (0, []))
-    if sorted(header) != sorted(["Image Index", *nih.LABELS[1:]]):
-        raise ValueError(f"{path} has the columns {header}; expected Image Index and {', '.join(nih.LABELS[1:])}")
+    if sorted(header) != sorted(["Image Index", *builder_file.LABELS[1:]]):
+        raise ValueError(
+            f"{path} has the columns {header}; expected Image Index and {', '.join(builder_file.LABELS[1:])}"
+        )
     rows = {}
     for line, cells in table:
         cell = dict(zip(header, cells, strict=False))
@@ -223,31 +218,56 @@ def read_labels(path):
             raise ValueError(f"{path}, line {line} ({name}): {cells[1:]} is not 0 or 1 for each of the 14 findings")
         if name in rows:
             raise ValueError(f"{path}, line {line}: {name} comes a second time")
-        rows[name] = [nih.LABELS.index(label) for label in cell if cell[label] == "1"] or [NO_FINDING]
+        rows[name] = [builder_file.LABELS.index(label) for label in cell if cell[label] == "1"] or [NO_FINDING]
     return rows
 
 
-def pairs(path, places):
-    """[(image, its JSON)] of a tar."""
+def pair_images(path: Path, places: list[Place]) -> list[tuple[Place, Place]]:
+    """[(image, its JSON)] of a tar. Raises ValueError where there is no image, or one without its JSON."""
     beside = {name_of(place): place for place in places}
-    found = [(place, beside.get(name_of(place).replace(".png", ".json"))) for place in filter(is_image, places)]
-    if not found:
+    images = {place: name_of(place).replace(".png", ".json") for place in places if is_image(place)}
+    if not images:
         raise ValueError(f"{path} holds no image named like 00000097_000.png")
-    if without := [place.name for place, description in found if description is None]:
+    if without := [place.name for place, description in images.items() if description not in beside]:
         raise ValueError(f"{without[0]} has no .json beside it, so no labels ({len(without):,} such images).")
-    return found
+    return [(place, beside[description]) for place, description in images.items()]
 
 
-def read_description(place):
+def read_description(place: Place) -> dict[str, list[int] | int]:
     """The columns of a row that a JSON of ours gives."""
-    text = archive.read(place)
+    text = archive.read_member(place)
     try:
         row = json.loads(text)
         return {
-            "labels": [nih.index(nih.LABELS, name, "finding") for name in row["label_names"]],
+            "labels": [builder_file.index(builder_file.LABELS, name, "finding") for name in row["label_names"]],
             "patient_age": int(row["patient_age"]),
-            "patient_sex": nih.index(nih.SEXES, row["patient_sex"], "sex"),
-            "view_position": nih.index(nih.VIEW_POSITIONS, row["view_position"], "view position"),
+            "patient_sex": builder_file.index(builder_file.SEXES, row["patient_sex"], "sex"),
+            "view_position": builder_file.index(builder_file.VIEW_POSITIONS, row["view_position"], "view position"),
         }
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{place.name} is not as publish.py writes it: {error!r}") from error
+
+
+# What is known of it
+
+
+def is_only_shards(folder: Path) -> bool:
+    """Whether a folder holds tar shards, and not NIH's archive, into whose folder publish.py may have written them."""
+    return is_tar_subset(folder) and not builder_file.is_release(folder)
+
+
+def is_synthetic(folder: Path) -> bool:
+    return has_mark(folder) or bool(find_marks(find_shards(folder)))
+
+
+def build(folder: Path, options: BuildOptions) -> TarSubset:
+    return TarSubset(data_dir=str(folder), allow_missing=options.allow_missing)
+
+
+DESCRIPTOR = replace(
+    NIH,
+    name="NIH ChestX-ray14 in tar shards",
+    recognise=is_only_shards,
+    build=build,
+    is_synthetic=is_synthetic,
+)

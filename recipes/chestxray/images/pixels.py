@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from datasets import Dataset, Features, Value
 from datasets import Image as EncodedImage
-from datasets.fingerprint import Hasher
 from PIL import ExifTags, Image, ImageOps
+
+from chestxray.data import datasets_internals
 
 DEPTHS = (8, 10, 12, 14, 16)  # bits of a pixel as detectors and DICOM files have them (DICOM PS3.3, Bits Stored)
 ROW = 256  # bytes of a row besides its pixels, more than the paths and numbers of any archive here
@@ -44,7 +45,7 @@ def shrink(dataset: Dataset, size: int, equalize: bool = False, num_proc: int | 
 def fingerprint(dataset, size, equalize):
     """What the cache knows the shrunk dataset by."""
     code = [inspect.getsource(function) for function in (shrink_image, to_grey, integers_to_grey, floats_to_grey)]
-    return Hasher.hash((dataset._fingerprint, size, equalize, DEPTHS, code))
+    return datasets_internals.fingerprint(dataset, size, equalize, DEPTHS, code)
 
 
 def check_room(datasets: list[Dataset], size: int, equalize: bool, tell: Callable[[str], object] = print) -> None:
@@ -56,7 +57,7 @@ def check_room(datasets: list[Dataset], size: int, equalize: bool, tell: Callabl
     missing = sum(missing_bytes(dataset, size, equalize) for dataset in datasets)
     if not missing:
         return
-    folder = Path(datasets[0].cache_files[0]["filename"]).parent
+    folder = datasets_internals.cache_folder(datasets[0])
     free = shutil.disk_usage(folder).free
     if missing > free:
         raise OSError(
@@ -68,11 +69,11 @@ def check_room(datasets: list[Dataset], size: int, equalize: bool, tell: Callabl
 
 def missing_bytes(dataset, size, equalize):
     """Bytes of the shrunk dataset that are not on the disk yet."""
-    if not dataset.cache_files:  # the dataset is in memory, and the shrunk one will be too
+    folder = datasets_internals.cache_folder(dataset)
+    if not folder:  # the dataset is in memory, and the shrunk one will be too
         return 0
-    folder, pixels = Path(dataset.cache_files[0]["filename"]).parent, len(dataset) * size * size
-    files = folder.glob(f"cache-{fingerprint(dataset, size, equalize)}*.arrow")
-    there = sum(file.stat().st_size for file in files)
+    pixels = len(dataset) * size * size
+    there = datasets_internals.cached_bytes(folder, fingerprint(dataset, size, equalize))
     return 0 if there >= pixels else pixels + len(dataset) * ROW - there
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import yaml
 from datasets import Features
 
+from chestxray.data.datasets_internals import features_to_yaml
+from chestxray.data.descriptor import SYNTHETIC_MARK as MARK
 from chestxray.data.sources import patient
 from chestxray.publishing import parquet
 from chestxray.repository import clone_path
 
-MARK = "SYNTHETIC.txt"  # by which sources.is_synthetic knows a folder
 DEFAULT = "image-classification"
 COLUMNS = ["image_file_path", "image", "labels"]  # of the default config
 FILES = {"parquet": ".parquet", "webdataset": ".tar"}
@@ -80,7 +81,7 @@ def as_yaml(features):
             return {"sequence" if key == "list" else key: rename(value) for key, value in node.items()}
         return [rename(value) for value in node] if isinstance(node, list) else node
 
-    return rename(features._to_yaml_list())
+    return rename(features_to_yaml(features))
 
 
 def by_config(shards):

@@ -7,7 +7,7 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chestxray.data.parquet_folders import KEY, read_key
+from chestxray.data.published_parquet import KEY, read_key
 
 __all__ = ["SUFFIX", "measure", "read_key", "write"]
 SUFFIX = ".parquet"

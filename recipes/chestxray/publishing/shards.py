@@ -14,9 +14,9 @@ import PIL
 import pyarrow
 from PIL import Image
 
-import chestxray
 from chestxray import files
 from chestxray.data import archive
+from chestxray.data.nih import NIHChestXray
 from chestxray.images import pixels
 from chestxray.publishing import parquet, png, tarshards
 
@@ -118,7 +118,7 @@ def rows(shard, tick):
 
     def read(images, wanted):
         for name, place in images:
-            yield (place.name, archive.read(place)) if place else (name, None)
+            yield (place.name, archive.read_member(place)) if place else (name, None)
             tick(1 if place else 0)
 
     for _, example in builder_of(shard.columns)._generate_examples([(read, shard.images)], shard.records):
@@ -139,7 +139,7 @@ def shrink(image, size):
 
 @lru_cache
 def builder_of(config):
-    return chestxray.NIHChestXray(config)
+    return NIHChestXray(config)
 
 
 def refuse_strangers(out, shards):

@@ -30,7 +30,7 @@ class Predictor:
             allow_missing=self.options.allow_missing,
         )
 
-    def open(self, source: str, models: Sequence[str | Path], rivals: Sequence[str | Path] = ()) -> opening.Opened:
+    def open(self, source: str, models: Sequence[str | Path], rivals: Sequence[str | Path] = ()) -> opening.OpenDataset:
         """A dataset with the split to score; see `opening.open_to_score`. The first process reads it for the others."""
         with self.accelerator.main_process_first():
             return opening.open_to_score(
@@ -45,7 +45,7 @@ class Predictor:
     def predict(
         self,
         checkpoint: str | Path,
-        opened: opening.Opened,
+        opened: opening.OpenDataset,
         path: Path,
         settings: Settings,
         with_validation: bool = True,

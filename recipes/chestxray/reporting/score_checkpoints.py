@@ -47,7 +47,9 @@ def predict_datasets(options: ScoreOptions) -> list[PredictedDataset]:
     return predicted
 
 
-def open_datasets(predictor: Predictor, options: ScoreOptions, sources: Sequence[str]) -> dict[str, opening.Opened]:
+def open_datasets(
+    predictor: Predictor, options: ScoreOptions, sources: Sequence[str]
+) -> dict[str, opening.OpenDataset]:
     """{source: dataset}, without those that lack the split, if nobody asked for them by name."""
     opened = {}
     for source in sources:
@@ -63,7 +65,7 @@ def open_datasets(predictor: Predictor, options: ScoreOptions, sources: Sequence
 
 
 def predict_dataset(
-    predictor: Predictor, options: ScoreOptions, dataset: opening.Opened, folder: Path
+    predictor: Predictor, options: ScoreOptions, dataset: opening.OpenDataset, folder: Path
 ) -> PredictedDataset:
     """Predictions of all models on one dataset. All are of the images and labels that the first checkpoint asks for."""
     first = predictor.settings_of(options.checkpoints[0])

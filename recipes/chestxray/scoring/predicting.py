@@ -14,8 +14,8 @@ from accelerate.utils import InitProcessGroupKwargs
 from datasets import ClassLabel, DatasetDict
 from tqdm.auto import tqdm
 
-from chestxray.data import exposure, labels, predictions, sources
-from chestxray.data.opening import Opened
+from chestxray.data import exposure, labels, predictions
+from chestxray.data.opening import OpenDataset
 from chestxray.images import splits
 from chestxray.images.splits import Split
 from chestxray.models import classifiers
@@ -50,7 +50,7 @@ def stop() -> None:
 def predict(
     accelerator: Accelerator,
     checkpoint: str | Path,
-    opened: Opened,
+    opened: OpenDataset,
     split: str,
     path: Path,
     settings: "Settings",
@@ -131,13 +131,13 @@ def refuse_not_finite(logits: Mapping[str, np.ndarray], parts: Mapping[str, Spli
             )
 
 
-def describe_dataset(opened: Opened) -> dict:
+def describe_dataset(opened: OpenDataset) -> dict:
     """What `Predictions.about` says of a dataset."""
     return {
         "dataset": opened.name,
         "source": opened.source,
         "synthetic": opened.synthetic,
-        "may_be_passed_on": sources.may_be_passed_on(opened.source),
+        "may_be_passed_on": opened.may_be_passed_on,
         "validation_source": opened.validation_source,
         "notes": list(opened.notes),
     }
@@ -185,9 +185,9 @@ def refuse_others(path: Path, made_by: dict, digests: dict) -> None:
             raise ValueError(f"{path} holds others, of other images or labels of {split}; give another --output-dir")
 
 
-def refuse_unlabelled(findings: Sequence[str], opened: Opened, split: str, checkpoint: str | Path) -> None:
+def refuse_unlabelled(findings: Sequence[str], opened: OpenDataset, split: str, checkpoint: str | Path) -> None:
     """Raise ValueError where a dataset labels none of a model's findings."""
-    known = labels.own(opened.splits[split])
+    known = labels.labelled_names(opened.splits[split])
     if not {labels.canonical(name) for name in findings} & {labels.canonical(name) for name in known}:
         raise ValueError(
             f"{checkpoint} has the findings {findings}, of which {opened.source} labels none; it labels {known}"

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from accelerate import Accelerator
 from transformers import CLIPImageProcessor
 
-from chestxray.data import exposure, labels, opening, sources
-from chestxray.data.opening import Opened
+from chestxray.data import exposure, labels, opening
+from chestxray.data.opening import OpenDataset
 from chestxray.images import splits, streaming
 from chestxray.images.splits import Split
 from chestxray.models.processors import sides
@@ -26,7 +26,7 @@ class RunData:
         digests: {split: digests}, see `Split.digests`; [] before `read_images`.
     """
 
-    datasets: list[Opened]
+    datasets: list[OpenDataset]
     names: list[str]
     findings: list[str]
     parts: list[Mapping[str, Split]] = field(default_factory=list)
@@ -66,14 +66,15 @@ def open_data(settings: Settings, accelerator: Accelerator) -> RunData:
     with accelerator.main_process_first():
         datasets = [opening.open_dataset(source, settings) for source in settings.dataset or []]
         opening.refuse_leaks(datasets)
-        opening.refuse_seen(datasets, settings.base and exposure.read(settings.base), settings.model)
-        names = sources.names_of([opened.splits for opened in datasets], [opened.source for opened in datasets])
+        seen = exposure.read(settings.base) if settings.base else None
+        opening.refuse_seen(datasets, seen, settings.model)
+        names = opening.distinct_names(datasets)
         findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
     return RunData(datasets, names, findings)
 
 
 def make_splits(
-    opened: Opened, findings: list[str], side: int, settings: Settings, tell: Callable[[str], object]
+    opened: OpenDataset, findings: list[str], side: int, settings: Settings, tell: Callable[[str], object]
 ) -> Mapping[str, Split]:
     """The splits of a dataset, from the cache or streamed."""
     if opened.streams is not None:

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from chestxray.data.nih import builder_file
 from chestxray.flags import nearest
 from chestxray.training.settings import MACHINE, TYPES, Settings, check, kinds
-
-nih = import_module("NIH-Chest-X-ray-dataset")
 
 
 def write_settings(settings: Settings, folder: Path) -> None:
@@ -72,7 +70,7 @@ def check_at(place: str | Path, name: str, value: Any) -> None:
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """({key: value}, {key: line}) of a YAML file of `name: value`. Raises ValueError, in one line, for another file."""
-    text = nih.read_text(path)
+    text = builder_file.read_text(path)
     try:
         values, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -4,7 +4,7 @@ import pytest
 from datasets import Dataset
 
 from chestxray.data import exposure
-from chestxray.data.opening import Opened
+from chestxray.data.opening import OpenDataset
 
 
 def rows_of(*paths, **columns):
@@ -19,9 +19,10 @@ def keys(*paths, name="NIH ChestX-ray14", synthetic=False, **columns):
 def seen(tmp_path):
     """What a model of two NIH images and one of another hospital has seen, read from its file."""
     train = rows_of("images/00000001_000.png", "images/00000002_000.png")
-    nih = Opened("nih", "NIH ChestX-ray14", {"train": train, "validation": rows_of("images/00000003_000.png")}, False)
+    validation = rows_of("images/00000003_000.png")
+    nih = OpenDataset("nih", "NIH ChestX-ray14", {"train": train, "validation": validation}, False)
     splits = {"train": rows_of("p/1.jpg", patient_id=[7]), "validation": rows_of("p/2.jpg", patient_id=[8])}
-    exposure.write([nih, Opened("other", "Other", splits, False)], [{}, {}], tmp_path)
+    exposure.write([nih, OpenDataset("other", "Other", splits, False)], [{}, {}], tmp_path)
     return exposure.read(tmp_path)
 
 
@@ -58,7 +59,7 @@ def test_a_checkpoint_of_unknown_origin_is_named(seen, tmp_path):
     (tmp_path / "base" / "settings.yaml").write_text("epochs: 1")
     (tmp_path / "next").mkdir()
     splits = {"train": rows_of("images/00000001_000.png"), "validation": rows_of("images/00000002_000.png")}
-    exposure.write([Opened("nih", "NIH", splits, False)], [{}], tmp_path / "next", tmp_path / "base")
+    exposure.write([OpenDataset("nih", "NIH", splits, False)], [{}], tmp_path / "next", tmp_path / "base")
     base, following = exposure.doubts([tmp_path / "base", tmp_path / "next"])
     assert base == "Which images base was trained on is not known: its folder has no images.parquet."
     assert following.startswith("What the weights that next began with had seen is not known")

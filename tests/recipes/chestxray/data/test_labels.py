@@ -10,9 +10,10 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value, concatenate_datasets, load_dataset
 
 from chestxray import NIHChestXray
-from chestxray.data import labels, predictions
+from chestxray.data import labels, predictions, registry
+from chestxray.data.descriptor import equal as equal_to
 from chestxray.data.labels import Policy
-from chestxray.data.observations import OBSERVATIONS, STATES, state
+from chestxray.data.observations import OBSERVATIONS, STATES, state_feature
 from conftest import ROOT
 
 NEGATIVE, POSITIVE, UNCERTAIN, BLANK, DISAGREEMENT = STATES
@@ -34,7 +35,7 @@ def chexpert(names=OBSERVATIONS, **states):
     count = max(map(len, given.values()), default=5)
     table = {name: [NEGATIVE] * count for name in names} | given
     paths = [f"train/patient{row:05}/study1/view1_frontal.jpg" for row in range(count)]
-    features = {"image_file_path": Value("string"), **{name: state() for name in table}}
+    features = {"image_file_path": Value("string"), **{name: state_feature() for name in table}}
     return Dataset.from_dict({"image_file_path": paths, **table}, features=Features(features))
 
 
@@ -85,16 +86,24 @@ def test_a_choice_that_makes_no_sense_is_refused_by_name(nih):
 
 def test_the_table_covers_every_name_says_where_from_and_never_says_two_things():
     names = {"nih": NIHChestXray("metadata").info.features["labels"].feature.names, "chexpert": OBSERVATIONS}
-    for dataset in labels.DATASETS:
-        said = [getattr(finding, dataset) for finding in labels.TABLE]
+    assert list(registry.vocabularies()) == ["nih", "chexpert", "mimic"]
+    for dataset in registry.vocabularies():
+        said = [finding.meanings[dataset] for finding in labels.TABLE]
         told = [name for meaning in said if meaning.relation == "equal" for name in meaning.names]
         assert len(told) == len(set(told))
         assert set(names.get(dataset, (*OBSERVATIONS, "Airspace Opacity"))) == {n for m in said for n in m.names}
-    assert all(finding.source for finding in labels.TABLE)
-    finding = {finding.name: finding for finding in labels.TABLE}
-    assert finding["Nodule"].chexpert == labels.broader("Lung Lesion")
-    assert finding["Lung Lesion"].nih == labels.narrower("Mass", "Nodule")
-    assert finding["No Finding"].nih.relation != "equal"
+        assert all(meaning.source for meaning in said)
+    meanings = {finding.name: finding.meanings for finding in labels.TABLE}
+    assert meanings["Nodule"]["chexpert"][:2] == ("broader", ("Lung Lesion",))
+    assert meanings["Lung Lesion"]["nih"][:2] == ("narrower", ("Mass", "Nodule"))
+    assert meanings["Lung Opacity"]["mimic"][:2] == ("equal", ("Lung Opacity", "Airspace Opacity"))
+    assert meanings["No Finding"]["nih"].relation != "equal"
+
+
+def test_a_name_that_is_said_to_equal_two_findings_is_refused():
+    table = [labels.Finding(name, {"nih": equal_to("Mass", source="a book")}) for name in ("Mass", "Nodule")]
+    with pytest.raises(ValueError, match="Mass is said to be equal to Mass and to Nodule"):
+        labels.canonical_names(table)
 
 
 # Targets of lists

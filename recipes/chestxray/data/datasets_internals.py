@@ -1,0 +1,84 @@
+"""All that only the insides of `datasets` can tell: private names, fingerprints, cache files, hooks of its builders."""
+
+import inspect
+import os
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+from datasets import Dataset, Features
+from datasets.fingerprint import Hasher
+
+from chestxray.data.nih import builder_file
+from chestxray.files import digest, digest_files
+
+FolderConfig = builder_file.FolderConfig  # a config whose cache is known by what is read from `data_dir`
+
+
+class FolderBuilder(datasets.GeneratorBasedBuilder):
+    """A builder of a folder, `data_dir`. Its cache is known by the builder's code and by the folder's contents.
+
+    A subclass has a `BUILDER_CONFIG_CLASS`, a `FolderConfig` whose `files_read` names all that is read. What reading
+    raises comes out as it was raised, not as the `DatasetGenerationError` that `datasets` makes of it.
+    """
+
+    BUILDER_CONFIG_CLASS = FolderConfig
+
+    def __init__(self, config_name: str | None = None, **kwargs):
+        if kwargs.get("data_dir"):
+            kwargs["data_dir"] = os.path.realpath(kwargs["data_dir"])
+        # Neither a changed builder nor an older `datasets` may be served a cache that it cannot read.
+        kwargs["hash"] = kwargs.get("hash") or f"{digest_code(type(self))}-{builder_file.DATASETS_RELEASE}"
+        super().__init__(config_name=config_name, **kwargs)
+
+    def _prepare_split_single(self, *args, **kwargs):
+        try:
+            yield from super()._prepare_split_single(*args, **kwargs)
+        except datasets.builder.DatasetGenerationError as error:
+            raise builder_file.cause_of(error)  # noqa: B904
+
+
+def digest_code(builder: type) -> str:
+    """SHA-256 over the files that define a builder and those it inherits from in this library."""
+    files = sorted({inspect.getfile(kind) for kind in builder.__mro__ if kind.__module__.startswith("chestxray.")})
+    return digest(*(digest_files(file) for file in files))
+
+
+def split_arguments(builder: datasets.GeneratorBasedBuilder) -> dict[str, dict]:
+    """{split: the arguments of `_generate_examples`} that a builder makes of its folder; no image is read."""
+    generators = builder._split_generators(datasets.DownloadManager())
+    return {str(generator.name): generator.gen_kwargs for generator in generators}
+
+
+def column(rows: Dataset, name: str) -> pa.Array:
+    """One column as an Arrow array, in the order of rows; no other column is read."""
+    whole = rows.data.column(name).combine_chunks()
+    if rows._indices is None:
+        return whole
+    # `rows[name]` gathers chosen rows one by one: 2.5 s a column for MIMIC's 377,110 images, against 0.01 s here.
+    return whole.take(rows._indices.column(0).combine_chunks())
+
+
+def fingerprint(rows: Dataset, *parts: object) -> str:
+    """What a cache knows a dataset by that is computed from `rows` and `parts`."""
+    return Hasher.hash((rows._fingerprint, *parts))
+
+
+def cache_folder(rows: Dataset) -> Path | None:
+    """The folder of a dataset's files; None where it lives in memory."""
+    return Path(rows.cache_files[0]["filename"]).parent if rows.cache_files else None
+
+
+def cached_bytes(folder: Path, fingerprint: str) -> int:
+    """How many bytes of a computed dataset lie in a cache folder."""
+    return sum(file.stat().st_size for file in folder.glob(f"cache-{fingerprint}*.arrow"))
+
+
+def cache_root() -> Path:
+    """Where `datasets` keeps what it reads."""
+    return Path(datasets.config.HF_DATASETS_CACHE)
+
+
+def features_to_yaml(features: Features) -> list:
+    """Features as `datasets` writes them into the front matter of a dataset card."""
+    return features._to_yaml_list()

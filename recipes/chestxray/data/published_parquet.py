@@ -1,0 +1,35 @@
+"""Parquet as publish.py writes it, known by a key in each file. publish.py takes NIH's archive and nothing else."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from chestxray.data.nih import DESCRIPTOR as NIH
+from chestxray.data.parquet_folders import find_shards, is_parquet
+
+KEY = b"chestxray"  # in the metadata of the files that publish.py writes
+
+
+def is_published(folder: Path) -> bool:
+    """Whether a folder is to be read as Parquet, and every Parquet file below it is publish.py's."""
+    return bool(find_shards(folder)) and is_parquet(folder) and all(map(has_key, folder.rglob("*.parquet")))
+
+
+def has_key(file: Path) -> bool:
+    """Whether a Parquet file carries the digest that publish.py writes into its shards; a lost link does not."""
+    return file.is_file() and re.fullmatch("[0-9a-f]{64}", read_key(file) or "") is not None
+
+
+def read_key(path: Path) -> str | None:
+    """The key a file was written with; None where it is no whole Parquet file, or not ours."""
+    try:
+        return (pq.read_schema(path).metadata or {}).get(KEY, b"").decode()
+    except pa.ArrowInvalid:
+        return None
+
+
+# A part of the release is published like the whole: the folder's name is the better one.
+DESCRIPTOR = replace(NIH, name=None, recognise=is_published, build=None)
