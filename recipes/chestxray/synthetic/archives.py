@@ -51,6 +51,8 @@ COUNTERPARTS = {
     "Pneumothorax": ("Pneumothorax",),
 }
 SPLITS = ("train", "train", "train", "valid", "test")  # of one patient after another
+
+
 # One study -------------------------------------------------------------------------------------------------------
 
 
