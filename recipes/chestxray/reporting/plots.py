@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.artist import setp
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import expit
@@ -276,8 +277,7 @@ def draw_legend(place: Axes | Figure, drawn: Axes) -> None:
     handles, labels = drawn.get_legend_handles_labels()
     legend = place.legend(handles, labels, loc=where)
     legend.set_title("dots: area as images")
-    for handle in legend.legend_handles:
-        handle.set_sizes([30])
+    setp(legend.legend_handles, sizes=[30])
 
 
 # Subgroups
