@@ -10,7 +10,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.artist import setp
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.special import expit
@@ -277,7 +276,8 @@ def draw_legend(place: Axes | Figure, drawn: Axes) -> None:
     handles, labels = drawn.get_legend_handles_labels()
     legend = place.legend(handles, labels, loc=where)
     legend.set_title("dots: area as images")
-    setp(legend.legend_handles, sizes=[30])
+    for handle in filter(None, legend.legend_handles):
+        handle.set(sizes=[30])
 
 
 # Subgroups
