@@ -113,7 +113,7 @@ def read_groups(groups: Iterable[Hashable] | None, n: int) -> tuple[np.ndarray, 
     groups = groups.tolist() if hasattr(groups, "tolist") else list(groups)
     if len(groups) != n:
         raise ValueError(f"groups has {len(groups)} entries for {n} rows: expected the patient of each row")
-    number = {}  # a dict: faster than sorting strings
+    number: dict[Hashable, int] = {}  # a dict: faster than sorting strings
     for row, group in enumerate(groups):
         if group is None or group != group:
             raise ValueError(f"groups is missing in row {row}")

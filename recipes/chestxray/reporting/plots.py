@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle, product
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -271,11 +272,12 @@ def draw_bins(axes: Axes, probabilities: np.ndarray, targets: np.ndarray, colour
 
 def draw_legend(place: Axes | Figure, drawn: Axes) -> None:
     """The legend of the panel `drawn`, in an empty panel, or in a figure that has none beside its panels."""
-    where = "outside upper right" if isinstance(place, Figure) else "center"
-    legend = place.legend(*drawn.get_legend_handles_labels(), loc=where)
+    where: Any = "outside upper right" if isinstance(place, Figure) else "center"  # to Matplotlib's types a literal
+    handles, labels = drawn.get_legend_handles_labels()
+    legend = place.legend(handles, labels, loc=where)
     legend.set_title("dots: area as images")
-    for handle in legend.legend_handles:
-        handle.set_sizes([30])
+    for handle in filter(None, legend.legend_handles):
+        handle.set(sizes=[30])
 
 
 # Subgroups

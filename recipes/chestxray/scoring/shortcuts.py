@@ -32,7 +32,7 @@ def audit(validation: Predictions, scored: Predictions) -> pd.DataFrame:
 
 def is_known(rows: pd.DataFrame, name: str) -> bool:
     """Whether any row has this attribute."""
-    return name in rows and rows[name].notna().any()
+    return name in rows and bool(rows[name].notna().any())
 
 
 def _scores(validation, scored, columns):

@@ -119,7 +119,7 @@ def warnings(table: pd.DataFrame) -> list[str]:
     Args:
         table: as `measure` gives it.
     """
-    named, places = table[table["finding"] != "mean"], {}
+    named, places = table[table["finding"] != "mean"], dict[str, list[str]]()
     for (attribute, name), part in named.groupby(["attribute", "subgroup"], sort=False):
         marked, rest = (part["finding"][mask].tolist() for mask in (part["few"], ~part["few"]))
         which = ", ".join(marked) if len(marked) <= len(rest) else "every finding"
