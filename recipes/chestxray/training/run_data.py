@@ -37,7 +37,7 @@ class RunData:
         side, _ = sides(processor)
         with accelerator.main_process_first():
             self.parts = [
-                make_splits(opened, self.findings, side, settings, accelerator.print) for opened in self.datasets
+                open_splits(opened, self.findings, side, settings, accelerator.print) for opened in self.datasets
             ]
         self.digests = splits.compute_digests(self.parts, accelerator)
 
@@ -73,7 +73,7 @@ def open_data(settings: Settings, accelerator: Accelerator) -> RunData:
     return RunData(datasets, names, findings)
 
 
-def make_splits(
+def open_splits(
     opened: OpenDataset, findings: list[str], side: int, settings: Settings, tell: Callable[[str], object]
 ) -> Mapping[str, Split]:
     """The splits of a dataset, from the cache or streamed."""
