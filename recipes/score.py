@@ -21,7 +21,7 @@ from pathlib import Path
 
 from chestxray.data import predictions
 from chestxray.flags import positive, share
-from chestxray.reporting import model_card, pages, plots, wording
+from chestxray.reporting import model_card, plots, score_page
 from chestxray.scoring import ensembles, levels, scorecard, transfer
 from chestxray.scoring.thresholds import RULES
 
@@ -43,7 +43,7 @@ def main(argv=None):
     for card, (_, _, folder) in zip(cards, scored, strict=True):
         write_report(card, folder)
     whole = bool(checkpoints) and not settings.dataset  # all that the model was trained on and that can be scored
-    written = model_card.save(cards, output if len(cards) > 1 else scored[0][2], whole)
+    written = model_card.save_card(cards, output if len(cards) > 1 else scored[0][2], whole)
     for card, (_, _, folder) in zip(cards, scored, strict=True):
         show(card, folder, len(cards) > 1)
     print(f"Model card: {', '.join(map(str, written)) or 'the one that is there stays'}")
@@ -140,24 +140,23 @@ def make_card(files, rival, folder, settings):
 def write_report(card, folder):
     """Write report.html, report.md with figures/, and scorecard.json."""
     pictures = plots.draw(card)
-    blocks = wording.blocks(card, pictures)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     for picture in pictures:
         (folder / "figures" / f"{picture.name}.svg").write_bytes(picture.svg)
-    (folder / "report.html").write_text(pages.html(blocks, wording.title(card)), encoding="utf-8")
-    (folder / "report.md").write_text(pages.markdown(blocks), encoding="utf-8")
+    (folder / "report.html").write_text(score_page.html(card, pictures), encoding="utf-8")
+    (folder / "report.md").write_text(score_page.markdown(card, pictures), encoding="utf-8")
     (folder / "scorecard.json").write_text(json.dumps(scorecard.as_json(card), indent=2) + "\n", encoding="utf-8")
 
 
 def show(card, folder, several):
     """Print the table of one dataset, below the dataset's name where there are several."""
     if several:
-        print(f"\n{wording.dataset(card)}")
-    print(wording.summary(card))
-    print(wording.findings(card).text())
+        print(f"\n{score_page.dataset_name(card)}")
+    print(score_page.summary(card))
+    print(score_page.findings_table(card).text())
     if card.comparison:
-        print("", wording.how_compared(card), wording.comparison(card).text(), sep="\n")
-    print(*card.notes, *wording.few_in_short(card), sep="\n")
+        print("", score_page.comparison_note(card), score_page.comparison_table(card).text(), sep="\n")
+    print(*filter(None, [*card.notes, score_page.small_subgroups_note(card)]), sep="\n")
     print(f"Report: {folder / 'report.html'}")
 
 

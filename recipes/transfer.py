@@ -17,7 +17,6 @@ from chestxray.data import labels, mimic
 from chestxray.files import write
 from chestxray.flags import positive
 from chestxray.models.classifiers import findings_of
-from chestxray.reporting import pages
 from chestxray.scoring import predicting, transfer
 from chestxray.training.settings import read_settings
 
@@ -70,7 +69,7 @@ def main(argv=None):
 
     # Numbers and pages
     result = transfer.make(models, targets, files, findings, settings.split, views)
-    page, numbers = pages.markdown(transfer.blocks(result)), json.dumps(transfer.as_json(result), indent=2) + "\n"
+    page, numbers = transfer.page(result), json.dumps(transfer.as_json(result), indent=2) + "\n"
     for name, content in (("md", page.encode()), ("png", transfer.draw(result)), ("json", numbers.encode())):
         write(output / f"transfer.{name}", content)
     print(f"Tables, picture and numbers: {output}/transfer.md, .png and .json; the predictions are beside them.")

@@ -9,8 +9,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from chestxray.reporting import wording
 from chestxray.reporting.figure_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, style
+from chestxray.reporting.score_page import has_validation
 from chestxray.reporting.tables import figure as value
 from chestxray.scoring import calibration, scorecard
 from chestxray.scoring.anchors import ANCHORS
@@ -44,7 +44,7 @@ def draw(card):
     """
     with matplotlib.rc_context(style(9)):
         pictures = [intervals(card), *curves(card), by_subgroup(card, "subgroups", "auroc", "AUROC")]
-        if wording.has_validation(card):
+        if has_validation(card):
             pictures += [reliability(card), by_subgroup(card, "missed", "missed", "Missed positives")]
     return pictures
 
@@ -60,7 +60,7 @@ def intervals(card):
 
 
 def curves(card):
-    split, has_points = card.about["split"], wording.has_validation(card)
+    split, has_points = card.about["split"], has_validation(card)
     title, alternative = "; the point is the threshold" * has_points, ", with the threshold's point" * has_points
     yield picture(
         "roc",

@@ -12,8 +12,8 @@ from matplotlib.patches import Rectangle
 from chestxray.data import predictions
 from chestxray.data.labels import canonical
 from chestxray.places import last_part, place, public_name
+from chestxray.reporting import pages
 from chestxray.reporting.figure_style import style
-from chestxray.reporting.pages import Heading, Paragraph, Warnings
 from chestxray.reporting.tables import Table, between, figure
 from chestxray.scoring import scorecard
 from chestxray.training.settings import Settings
@@ -190,21 +190,16 @@ def as_json(result):
 # Words
 
 
-def blocks(result):
-    """The page, for `pages.markdown`; its picture is what `draw` gives, as transfer.png beside it."""
-    return [
-        Heading(f"Models at other hospitals: AUROC on {result.split}", 1),
-        *([Warnings(found)] if (found := warnings(result)) else []),
-        Paragraph(how_averaged(result)),
-        Paragraph(how_pictured(result)),
-        means(result),
-        Paragraph("![Mean AUROC of each model on each dataset, as in the table above](transfer.png)"),
-        Heading("Finding by finding"),
-        Paragraph("Positives are of the images whose label is known. A dash is undefined."),
-        single_findings(result),
-        Heading("How this was made"),
-        made(result),
-    ]
+def page(result):
+    """transfer.md; its picture is what `draw` gives, as transfer.png beside it."""
+    return pages.markdown(
+        "transfer.md",
+        split=result.split,
+        notes=warnings(result),
+        means_note=how_averaged(result),
+        images_note=how_pictured(result),
+        tables={"means": means(result), "findings": single_findings(result), "origins": made(result)},
+    )
 
 
 def warnings(result):
