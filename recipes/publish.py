@@ -7,7 +7,7 @@
     python recipes/publish.py ARCHIVE OUT --push someone/NIH-Chest-X-ray-dataset
 
 ARCHIVE is a folder in any layout the builder reads. OUT is then a complete repository: `load_dataset("OUT")`.
-Interrupted, start it again with the same words: finished shards stay as they are.
+After an interruption, start the same command again: finished shards stay as they are.
 """
 
 import argparse
@@ -29,13 +29,13 @@ def main(argv=None):
         sources.refuse_restricted(arguments.archive)
         builder = chestxray.NIHChestXray("full", data_dir=arguments.archive, allow_missing=arguments.allow_missing)
         source = archive.open_archive(builder, workers.map)
-        splits, drawn = source.splits, None
+        splits, draw = source.splits, None
         if arguments.patients:
-            splits = subset.draw(sorted(source.records), arguments.patients, arguments.seed)
-            drawn = {"patients": arguments.patients, "seed": arguments.seed}
+            draw = subset.Draw(arguments.patients, arguments.seed)
+            splits = subset.draw_splits(sorted(source.records), draw)
 
         # Which files that makes, and which of them are still to be written
-        planned = shards.plan(source, splits, arguments.format, arguments.sizes)
+        planned = shards.plan_shards(source, splits, arguments.format, arguments.sizes)
         if arguments.dry_run:
             return announce(planned, arguments.push)
         out.mkdir(parents=True, exist_ok=True)
@@ -45,14 +45,14 @@ def main(argv=None):
         if len(missing) < len(planned):
             print(f"{len(planned) - len(missing)} of {len(planned)} shards are finished already.")
 
-        # A tar.gz is read from its beginning, so each process takes neighbours; else whoever is free takes the next
+        # A tar.gz is read from its beginning, so each process takes neighbours; other shards go to any free process
         chunk = -(-len(missing) // arguments.num_proc) if source.compressed else 1
         if missing:
-            pool.work(workers, partial(shards.write, out), missing, shards.images(missing), chunk)
+            pool.run_jobs(workers, partial(shards.write_shard, out), missing, shards.count_images(missing), chunk)
 
     # The card
     features = {config: shards.builder_of(config).info.features for config in {shard.columns for shard in planned}}
-    written = dataset_card.write(out, planned, features, source, splits, builder.info.description, drawn)
+    written = dataset_card.write_card(out, planned, features, source, splits, builder.info.description, draw)
     print(f'{out} is complete: load_dataset("{out}")')
 
     if arguments.push:
