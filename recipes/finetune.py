@@ -109,7 +109,7 @@ def main(argv=None):
                 scores |= {f"{split}_{key}": value for key, value in evaluate(run, part[split]).items()}
         results |= scores if len(names) == 1 else {f"{name}/{key}": value for key, value in scores.items()}
     save(run, results, state["scores"], datasets, digests, output)
-    accelerator.print(run_results.table(results))
+    accelerator.print(run_results.results_text(results))
     accelerator.print(f"Checkpoint, all_results.json and results.png are in {output}")
     push(settings, accelerator, output)
     accelerator.end_training()
@@ -120,7 +120,7 @@ def show(settings, accelerator, output, digests):
     seen = exposure.read(output)
     if seen and not all(map(exposure.same_data, digests, seen.digests)):
         raise ValueError(f"{output} holds a finished run on other images or labels. Give another --output-dir.")
-    accelerator.print(run_results.table(json.loads((output / "all_results.json").read_text())))
+    accelerator.print(run_results.results_text(json.loads((output / "all_results.json").read_text())))
     if not seen or not all(map(exposure.is_checked, digests, seen.digests)):
         accelerator.print("Whether its images are still the same was not checked: they are read in another way now.")
     accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
@@ -276,8 +276,8 @@ def save(run, results, scores, datasets, digests, output):
         write_settings(run.settings, folder)
         exposure.write(datasets, digests, folder, Path(run.settings.model) if run.settings.pretrained else None)
         run_results.write_epochs(scores, folder / "epochs.csv")
-        run_results.plot(results, folder / "results.png")
-        run_results.write(results, folder / "all_results.json")
+        run_results.plot_results(results, folder / "results.png")
+        run_results.write_results(results, folder / "all_results.json")
 
 
 def push(settings, accelerator, output):

@@ -56,7 +56,7 @@ def main(argv=None):
     print(f'{out} is complete: load_dataset("{out}")')
 
     if arguments.push:
-        hub.push(out, arguments.push, [*(shard.file for shard in planned), *written], arguments.public)
+        hub.push_dataset(out, arguments.push, [*(shard.file for shard in planned), *written], arguments.public)
         print(f'load_dataset("{arguments.push}")')
 
 
