@@ -41,18 +41,23 @@ def main(argv=None):
     if settings.check:
         outdated = outdated_places(card, blocks)
         outdated += [f"{FIGURES}/{name}.svg" for name in description_figures.outdated_figures(data, figures)]
-        if outdated:
-            print(f"{settings.readme} is out of date: {', '.join(outdated)}", file=sys.stderr)
-            print(f"Write it again: python recipes/describe.py {settings.archive}", file=sys.stderr)
-            return 1
-        print(f"{settings.readme} and its figures agree with {settings.archive}: {len(blocks)} places.")
-        return 0
+        return report_check(outdated, settings.readme, settings.archive, len(blocks))
 
     card = fill_places(card, blocks)
     figures.mkdir(parents=True, exist_ok=True)
     description_figures.write_figures(data, figures)
     write(settings.readme, card)
-    print(f"{settings.readme}: {len(blocks)} places written; figures are in {figures}")
+    print(f"{settings.readme}: {len(blocks)} places written; the figures are in {figures}")
+    return 0
+
+
+def report_check(outdated, readme, archive, n_places):
+    """Print what is out of date; the exit code."""
+    if outdated:
+        print(f"{readme} is out of date: {', '.join(outdated)}", file=sys.stderr)
+        print(f"Write it again: python recipes/describe.py {archive}", file=sys.stderr)
+        return 1
+    print(f"{readme} and its figures agree with {archive}: {n_places} places.")
     return 0
 
 

@@ -34,17 +34,11 @@ def main(argv=None):
             draw = subset.Draw(arguments.patients, arguments.seed)
             splits = subset.draw_splits(sorted(source.records), draw)
 
-        # Which files that makes, and which of them are still to be written
+        # Which files are needed, and which of them are not written yet
         planned = shards.plan_shards(source, splits, arguments.format, arguments.sizes)
         if arguments.dry_run:
-            return announce(planned, arguments.push)
-        out.mkdir(parents=True, exist_ok=True)
-        files.remove_unfinished(out)
-        shards.refuse_strangers(out, planned)
-        missing = [shard for shard in planned if not shards.is_finished(out, shard)]
-        if len(missing) < len(planned):
-            print(f"{len(planned) - len(missing)} of {len(planned)} shards are finished already.")
-
+            return print_plan(planned, arguments.push)
+        missing = missing_shards(out, planned)
         # A tar.gz is read from its beginning, so each process takes neighbours; other shards go to any free process
         chunk = -(-len(missing) // arguments.num_proc) if source.compressed else 1
         if missing:
@@ -60,8 +54,19 @@ def main(argv=None):
         print(f'load_dataset("{arguments.push}")')
 
 
-def announce(planned, repository):
-    """Say what would go where, and do nothing."""
+def missing_shards(out, planned):
+    """The planned shards that a run before has not finished. Raises ValueError where `out` holds other shards."""
+    out.mkdir(parents=True, exist_ok=True)
+    files.remove_unfinished(out)
+    shards.refuse_strangers(out, planned)
+    missing = [shard for shard in planned if not shards.is_finished(out, shard)]
+    if len(missing) < len(planned):
+        print(f"{len(planned) - len(missing)} of {len(planned)} shards are finished already.")
+    return missing
+
+
+def print_plan(planned, repository):
+    """Print what would go where."""
     main, script = (f"{repository}@{revision}: " if repository else "" for revision in ("main", hub.REVISION))
     for shard in planned:
         print(f"{main}{shard.file}  {len(shard.images):,} rows")
@@ -78,12 +83,12 @@ def parse(argv):
     add("--allow-missing", action="store_true", help="accept fewer images than the official lists name")
     add("--sizes", type=int, nargs="+", default=[], choices=(128, 224, 256, 384, 512), help="sides of shrunk images")
     add("--format", choices=shards.FORMATS, default="parquet")
-    add("--patients", type=int, help="draw that many patients and cut them 70/10/20, in place of the official split")
-    add("--seed", type=int, default=42, help="of that draw")
+    add("--patients", type=int, help="choose that many at random, cut 70/10/20, in place of the official split")
+    add("--seed", type=int, default=42, help="of the random choice of --patients")
     add("--num-proc", type=int, default=cores(), help="processes; one per core by default")
     add("--push", metavar="REPO_ID", help="upload; the token comes from HF_TOKEN or `hf auth login`")
-    add("--public", action="store_true", help="let everybody see that repository where it is new; private by default")
-    add("--dry-run", action="store_true", help="print what would go where, and write nothing")
+    add("--public", action="store_true", help="let everybody see the repository if it is new (default: private)")
+    add("--dry-run", action="store_true", help="print what would be written and uploaded, and do nothing")
     arguments = parser.parse_args(argv)
     if arguments.public and not arguments.push:
         parser.error("--public says who sees the repository of --push: give --push as well")
