@@ -107,7 +107,7 @@ def test_predictions_name_every_image_of_both_splits_once_with_its_patient(archi
 
 
 def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch):
-    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
     before = (scored[1] / "predictions.parquet").stat().st_mtime_ns
     run(checkpoint(), "--output-dir", scored[1])
     assert (scored[1] / "predictions.parquet").stat().st_mtime_ns == before
@@ -157,7 +157,7 @@ def test_a_timm_checkpoint_is_scored_too(checkpoint, tmp_path):
 
 
 def test_everything_is_made_again_from_the_predictions_alone(scored, tmp_path, monkeypatch):
-    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
     moved = tmp_path / "elsewhere" / "predictions.parquet"
     moved.parent.mkdir()
     shutil.copy(scored[1] / "predictions.parquet", moved)

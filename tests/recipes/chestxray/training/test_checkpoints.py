@@ -18,8 +18,8 @@ import torch
 from accelerate import Accelerator
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from chestxray.averaging import Average
-from chestxray.checkpoints import Checkpoints, whole_weights
+from chestxray.training.averaging import Average
+from chestxray.training.checkpoints import Checkpoints, whole_weights
 
 accelerator = Accelerator(cpu=True)
 mesh = init_device_mesh("cpu", (accelerator.num_processes,))

@@ -135,7 +135,7 @@ TWO = """
 import numpy as np
 import torch
 from accelerate import Accelerator
-from chestxray.optimisation import Gradients
+from chestxray.training.optimisation import Gradients
 
 accelerator = Accelerator(cpu=True)
 torch.manual_seed(0)
@@ -167,11 +167,11 @@ accelerator.end_training()
 # The second process runs out of memory in its first pass: DDP would wait for ever, were it to share buffers itself.
 OUT_OF_MEMORY = """
 import torch
-from chestxray import training
-from chestxray.optimisation import Gradients
-from chestxray.settings import Settings
+from chestxray.training import loop
+from chestxray.training.optimisation import Gradients
+from chestxray.training.settings import Settings
 
-accelerator = training.start(Settings(output_dir="unused"))
+accelerator = loop.start(Settings(output_dir="unused"))
 torch.manual_seed(0)
 rows = torch.randn(8, 5)
 model = accelerator.prepare(torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 3)))
@@ -187,7 +187,7 @@ def loss(first, end):
 gradients = Gradients(model, accelerator, 8)
 for step in range(3):
     gradients.compute(loss, 8, count=8 * 3, seed=step, most=8)
-    training.share_buffers(model, accelerator)
+    loop.share_buffers(model, accelerator)
     model.zero_grad()
 statistics = accelerator.gather(model.module[1].running_mean[None])
 assert torch.equal(statistics[0], statistics[1])
