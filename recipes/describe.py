@@ -18,18 +18,14 @@ from chestxray.reporting.description import card_blocks
 from chestxray.reporting.description_metadata import read_metadata
 from chestxray.reporting.description_places import fill_places, outdated_places
 
-FIGURES = "data/figures"  # seen from the card
+FIGURES = "data/figures"  # relative to the card
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("archive", type=Path, help="folder with NIH's metadata and lists, in any layout")
-    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if a table or figure is outdated")
-    parser.add_argument("--readme", type=Path, default=REPOSITORY / "README.md", help="the dataset card")
-    settings = parser.parse_args(argv)
-    if (settings.archive / "SYNTHETIC.txt").exists():
-        parser.error(f"{settings.archive} is synthetic; the card describes NIH's own metadata")
+    """The exit status: 1 where `--check` finds something out of date, else 0."""
+    settings = parse(argv)
 
+    # Tables and figures as the archive has them
     builder = NIHChestXray("metadata", data_dir=str(settings.archive))
     builder.download_and_prepare()
     dataset = builder.as_dataset()
@@ -38,11 +34,14 @@ def main(argv=None):
     card = settings.readme.read_text(encoding="utf-8")
     figures = settings.readme.parent / FIGURES
     blocks = card_blocks(dataset, data, settings.archive) | description_figures.figure_blocks(data, FIGURES)
+
+    # Check which of them are outdated
     if settings.check:
         outdated = outdated_places(card, blocks)
         outdated += [f"{FIGURES}/{name}.svg" for name in description_figures.outdated_figures(data, figures)]
         return report_check(outdated, settings.readme, settings.archive, len(blocks))
 
+    # Or write all of them
     card = fill_places(card, blocks)
     figures.mkdir(parents=True, exist_ok=True)
     description_figures.write_figures(data, figures)
@@ -52,13 +51,25 @@ def main(argv=None):
 
 
 def report_check(outdated, readme, archive, n_places):
-    """Print what is out of date; the exit code."""
+    """Print what is out of date; the exit status."""
     if outdated:
         print(f"{readme} is out of date: {', '.join(outdated)}", file=sys.stderr)
         print(f"Write it again: python recipes/describe.py {archive}", file=sys.stderr)
         return 1
     print(f"{readme} and its figures agree with {archive}: {n_places} places.")
     return 0
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("archive", type=Path, help="folder with NIH's metadata and lists, in any layout")
+    add("--check", action="store_true", help="write nothing, exit 1 if a table or figure is outdated")
+    add("--readme", type=Path, default=REPOSITORY / "README.md", help="the dataset card")
+    settings = parser.parse_args(argv)
+    if (settings.archive / "SYNTHETIC.txt").exists():
+        parser.error(f"{settings.archive} is synthetic; the card describes NIH's own metadata")
+    return settings
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ import torch
 from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
-import score
 from chestxray import files
 from chestxray.data import exposure, labels, opening, sources
 from chestxray.data.official_test import is_official
@@ -30,6 +29,8 @@ from chestxray.models import classifiers
 from chestxray.places import public_settings
 from chestxray.publishing import hub
 from chestxray.reporting import run_results
+from chestxray.reporting.score_options import ScoreOptions
+from chestxray.reporting.score_report import report_scores, screen_text
 from chestxray.training import loop, optimisation
 from chestxray.training.averaging import Average
 from chestxray.training.checkpoints import Checkpoints, whole_weights
@@ -285,8 +286,9 @@ def push(settings, accelerator, output):
     if not settings.push_to_hub:
         return
     accelerator.wait_for_everyone()  # until the checkpoint is written
-    score.main([str(output)])
+    report = report_scores(ScoreOptions(models=[str(output)]))
     if accelerator.is_main_process:
+        print(screen_text(report))
         print(f"Uploaded to {hub.push_model(output, settings.push_to_hub, settings.public)}")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -80,10 +81,27 @@ def public_models(models):
     return [without_paths(model) | {"checkpoint": last_part(model["checkpoint"])} for model in models]
 
 
-def apart(names):
+def folder_names(sources: Sequence[str]) -> list[str]:
+    """A different name for each folder or Hub id: the last part of its path, and as many before it as are needed.
+
+    Raises ValueError where one is given twice.
+
+    >>> folder_names(["runs/a/best", "runs/b/best"])
+    ['a-best', 'b-best']
+    """
+    for number, source in enumerate(sources):
+        if place(source) in map(place, sources[:number]):
+            raise ValueError(f"{source} is given twice")
+    parts, depth = [Path(source).absolute().parts[1:] for source in sources], 1  # without the root
+    while len({part[-depth:] for part in parts}) < len(parts):
+        depth += 1
+    return ["-".join(part[-depth:]) for part in parts]
+
+
+def number_repeats(names: Sequence[str]) -> list[str]:
     """The same names, with a number after one that has come before.
 
-    >>> apart(["nih", "mimic", "nih"])
+    >>> number_repeats(["nih", "mimic", "nih"])
     ['nih', 'mimic', 'nih (2)']
     """
     counts = [names[: number + 1].count(name) for number, name in enumerate(names)]

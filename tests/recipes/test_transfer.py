@@ -1,7 +1,5 @@
 """What `recipes/transfer.py` promises, asked of the command itself."""
 
-import doctest
-import importlib
 import json
 import os
 import re
@@ -16,6 +14,7 @@ import yaml
 from PIL import Image
 
 import finetune
+import score
 import transfer
 from archives import write_archive
 from chestxray.scoring import predicting
@@ -231,9 +230,6 @@ def test_what_is_no_checkpoint_or_comes_twice_is_refused_by_name(checkpoint, awa
         run([checkpoint], [away[1], f"{away[1]}/"], tmp_path)
 
 
-# Documentation
-
-
-def test_the_docstrings_examples_run():
-    result = doctest.testmod(importlib.import_module("chestxray.scoring.transfer"))
-    assert result.attempted and not result.failed
+def test_datasets_are_given_one_by_one_or_together():
+    flags = ["a", "--dataset", "x", "y", "--dataset", "z", "--output-dir", "out"]
+    assert transfer.parse(flags).dataset == score.parse(flags).dataset == ["x", "y", "z"]

@@ -1,6 +1,9 @@
 """One way to open a dataset for every script: the same rows, the same validation, the same care for leaks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from datasets import DatasetDict
@@ -8,6 +11,15 @@ from datasets import DatasetDict
 from chestxray.data import exposure, sources
 from chestxray.machine import cores
 from chestxray.places import place
+
+if TYPE_CHECKING:
+    from chestxray.training.settings import Settings
+
+TRAINED_ON = "These images are of the split train: a model that was trained on them scores too well on them."
+
+
+class NoSplit(ValueError):
+    """A dataset lacks the split that is to be scored."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,47 @@ def say_validated(opened, split, seen):
         return opened
     note = f"A model was chosen by {mask.sum():,} of the {len(mask):,} images of {split}, its validation images."
     return replace(opened, notes=(*opened.notes, note))
+
+
+def open_to_score(
+    source: str,
+    split: str,
+    settings: "Settings",
+    models: Sequence[str | Path],
+    rivals: Sequence[str | Path] = (),
+    leave_out: bool = False,
+) -> Opened:
+    """Open a dataset as the first of several checkpoints was trained on it, without images that any of them has seen.
+
+    Args:
+        source: a folder or a Hub id. split: what is to be scored.
+        settings: of the first checkpoint, see `training.prediction_settings`.
+        models: folders of the checkpoints, of which `images.parquet` tells what they have seen.
+        rivals: folders of other models, which are scored on the same images, but no threshold is fitted for them.
+        leave_out: leave out images that a model has seen, and say so in a note. Otherwise they are refused.
+
+    Returns:
+        The dataset with `split`, and with `validation` where it has one or can borrow one.
+
+    Raises:
+        NoSplit: the dataset has no such split.
+        ValueError: a model has seen images of the split, or of validation, and they are not to be left out.
+    """
+    first, everyone = exposure.read(models[0]), [*models, *rivals]
+    opened = open_dataset(source, settings, first)
+    if split not in opened.splits:
+        raise NoSplit(f"{source} has no split {split}, only {', '.join(opened.splits)}: give another --split")
+    opened = replace(opened, notes=(*opened.notes, *exposure.doubts(everyone)))
+    if split == "train":  # predictions of a teacher are made so
+        opened = replace(opened, notes=(*opened.notes, TRAINED_ON))
+    elif seen := exposure.merge(map(exposure.read, everyone)):
+        opened = say_validated(leave_out_seen(opened, split, seen, leave_out), split, seen)
+    if "validation" not in opened.splits:
+        opened = borrow_validation(opened, split, settings, first)
+    seen = exposure.merge(map(exposure.read, models))
+    if seen and split != "validation" and "validation" in opened.splits:
+        opened = leave_out_seen(opened, "validation", seen, leave_out)
+    return opened
 
 
 def refuse_leaks(openeds):

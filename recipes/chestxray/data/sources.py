@@ -13,7 +13,7 @@ from chestxray.data.mimic import MIMICCXR, is_mimic
 from chestxray.data.parquet_folders import cache_of, is_parquet, is_published
 from chestxray.data.tar_subsets import TarSubset, is_tar_subset
 from chestxray.files import digest
-from chestxray.places import apart, public_name
+from chestxray.places import number_repeats, public_name
 
 nih = import_module("NIH-Chest-X-ray-dataset")
 SPLITS = ("train", "validation", "test")
@@ -118,7 +118,7 @@ def names_of(datasets, sources):
     """The names of several datasets, each its own; none of them tells where a folder lies."""
     names = [name_of(dataset, source) for dataset, source in zip(datasets, sources, strict=True)]
     folders = [public_name(source) for source in sources]
-    return apart(
+    return number_repeats(
         [
             name if names.count(name) == 1 or name == folder else f"{name}, {folder}"
             for name, folder in zip(names, folders, strict=True)

@@ -14,7 +14,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from markupsafe import Markup
 
 from chestxray.files import write
-from chestxray.places import apart, is_hub_id, place, public_settings
+from chestxray.models.weights import digest_weights
+from chestxray.places import is_hub_id, number_repeats, place, public_settings
 from chestxray.reporting import pages, score_page
 from chestxray.reporting.markdown_text import escape_values
 from chestxray.scoring.scorecard import SYNTHETIC, Scorecard
@@ -47,7 +48,9 @@ def front_matter(cards: Sequence[Scorecard]) -> ModelCardData:
         model_name=model_name(cards),
         eval_results=[
             result
-            for card, source in zip(cards, apart([card.about.get("source", "unknown") for card in cards]), strict=True)
+            for card, source in zip(
+                cards, number_repeats([card.about.get("source", "unknown") for card in cards]), strict=True
+            )
             for result in eval_results(card, source)
         ],
     )
@@ -100,7 +103,7 @@ def dataset_title(card: Scorecard) -> str:
 def card_values(cards: Sequence[Scorecard]) -> dict:
     """All that templates/model_card.md names."""
     all_synthetic = all(map(is_synthetic, cards))
-    datasets = apart([score_page.dataset_name(card) for card in cards])
+    datasets = number_repeats([score_page.dataset_name(card) for card in cards])
     return {
         "mark": Markup(MARK),
         "name": model_name(cards),
@@ -210,14 +213,8 @@ def is_own(cards: Sequence[Scorecard], folder: Path, whole: bool) -> bool:
         (scored == trained_on or whole and scored < trained_on)
         and all((card.about["split"], card.about["level"]) == ("test", "image") for card in cards)
         and all(model.get(key) == settings.get(key, model.get(key)) for model in made_by for key in CHOICES)
-        and {model.get("sha256") for model in made_by} == {weights_digest(folder)}
+        and {model.get("sha256") for model in made_by} == {digest_weights(folder)}
     )
-
-
-def weights_digest(folder: Path) -> str:
-    from chestxray.scoring import predicting  # PyTorch, which other cards do not need
-
-    return predicting.digest(folder)
 
 
 def save_card(cards: Sequence[Scorecard], output: Path, whole: bool = False) -> list[Path]:

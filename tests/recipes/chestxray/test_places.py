@@ -41,5 +41,15 @@ def test_a_setting_nobody_has_named_yet_tells_no_place():
     }
 
 
+def test_folders_are_told_apart_by_as_much_of_their_paths_as_that_takes():
+    assert places.folder_names(["runs/a/best", "someone/nih"]) == ["best", "nih"]
+    assert places.folder_names(["/runs/a/best", "/runs/b/best", "/nih"]) == ["a-best", "b-best", "nih"]
+
+
+def test_a_folder_that_comes_twice_is_refused_however_it_is_spelt(tmp_path):
+    with pytest.raises(ValueError, match="nih/ is given twice"):
+        places.folder_names([f"{tmp_path}/nih", f"{tmp_path}/nih/"])
+
+
 def test_the_docstrings_examples_run():
-    assert doctest.testmod(places) == (0, 2)
+    assert doctest.testmod(places) == (0, 3)

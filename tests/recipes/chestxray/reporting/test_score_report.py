@@ -1,0 +1,89 @@
+"""A score report is made from predictions files alone."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from chestxray.data import predictions
+from chestxray.reporting.score_options import ScoreOptions
+from chestxray.reporting.score_report import report_scores, screen_text
+from small_predictions import make
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Predictions of two models on the same images."""
+    paths = [tmp_path / "models" / f"{name}.parquet" for name in "ab"]
+    for seed, path in enumerate(paths):
+        table = make(seed=seed)
+        table.about["models"] = [{"checkpoint": f"m{seed}", "sha256": "f" * 64, "tta": "none"}]
+        predictions.write(table, path)
+    return [str(path) for path in paths]
+
+
+def test_every_page_and_the_card_are_written_and_named_on_the_screen(files, tmp_path):
+    report = report_scores(ScoreOptions(models=files[:1], output_dir=str(tmp_path / "out")))
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {"report.html", "report.md", "scorecard.json", "README.md", "figures/roc.svg"} <= written
+    assert report.folders == [tmp_path / "out"] and report.model_cards == [tmp_path / "out" / "README.md"]
+    screen = screen_text(report).splitlines()
+    assert screen[0].startswith("Mean AUROC ") and "Mass" in screen[3]
+    assert screen[-2:] == [f"Report: {tmp_path}/out/report.html", f"Model card: {tmp_path}/out/README.md"]
+
+
+def test_the_first_of_several_processes_alone_writes(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert report_scores(ScoreOptions(models=files[:1], output_dir=str(tmp_path / "out"))) is None
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_ensemble_is_written_and_compared_with_a_rival(files, tmp_path):
+    report = report_scores(ScoreOptions(models=files, against=files[1], output_dir=str(tmp_path / "out")))
+    assert len(predictions.read(tmp_path / "out" / "predictions.parquet").about["models"]) == 2
+    assert "AUROC A" in screen_text(report)
+    assert json.loads((tmp_path / "out" / "scorecard.json").read_text())["comparison"]
+
+
+def test_options_that_do_not_go_together_are_refused(files, tmp_path):
+    with pytest.raises(ValueError, match="fitted on validation: score another split"):
+        ScoreOptions(models=files[:1], split="validation")
+    with pytest.raises(ValueError, match="several models need --output-dir"):
+        ScoreOptions(models=files)
+    members = [str(tmp_path / "predictions.parquet"), files[0]]
+    with pytest.raises(ValueError, match="would overwrite .*/predictions.parquet, one of its members"):
+        ScoreOptions(models=members, output_dir=f"{tmp_path}/elsewhere/..")
+
+
+def test_results_go_beside_the_model_unless_said_otherwise():
+    assert str(ScoreOptions(models=["runs/a"]).output) == "runs/a/score"
+    assert str(ScoreOptions(models=["runs/a/predictions.parquet"]).output) == "runs/a"
+    assert str(ScoreOptions(models=["runs/a"], output_dir="out").output) == "out"
+
+
+WITHOUT_PYTORCH = """
+import sys
+from importlib import util
+from importlib.machinery import PathFinder
+
+find_spec = PathFinder.find_spec
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name in ("torch", "timm", "accelerate") else find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
+assert util.find_spec("torch") is None
+import score
+
+score.main()
+"""
+
+
+def test_the_command_scores_a_predictions_file_where_pytorch_is_not_installed(files, tmp_path):
+    command = [sys.executable, "-c", WITHOUT_PYTORCH, files[0], "--output-dir", tmp_path / "out"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Mean AUROC" in done.stdout and (tmp_path / "out" / "report.html").exists()
