@@ -35,7 +35,7 @@ from chestxray.training import loop, optimisation
 from chestxray.training.averaging import Average
 from chestxray.training.checkpoints import Checkpoints, whole_weights
 from chestxray.training.settings import differing, parse_settings, presets, refuse_others, settings_of, write_settings
-from multilabel_auroc.multilabel_auroc import auroc_report
+from multilabel_auroc import auroc_report
 
 
 def main(argv=None):

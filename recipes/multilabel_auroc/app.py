@@ -1,20 +1,25 @@
-"""The Space: a form to try the metric in. `evaluate`'s own widget needs Gradio 3, which no longer installs cleanly."""
+"""The Space: a form to try the metric in.
+
+`evaluate`'s own widget is not used: it needs Gradio 3, which no longer installs cleanly.
+"""
 
 import json
 from pathlib import Path
 
+import evaluate
 import gradio as gr
 
-from multilabel_auroc import auroc_report
-
+METRIC = evaluate.load(str(Path(__file__).with_name("multilabel_auroc.py")))
 SCORES = "[[0.9, 0.2], [0.6, 0.7], [0.2, 0.4], [0.7, 0.1], [0.3, 0.8], [0.8, 0.3]]"
 REFERENCES = "[[1, 0], [1, 1], [0, 0], [0, 0], [0, 1], [1, 1]]"
 PATIENTS = '["a", "a", "b", "b", "c", "d"]'
 
 
-def report(scores, references, patients):
+def report(scores: str, references: str, patients: str) -> dict:
+    """`auroc_report` of what stands in the three fields, each in JSON. What is wrong becomes an error in the form."""
     try:
-        return auroc_report(json.loads(scores), json.loads(references), json.loads(patients or "null"))
+        given = {"prediction_scores": json.loads(scores), "references": json.loads(references)}
+        return METRIC.compute(**given, groups=json.loads(patients or "null"))
     except ValueError as error:
         raise gr.Error(str(error)) from error
 

@@ -1,11 +1,11 @@
-"""Times `recipes/multilabel_auroc` beside its peers, at the size of the official NIH test set.
+"""Times `recipes/multilabel_auroc` beside other libraries, at the size of the official NIH test set.
 
     python tests/benchmarks/bench_multilabel_auroc.py            # about a minute
     python tests/benchmarks/bench_multilabel_auroc.py --images 2560 --patients 280
 
-Needs scikit-learn and torchmetrics. Every figure is the median of several runs, ours and the peers' taken in
-turn in the same process. Scores are random, float32 and without ties; prevalence and images per patient are
-shaped like NIH's. Resampling with scikit-learn is timed on a few resamples and scaled, as the table says.
+Needs scikit-learn and torchmetrics. Every figure is the median of several runs. Ours and theirs take turns in the
+same process. Scores are random, float32 and without ties. Prevalence and images per patient are like NIH's.
+Resampling with scikit-learn is timed on a few resamples and scaled, as the table says.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from torchmetrics.functional.classification import multilabel_auroc, multilabel_
 RECIPES = Path(__file__).parents[2] / "recipes"
 sys.path.insert(0, str(RECIPES))
 
-from multilabel_auroc.multilabel_auroc import (  # noqa: E402
+from multilabel_auroc import (  # noqa: E402
     auroc,
     auroc_covariance,
     auroc_report,
@@ -74,14 +74,14 @@ def sklearn_bootstrap(scores, references, groups, n_resamples):
         roc_auc_score(references[rows], scores[rows], average=None)
 
 
-def added_in_batches(metric, scores, references, groups):
+def add_in_batches(metric, scores, references, groups):
     for start in range(0, len(scores), 256):
         rows = slice(start, start + 256)
         metric.add_batch(prediction_scores=scores[rows], references=references[rows])
     return metric.compute(groups=groups)
 
 
-def row(what, ours, peer="", peers=None):
+def print_row(what, ours, peer="", peers=None):
     ratio = f"{peers / ours:8.2f}x" if peers else ""
     print(f"{what:<46} {ours:10.1f} ms   {peer:<34} {f'{peers:10.1f} ms' if peers else '':>13} {ratio:>10}")
 
@@ -107,16 +107,16 @@ def main(argv=None):
         lambda: roc_auc_score(references, scores, average=None),
         lambda: multilabel_auroc(*tensors, num_labels=N_FINDINGS, average=None),
     )
-    row("AUROC", ours, "scikit-learn roc_auc_score", sk)
-    row("AUROC", ours, "torchmetrics multilabel_auroc", tm)
+    print_row("AUROC", ours, "scikit-learn roc_auc_score", sk)
+    print_row("AUROC", ours, "torchmetrics multilabel_auroc", tm)
     ap, sk, tm = median_ms(
         7,
         lambda: average_precision(scores, references),
         lambda: average_precision_score(references, scores, average=None),
         lambda: multilabel_average_precision(*tensors, num_labels=N_FINDINGS, average=None),
     )
-    row("average precision", ap, "scikit-learn average_precision_score", sk)
-    row("average precision", ap, "torchmetrics multilabel_average_prec.", tm)
+    print_row("average precision", ap, "scikit-learn average_precision_score", sk)
+    print_row("average precision", ap, "torchmetrics multilabel_average_prec.", tm)
 
     point, plain, clustered, pair = median_ms(
         7,
@@ -125,9 +125,9 @@ def main(argv=None):
         lambda: auroc_covariance(scores, references, groups),
         lambda: compare(scores, other, references, groups),
     )
-    row("AUROC and DeLong covariance", plain, "AUROC alone", point)
-    row("AUROC and clustered covariance", clustered, "AUROC alone", point)
-    row("paired test of two models, clustered", pair, "AUROC alone", point)
+    print_row("AUROC and DeLong covariance", plain, "AUROC alone", point)
+    print_row("AUROC and clustered covariance", clustered, "AUROC alone", point)
+    print_row("paired test of two models, clustered", pair, "AUROC alone", point)
 
     few = SKLEARN_RESAMPLES
     patients, images, sk = median_ms(
@@ -137,20 +137,20 @@ def main(argv=None):
         lambda: sklearn_bootstrap(scores, references, groups, few),
     )
     sk *= N_RESAMPLES / few
-    row(f"{N_RESAMPLES} patient resamples", patients, f"scikit-learn, {few} resamples scaled", sk)
-    row(f"{N_RESAMPLES} image resamples", images)
+    print_row(f"{N_RESAMPLES} patient resamples", patients, f"scikit-learn, {few} resamples scaled", sk)
+    print_row(f"{N_RESAMPLES} image resamples", images)
 
     nothing, report, one_call, batches = median_ms(
         3,
         lambda: auroc_report(scores, references, interval=None),
         lambda: auroc_report(scores, references, groups),
         lambda: metric.compute(prediction_scores=scores, references=references, groups=groups),
-        lambda: added_in_batches(metric, scores, references, groups),
+        lambda: add_in_batches(metric, scores, references, groups),
     )
-    row("auroc_report, no interval", nothing)
-    row("auroc_report, clustered interval", report, "the same without interval", nothing)
-    row("evaluate: compute in one call", one_call, "auroc_report", report)
-    row("evaluate: add_batch of 256, then compute", batches, "auroc_report", report)
+    print_row("auroc_report, no interval", nothing)
+    print_row("auroc_report, clustered interval", report, "the same without interval", nothing)
+    print_row("evaluate: compute in one call", one_call, "auroc_report", report)
+    print_row("evaluate: add_batch of 256, then compute", batches, "auroc_report", report)
 
 
 if __name__ == "__main__":

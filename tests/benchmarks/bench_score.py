@@ -2,9 +2,9 @@
 
     python tests/benchmarks/bench_score.py            # about a minute
 
-Predictions are random, with a part that all images of a patient share. Beside it stands what a notebook does for a part
-of it: each finding's AUROC with an interval from 1,000 resamples of the patients, in a loop over pandas and
-scikit-learn, timed on a few resamples and scaled, as the table says. Needs scikit-learn.
+Predictions are random, with a part that all images of a patient share. The table also shows what a notebook does for
+a part of the report: each finding's AUROC with an interval from 1,000 resamples of the patients, in a loop over pandas
+and scikit-learn. It is timed on a few resamples and scaled, as the table says.
 """
 
 import argparse

@@ -24,7 +24,7 @@ from chestxray.data import official_test, predictions
 from chestxray.files import digest
 from chestxray.scoring import predicting
 from conftest import NIH, ROOT
-from multilabel_auroc.multilabel_auroc import compare
+from multilabel_auroc import compare
 
 BIN = Path(sys.executable).parent
 SCRIPT = ROOT / "recipes" / "score.py"

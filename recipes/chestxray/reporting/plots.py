@@ -1,13 +1,18 @@
-"""A scorecard's pictures, as SVG: transparent, in colours of middle brightness that hold on light and dark pages."""
+"""A scorecard's pictures, as SVG: no background, and colours that can be read on light and on dark pages."""
 
 import io
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import cycle, product
 
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import expit
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from chestxray.reporting.figure_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, style
 from chestxray.reporting.score_page import has_validation
@@ -15,32 +20,35 @@ from chestxray.reporting.tables import figure as value
 from chestxray.scoring import calibration, scorecard
 from chestxray.scoring.anchors import ANCHORS
 from chestxray.scoring.subgroups import ATTRIBUTES, FEW
-from multilabel_auroc.multilabel_auroc import rank
 
 LOOKS = tuple(product("osD^v", (BLUE, ORANGE, GREEN, PURPLE, RED)))  # of an attribute's subgroups, in their order
-SPREAD = 0.22  # of their dots about a finding's line, at most; lines are 1 apart
+SPREAD = 0.22  # how far a subgroup's dot may be from its finding's line; lines are 1 apart
+MEAN_PLACE = -1.3  # the height of the mean, below the findings at 0, 1, 2, ...
 COLUMNS = 5  # of the small panels, one per finding
 POINTS = 400  # of a curve: more cannot be told apart at this size
 
 
 @dataclass
 class Picture:
-    name: str
+    """One figure of the report."""
+
+    name: str  # of its file
     title: str
-    alternative: str  # text for those who do not see it
+    alternative: str  # text for readers who do not see the picture
     svg: bytes
 
 
-def picture(name, title, alternative, figure):
+def picture(name: str, title: str, alternative: str, figure: Figure) -> Picture:
+    """The figure as SVG, with the same bytes at every run."""
     written = io.BytesIO()
     figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     return Picture(name, title, alternative, written.getvalue())
 
 
-def draw(card):
-    """The `Picture`s of a `scorecard.Scorecard`, in the order in which they are read.
+def draw(card: scorecard.Scorecard) -> list[Picture]:
+    """The pictures of a scorecard, in the order of the page.
 
-    What needs thresholds or calibration is left out where there is no validation to fit them on.
+    Without validation there are no pictures of calibration and of missed positives.
     """
     with matplotlib.rc_context(style(9)):
         pictures = [intervals(card), *curves(card), by_subgroup(card, "subgroups", "auroc", "AUROC")]
@@ -49,7 +57,7 @@ def draw(card):
     return pictures
 
 
-def intervals(card):
+def intervals(card: scorecard.Scorecard) -> Picture:
     mean, split = card.findings.loc["mean", "auroc"], card.about["split"]
     return picture(
         "intervals",
@@ -59,24 +67,25 @@ def intervals(card):
     )
 
 
-def curves(card):
-    split, has_points = card.about["split"], has_validation(card)
-    title, alternative = "; the point is the threshold" * has_points, ", with the threshold's point" * has_points
+def curves(card: scorecard.Scorecard) -> Iterator[Picture]:
+    split, title, alternative = card.about["split"], "", ""
+    if has_validation(card):
+        title, alternative = "; the point is the threshold", ", with the threshold's point"
     yield picture(
         "roc",
         f"ROC curves with their AUROC{title}",
         f"One panel per finding: sensitivity over 1 - specificity on {split}{alternative}.",
-        draw_curves(card, roc, "auroc", "1 - specificity", "sensitivity"),
+        draw_curves(card, draw_roc, "auroc", "1 - specificity", "sensitivity"),
     )
     yield picture(
         "precision-recall",
         f"Precision and recall with average precision{title}; the dotted line is the share of positives",
         f"One panel per finding: precision over recall on {split}{alternative}.",
-        draw_curves(card, precision_recall, "average_precision", "recall", "precision"),
+        draw_curves(card, draw_precision_recall, "average_precision", "recall", "precision"),
     )
 
 
-def reliability(card):
+def reliability(card: scorecard.Scorecard) -> Picture:
     measures = card.calibration.loc["mean"]
     return picture(
         "reliability",
@@ -87,7 +96,7 @@ def reliability(card):
     )
 
 
-def by_subgroup(card, name, measure, words):
+def by_subgroup(card: scorecard.Scorecard, name: str, measure: str, words: str) -> Picture:
     split = card.about["split"]
     return picture(
         name,
@@ -97,7 +106,7 @@ def by_subgroup(card, name, measure, words):
     )
 
 
-def synthetic(figure, card):
+def mark_synthetic(figure: Figure, card: scorecard.Scorecard) -> None:
     if card.about.get("synthetic"):
         figure.suptitle(scorecard.SYNTHETIC, fontsize=9, color=INK)
 
@@ -105,20 +114,17 @@ def synthetic(figure, card):
 # Intervals
 
 
-def draw_intervals(card):
-    table = card.findings.drop("mean").dropna(subset="auroc").sort_values("auroc")
+def draw_intervals(card: scorecard.Scorecard) -> Figure:
+    table, mean = card.findings.drop("mean").dropna(subset="auroc").sort_values("auroc"), card.findings.loc["mean"]
     figure = Figure(figsize=(7.5, 1.4 + 0.27 * (len(table) + 1)), layout="constrained")
     axes = figure.add_subplot()
-    mean = card.findings.loc["mean"]
-    lines = [(mean, -1.3, ORANGE), *((row, place, BLUE) for place, (_, row) in enumerate(table.iterrows()))]
-    for row, place, colour in lines:
-        axes.hlines(place, row["auroc_low"], row["auroc_high"], color=colour, alpha=0.5, linewidth=4)
-        axes.plot(row["auroc"], place, "o", color=colour)
-        axes.annotate(f"{row['auroc']:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center")
+    draw_interval(axes, mean, MEAN_PLACE, ORANGE)
+    for place, (_, row) in enumerate(table.iterrows()):
+        draw_interval(axes, row, place, BLUE)
     published = ANCHORS if card.about["official"] and card.about["level"] == "image" else ()
     if published:
         draw_anchors(axes)
-    axes.set_yticks([-1.3, *range(len(table))], ["mean", *(name.replace("_", " ") for name in table.index)])
+    axes.set_yticks([MEAN_PLACE, *range(len(table))], ["mean", *(name.replace("_", " ") for name in table.index)])
     axes.tick_params(axis="y", length=0)
     drawn = [*card.findings[["auroc", "auroc_low"]].to_numpy().ravel(), *(anchor.auroc for anchor in published)]
     axes.set_xlim(math.floor(np.nanmin([0.9, *drawn]) * 20) / 20 - 0.01, 1.01)
@@ -127,11 +133,18 @@ def draw_intervals(card):
     axes.grid(axis="x")
     axes.set_axisbelow(True)
     axes.set_xlabel(f"AUROC on {card.about['split']}")
-    synthetic(figure, card)
+    mark_synthetic(figure, card)
     return figure
 
 
-def draw_anchors(axes):
+def draw_interval(axes: Axes, row: pd.Series, place: float, colour: str) -> None:
+    """One finding's AUROC as a dot, its interval as a line, and the number beside them."""
+    axes.hlines(place, row["auroc_low"], row["auroc_high"], color=colour, alpha=0.5, linewidth=4)
+    axes.plot(row["auroc"], place, "o", color=colour)
+    axes.annotate(f"{row['auroc']:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center")
+
+
+def draw_anchors(axes: Axes) -> None:
     """A tick below the mean for each published mean; hollow where it was selected on test."""
     for anchor in ANCHORS:
         face = "none" if anchor.selected_on_test else INK
@@ -143,8 +156,15 @@ def draw_anchors(axes):
 # One panel per finding
 
 
-def panels(card, x, y):
-    """A figure with a square panel per finding, and the panels; those of undefined findings say so."""
+def panels(card: scorecard.Scorecard, x: str, y: str) -> tuple[Figure, dict[str, Axes], np.ndarray]:
+    """A figure with a square panel per finding.
+
+    Args:
+        x, y: what stands below and beside all panels.
+
+    Returns:
+        The figure, {finding: its panel}, and all panels; those after the last finding are empty.
+    """
     findings = card.scored.findings
     rows = math.ceil(len(findings) / COLUMNS)
     height = 2.15 * rows + 0.8
@@ -161,51 +181,58 @@ def panels(card, x, y):
         grid[place - COLUMNS].tick_params(labelbottom=True)
     figure.supxlabel(x, fontsize=9, y=0.08 / height)
     figure.supylabel(y, fontsize=9, x=0.01)
-    synthetic(figure, card)
+    mark_synthetic(figure, card)
     return figure, dict(zip(findings, grid, strict=False)), grid
 
 
-def titled(name, value):
-    return f"{name.replace('_', ' ')} {'' if math.isnan(value) else f'{value:.3f}'}"
+def panel_title(name: str, number: float) -> str:
+    """A finding's name and its number, without the number where it is NaN."""
+    return f"{name.replace('_', ' ')} {'' if math.isnan(number) else f'{number:.3f}'}"
 
 
-def draw_curves(card, curve, value, x, y):
-    """`value`: the column of `card.findings` that stands in the title."""
+def draw_curves(card: scorecard.Scorecard, draw_curve: Callable, measure: str, x: str, y: str) -> Figure:
+    """A panel with a curve per finding.
+
+    Args:
+        draw_curve: `draw_roc` or `draw_precision_recall`.
+        measure: the column of `card.findings` that stands in the title.
+        x, y: as for `panels`.
+    """
     figure, of_finding, _ = panels(card, x, y)
     limits = card.rules.loc[card.about["rule"], "logit"]
     for column, (name, axes) in enumerate(of_finding.items()):
-        row = card.findings.loc[name]
-        axes.set_title(titled(name, row[value]))
-        ranking = rank(card.scored.logits[:, column], card.scored.targets[:, column])
-        if not ranking.defined:
+        row, targets = card.findings.loc[name], card.scored.targets[:, column]
+        axes.set_title(panel_title(name, row[measure]))
+        known = ~np.isnan(targets)
+        if len(np.unique(targets[known])) < 2:
             axes.text(0.5, 0.5, "one class only", ha="center", va="center")
             continue
-        curve(axes, ranking, row, not math.isnan(limits[name]))
+        draw_curve(axes, targets[known], card.scored.logits[known, column], row, not math.isnan(limits[name]))
     return figure
 
 
-def roc(axes, ranking, row, has_threshold):
-    m, n = ranking.counts
-    right, wrong = (
-        np.append(0, np.cumsum(part[::-1]) / total) for part, total in ((ranking.positives, m), (ranking.negatives, n))
-    )
+def draw_roc(axes: Axes, targets: np.ndarray, logits: np.ndarray, row: pd.Series, has_threshold: bool) -> None:
+    """One finding's ROC curve; `row` of `card.findings` says where its threshold is."""
+    false_rate, true_rate, _ = roc_curve(targets, logits, drop_intermediate=False)  # `thin_out` leaves out points
     axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
-    axes.plot(*thinned(wrong, right), color=BLUE, linewidth=1.5)
+    axes.plot(*thin_out(false_rate, true_rate), color=BLUE, linewidth=1.5)
     if has_threshold:
         axes.plot(1 - row["specificity"], row["sensitivity"], "o", color=ORANGE, markersize=5, clip_on=False)
 
 
-def precision_recall(axes, ranking, row, has_threshold):
-    found, called = np.cumsum(ranking.positives[::-1]), np.cumsum(ranking.size[::-1])
-    m, n = ranking.counts
-    recall, precision = found / m, found / called
-    axes.axhline(m / (m + n), color=INK, linestyle=":", linewidth=1)
-    axes.plot(*thinned(recall, precision), color=BLUE, linewidth=1.5)
+def draw_precision_recall(
+    axes: Axes, targets: np.ndarray, logits: np.ndarray, row: pd.Series, has_threshold: bool
+) -> None:
+    """One finding's precision over its recall; `row` of `card.findings` says where its threshold is."""
+    # In ascending order, and without scikit-learn's own first point (0, 1), where nothing is called positive.
+    precision, recall = (values[-2::-1] for values in precision_recall_curve(targets, logits)[:2])
+    axes.axhline(targets.mean(), color=INK, linestyle=":", linewidth=1)
+    axes.plot(*thin_out(recall, precision), color=BLUE, linewidth=1.5)
     if has_threshold and not math.isnan(row["ppv"]):
         axes.plot(row["sensitivity"], row["ppv"], "o", color=ORANGE, markersize=5, clip_on=False)
 
 
-def thinned(x, y):
+def thin_out(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """At most about POINTS points of a curve, evenly along its way, its first and last among them."""
     if len(x) <= POINTS:
         return x, y
@@ -215,35 +242,47 @@ def thinned(x, y):
     return x[kept], y[kept]
 
 
-def draw_reliability(card):
+def draw_reliability(card: scorecard.Scorecard) -> Figure:
+    """A panel per finding: the share of positives over the probability, before and after calibration."""
     figure, of_finding, grid = panels(card, "predicted probability", "share of positives")
-    before = 1 / (1 + np.exp(-card.scored.logits))
+    before = expit(card.scored.logits)
     for column, (name, axes) in enumerate(of_finding.items()):
-        axes.set_title(titled(name, card.calibration.loc[name, "ece_after"]))
+        axes.set_title(panel_title(name, card.calibration.loc[name, "ece_after"]))
         axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
         if math.isnan(card.calibration.loc[name, "slope"]):
             axes.text(0.5, 0.5, "not calibrated", ha="center", va="center")
             continue
-        for values, colour, label in ((before, ORANGE, "before"), (card.probabilities, BLUE, "after")):
-            mean, share, count = calibration.reliability(values[:, column], card.scored.targets[:, column])
-            axes.plot(mean, share, color=colour, linewidth=1, alpha=0.25)
-            sizes = 5 + 60 * count / count.sum()
-            axes.scatter(mean, share, sizes, color=colour, label=label, zorder=3, clip_on=False)
-    drawn = [axes.get_legend_handles_labels() for axes in of_finding.values() if axes.get_legend_handles_labels()[0]]
+        targets = card.scored.targets[:, column]
+        draw_bins(axes, before[:, column], targets, ORANGE, "before")
+        draw_bins(axes, card.probabilities[:, column], targets, BLUE, "after")
+    drawn = [axes for axes in of_finding.values() if axes.get_legend_handles_labels()[0]]
     if drawn:
         place = grid[len(of_finding)] if len(grid) > len(of_finding) else figure
-        legend = place.legend(*drawn[0], loc="center" if place is not figure else "outside upper right")
-        legend.set_title("dots: area as images")
-        for handle in legend.legend_handles:
-            handle.set_sizes([30])
+        draw_legend(place, drawn[0])
     return figure
+
+
+def draw_bins(axes: Axes, probabilities: np.ndarray, targets: np.ndarray, colour: str, label: str) -> None:
+    mean, share, count = calibration.reliability(probabilities, targets)
+    axes.plot(mean, share, color=colour, linewidth=1, alpha=0.25)
+    sizes = 5 + 60 * count / count.sum()
+    axes.scatter(mean, share, sizes, color=colour, label=label, zorder=3, clip_on=False)
+
+
+def draw_legend(place: Axes | Figure, drawn: Axes) -> None:
+    """The legend of the panel `drawn`, in an empty panel, or in a figure that has none beside its panels."""
+    where = "outside upper right" if isinstance(place, Figure) else "center"
+    legend = place.legend(*drawn.get_legend_handles_labels(), loc=where)
+    legend.set_title("dots: area as images")
+    for handle in legend.legend_handles:
+        handle.set_sizes([30])
 
 
 # Subgroups
 
 
-def draw_subgroups(card, measure, words):
-    """`measure`: the column of `card.subgroups`."""
+def draw_subgroups(card: scorecard.Scorecard, measure: str, words: str) -> Figure:
+    """A panel per attribute; `measure` is a column of `card.subgroups`, and `words` say what it is."""
     table = card.subgroups
     attributes = list(dict.fromkeys(table["attribute"]))
     findings = [*card.scored.findings, "mean"]
@@ -261,21 +300,21 @@ def draw_subgroups(card, measure, words):
         axes.grid(axis="x")
         axes.set_axisbelow(True)
         axes.tick_params(labelbottom=True)
-    grid[0].set_xlim(*reach(table[measure].dropna()))
-    note = f"{words}; hollow: under {FEW} positives or negatives"
-    figure.supxlabel(note, fontsize=9)
-    synthetic(figure, card)
+    grid[0].set_xlim(*limits_around(table[measure].dropna()))
+    figure.supxlabel(f"{words}; hollow: under {FEW} positives or negatives", fontsize=9)
+    mark_synthetic(figure, card)
     return figure
 
 
-def reach(values):
-    """Limits between which every value is seen, with room for its dot; of shares, from 0 to 1 without values."""
+def limits_around(values: pd.Series) -> tuple[float, float]:
+    """Limits of an axis that show every value, with room for its dot; about 0 to 1 where there is none."""
     low, high = (values.min(), values.max()) if len(values) else (0, 1)
     room = max(0.05 * (high - low), 0.01)
     return low - room, high + room
 
 
-def draw_attribute(axes, table, measure, places):
+def draw_attribute(axes: Axes, table: pd.DataFrame, measure: str, places: dict[str, int]) -> None:
+    """A dot per subgroup and finding, on the lines of `places`; `table` holds the rows of one attribute."""
     enough = table[~table["few"]].groupby("finding")[measure].agg(["min", "max"])
     height = [places[name] for name in enough.index]
     axes.hlines(height, enough["min"], enough["max"], color=INK, linewidth=2, alpha=0.5)

@@ -50,7 +50,7 @@ def warnings(result: Transfer) -> list[str]:
     found = synthetic_warning(result)
     if lost := [name for name in result.findings if name not in result.averaged]:
         named = "; ".join(f"{finding} on {', '.join(one_class_datasets(result, finding))}" for finding in lost)
-        found.append(f"In no mean, as {result.split} has one class only: {named}.")
+        found.append(f"{named}: in no mean, because {result.split} has only positives or only negatives there.")
     for target in result.targets:
         found += [f"{target.name}: {note}" for note in result.about[target.name].get("notes") or []]
     return found + [

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Anchor:
+    """One published mean AUROC over the 14 findings; `source` says where it stands."""
+
     work: str
-    auroc: float  # mean over the 14 findings
+    auroc: float
     source: str
     selected_on_test: bool = False
 

@@ -1,28 +1,29 @@
-"""Probabilities that can be taken at their word: Platt scaling, and how far off they are before and after.
+"""Platt scaling, and how far probabilities are from the truth before and after it.
 
-Throughout, logits and targets are (n, k), targets 0, 1 or NaN for unknown, and results have one entry per finding, NaN
-where it is undefined.
+In this module, logits and targets are (n, k), and a target is 0, 1, or NaN for unknown. A result has one entry per
+finding, NaN where it is undefined.
 """
 
 import math
 
 import numpy as np
+from scipy.special import expit
 
 from chestxray.scoring import logistic
 
 BINS = 15  # of equal width, as in Guo et al. 2017, section 5
 
 
-def fit(logits, targets):
+def fit(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Slope and intercept per finding, by Platt scaling (Platt 1999, section 2.2) on the logits.
 
-    With N+ positives and N- negatives the targets are (N+ + 1) / (N+ + 2) and 1 / (N- + 2) rather than 1 and 0, as
-    Platt has it: with few images, or classes that do not overlap, the fit stays finite. How many positives are enough
-    is for the caller to say: see `validation.FEWEST`.
+    With N+ positives and N- negatives the targets are (N+ + 1) / (N+ + 2) and 1 / (N- + 2), as Platt has it, not 1 and
+    0. So the fit stays finite with few images, and with classes that do not overlap. The caller says how many positives
+    are enough: see `validation.FEWEST`.
 
     Returns:
-        (k, 2) float64; NaN for a finding with one class only, for no probability is guessed, and where the slope is
-        not above zero, for it would turn the ranking round.
+        (k, 2) float64. NaN for a finding with one class only, or with one logit for all images: there is nothing to
+        fit. NaN also where the slope is not above zero: it would turn the ranking round.
     """
     return np.stack([_fit_one(*column) for column in zip(logits.T, targets.T, strict=True)])
 
@@ -31,28 +32,28 @@ def _fit_one(logits, targets):
     known = ~np.isnan(targets)
     logits, positive = logits[known], targets[known] == 1
     m, n = positive.sum(), (~positive).sum()
-    if not m or not n:
+    if not m or not n or np.ptp(logits) == 0:
         return np.full(2, np.nan)
     fitted = logistic.fit(logits[:, None], np.where(positive, (m + 1) / (m + 2), 1 / (n + 2)))
     return fitted if fitted[0] > 0 else np.full(2, np.nan)
 
 
-def apply(logits, parameters):
-    """Calibrated probabilities, (n, k); NaN for findings without parameters."""
-    return logistic.sigmoid(logits * parameters[:, 0] + parameters[:, 1])
+def apply(logits: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+    """Calibrated probabilities, (n, k), by the (k, 2) parameters of `fit`; NaN for findings without parameters."""
+    return expit(logits * parameters[:, 0] + parameters[:, 1])
 
 
-def brier(probabilities, targets):
+def brier(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """The mean squared distance between probability and target (Brier 1950), (k,)."""
     squares, known = (probabilities - targets) ** 2, ~np.isnan(targets)
     return _ratio(np.where(known, squares, 0).sum(axis=0), known.sum(axis=0))
 
 
-def calibration_error(probabilities, targets):
+def calibration_error(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """The expected calibration error, (k,): see `reliability` for the bins.
 
-    The mean over images of |share of positives - mean probability| of the image's bin (Guo et al. 2017, equation 3),
-    taken on the probability of the finding, not on the confidence in the likelier answer (Naeini et al. 2015).
+    It is the mean over images of |share of positives - mean probability| of the image's bin (Guo et al. 2017, equation
+    3). The probability is that of the finding, not the confidence in the likelier answer (Naeini et al. 2015).
     """
     bins = [reliability(*column) for column in zip(probabilities.T, targets.T, strict=True)]
     return np.array(
@@ -60,11 +61,11 @@ def calibration_error(probabilities, targets):
     )
 
 
-def chance_error(probabilities, targets):
-    """The calibration error to expect by chance of a model whose probabilities are right, (k,).
+def chance_error(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The calibration error that chance alone gives a model whose probabilities are right, (k,).
 
     Few images give a high error whatever the model (Roelofs et al. 2022, AISTATS). In a bin of n images, with mean
-    probability p, the positives are taken as binomial; their mean distance from p is `_mean_distance`.
+    probability p, the number of positives is taken as binomial; `_mean_distance` is how far its share is from p.
     """
     return np.array([_chance_error_of(*column) for column in zip(probabilities.T, targets.T, strict=True)])
 
@@ -88,8 +89,8 @@ def _mean_distance(n, p):
     return 2 * k * (1 - p) / n * math.exp(log_ways + k * math.log(p) + (n - k) * math.log1p(-p))
 
 
-def reliability(probabilities, targets):
-    """One finding's images in bins of equal width of its probability; empty bins are left out.
+def reliability(probabilities: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One finding's images in BINS bins of its probability, all of the same width; empty bins are left out.
 
     Args:
         probabilities, targets: (n,).

@@ -1,35 +1,36 @@
 """Several models as one: the mean probability of their predictions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from chestxray.data.predictions import mean_logit
+from chestxray.data.predictions import Predictions, mean_logit
 
 
-def average(members, names=None):
+def average(members: Sequence[Predictions], names: Sequence[str] | None = None) -> Predictions:
     """The mean probability of several models on the same images, in the first one's order.
 
     Args:
-        members: Predictions; one alone comes back as it is.
-        names: what to call them in an error.
+        members: one member alone comes back as it is.
+        names: what an error calls them.
 
     Raises:
-        ValueError: as `matched`.
+        ValueError: as `match_rows`.
     """
     first, *others = members
     if not others:
         return first
     names = names or [f"predictions {number}" for number in range(len(members))]
-    others = [matched(other, first, name, names[0]) for other, name in zip(others, names[1:], strict=True)]
+    others = [match_rows(other, first, name, names[0]) for other, name in zip(others, names[1:], strict=True)]
     logits = mean_logit(np.stack([first.logits, *(other.logits for other in others)], axis=1), axis=1)
     models = [model for member in members for model in member.about.get("models", [])]
     return replace(first, logits=logits, about={**first.about, "models": models})
 
 
-def matched(other, first, name, first_name):
-    """`other` in the order of `first`, by image.
+def match_rows(other: Predictions, first: Predictions, name: str, first_name: str) -> Predictions:
+    """The predictions of `other`, in the order of the images of `first`. An error calls them by their names.
 
     Raises:
         ValueError: findings differ; an image is in one only; its split or a target differs. The image is named.

@@ -1,17 +1,19 @@
-"""Images, or the studies or patients that they are of: the unit that is scored."""
+"""The unit that is scored: images, or their studies, or their patients."""
 
 from dataclasses import replace
 
 import numpy as np
 
+from chestxray.data.predictions import Predictions
+
 LEVELS = ("image", "study", "patient")
 
 
-def aggregate(predictions, level):
+def aggregate(predictions: Predictions, level: str) -> Predictions:
     """Images as studies or patients: the highest logit and the highest target of each, for each finding.
 
-    CheXpert scores a study by the maximum over its views (Irvin et al. 2019, section 4). A unit's sex and view are
-    those on which its images agree, otherwise missing; its age is the lowest.
+    CheXpert scores a study by the maximum over its views (Irvin et al. 2019, section 4). A unit has the sex and the
+    view of its images where they all agree, otherwise none. Its age is the lowest of theirs.
 
     Raises:
         ValueError: `study` where the predictions have no such column, or a cell of it is empty.
@@ -28,7 +30,7 @@ def aggregate(predictions, level):
     unit = grouped.ngroup().to_numpy()
     order = np.argsort(unit, kind="stable")
     starts = np.searchsorted(unit[order], np.arange(unit.max() + 1))
-    merged = grouped.agg({name: _one_of(name) for name in rows if name not in keys}).reset_index()
+    merged = grouped.agg({name: _aggregation(name) for name in rows if name not in keys}).reset_index()
     return replace(
         predictions,
         rows=merged[list(rows)],
@@ -37,11 +39,11 @@ def aggregate(predictions, level):
     )
 
 
-def _one_of(column):
+def _aggregation(column):
     if column == "age":
         return "min"
-    return _agreed if column in ("sex", "view") else "first"
+    return _common_value if column in ("sex", "view") else "first"
 
 
-def _agreed(values):
+def _common_value(values):
     return values.iloc[0] if values.nunique(dropna=False) == 1 else None

@@ -1,16 +1,18 @@
-"""All that can be said of predictions: how well they rank, call, and tell probabilities, and whom they serve worse."""
+"""All numbers about one model's predictions on one split: ranking, calls, probabilities, subgroups and shortcuts."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from chestxray.data.official_test import TEST_IMAGES, is_official
 from chestxray.data.predictions import Predictions
 from chestxray.places import public_about, public_models
 from chestxray.scoring import calibration, ensembles, levels, shortcuts, subgroups, thresholds, validation
-from multilabel_auroc.multilabel_auroc import auroc_report, compare
+from multilabel_auroc import auroc_report, compare
 
 SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
 VALIDATION = "validation"
@@ -24,20 +26,20 @@ class Scorecard:
     """Numbers of one model, or one ensemble, on one split. DataFrames have a row per finding unless said otherwise.
 
     Attributes:
-        about: of the predictions, as others may read it (the paths are in `scored.about`), and `split`, `level`,
-            `rule`, `sensitivity`, `official`, `n_images`, `n_units` (images, studies or patients), `n_patients`,
-            `n_validation` (units as well).
+        about: what the predictions say about themselves, as others may read it (paths are in `scored.about`); and
+            `split`, `level`, `rule`, `sensitivity`, `official`, `n_images`, `n_units` (images, studies or patients),
+            `n_patients`, `n_validation` (units as well).
         findings: `positives`, `negatives`, `auroc`, `auroc_low`, `auroc_high`, `average_precision`; `sensitivity`,
             `specificity`, `ppv`, `npv` at the threshold; the last row is "mean", over the findings that have both
             classes, with the interval of the mean AUROC.
         rules: index (rule, finding): the threshold as a logit and as a probability, and what it does.
         validation: `positives`, `negatives`: the units of validation that thresholds and calibration rest on.
         calibration: `slope`, `intercept`, `brier_before`, `brier_after`, `ece_before`, `ece_after`, and `ece_chance`,
-            the error after that chance alone would make; last row "mean", over the findings with a slope.
+            the `ece_after` that chance alone would give; last row "mean", over the findings with a slope.
         subgroups, gaps, shortcuts: see the modules of these names; the last row of shortcuts is "mean".
         comparison: what `compare` returns, None without a rival.
         scored: the predictions that were judged, at their level; probabilities: (n, k), calibrated.
-        notes: what a reader must know besides, one sentence each.
+        notes: what else a reader must know, one sentence each.
 
     Without validation rows, or where they are too few (see `validation`), what is fitted on them is NaN.
     """
@@ -56,56 +58,48 @@ class Scorecard:
     notes: list
 
 
-def make(table, split="test", level="image", rule="youden", sensitivity=0.9, rival=None):
+def make(
+    table: Predictions,
+    split: str = "test",
+    level: str = "image",
+    rule: str = "youden",
+    sensitivity: float = 0.9,
+    rival: Predictions | None = None,
+) -> Scorecard:
     """A scorecard of `Predictions`; thresholds and calibration come from their validation rows alone.
 
     Args:
         table: predictions of `split` and, for thresholds, calibration and `shortcuts`, of validation. Its
             `about["validation_source"]` names the dataset of the validation rows where it is another one.
+        split: the split to score.
         level: one of `levels.LEVELS`.
         rule: one of `thresholds.RULES`, the threshold of the tables.
-        sensitivity: what the rule of that name is to reach.
+        sensitivity: what the rule of that name must reach.
         rival: predictions of another model on the same images, for the paired test.
 
     Raises:
         ValueError: a split without rows; `split` is validation, or shares a patient with it; `rival` has other
             images, findings or targets.
     """
-    if split == VALIDATION:
-        raise ValueError("thresholds and calibration are fitted on validation: judge them on another split")
-    counts = table.rows.groupby(["split", "patient"])["patient"].transform("size")
-    table = Predictions(table.rows.assign(images=counts), table.logits, table.targets, table.findings, table.about)
-    fitting, images = table.where((table.rows["split"] == VALIDATION).to_numpy()), table.of(split)
-    if not other_validation(table.about):  # where the same number is the same patient
-        refuse_shared_patients(fitting, images, split)
-    fitting, scored = (levels.aggregate(part, level) if len(part.rows) else part for part in (fitting, images))
-    counts, fitting = validation.count(fitting), validation.keep_enough(fitting)
-
+    validated, images = separate(table, split)
+    validated, scored = (levels.aggregate(part, level) if len(part.rows) else part for part in (validated, images))
+    counts, fitting = validation.count(validated), validation.keep_enough(validated)
     limits = thresholds.fit(fitting.logits, fitting.targets, sensitivity)
     platt = calibration.fit(fitting.logits, fitting.targets)
     probabilities = calibration.apply(scored.logits, platt)
-    parts = subgroups.score(scored, limits[rule])
+    parts = subgroups.measure(scored, limits[rule])
+    about = {"split": split, "level": level, "rule": rule, "sensitivity": sensitivity}
+    about |= count_units(images, scored, fitting, split)
     card = Scorecard(
-        about={
-            **public_about(table.about),
-            "split": split,
-            "level": level,
-            "rule": rule,
-            "sensitivity": sensitivity,
-            "official": split == "test" and is_official(images.rows["image_file_path"]),
-            "n_images": len(images.rows),
-            "n_units": len(scored.rows),
-            "n_patients": int(images.rows["patient"].nunique()),
-            "n_validation": len(fitting.rows),
-        },
-        findings=rank_and_call(scored, limits[rule]),
-        rules=calls(scored, limits),
+        about=public_about(table.about) | about,
+        findings=findings_table(scored, limits[rule]),
+        rules=rules_table(scored, limits),
         validation=counts,
-        calibration=calibrate(scored, platt, probabilities),
+        calibration=calibration_table(scored, platt, probabilities),
         subgroups=parts,
         gaps=subgroups.gaps(parts),
-        shortcuts=with_mean(shortcuts.audit(fitting, scored)),
-        comparison=against(rival, table, split, level) if rival else None,
+        shortcuts=append_mean(shortcuts.audit(fitting, scored)),
+        comparison=compare_with(rival, table, split, level) if rival else None,
         scored=scored,
         probabilities=probabilities,
         notes=[],
@@ -114,14 +108,31 @@ def make(table, split="test", level="image", rule="youden", sensitivity=0.9, riv
     return card
 
 
-def other_validation(about):
+def separate(table: Predictions, split: str) -> tuple[Predictions, Predictions]:
+    """The rows of validation, and those of `split`; a new column `images` counts the patient's images in its split.
+
+    Raises:
+        ValueError: as `make`.
+    """
+    if split == VALIDATION:
+        raise ValueError("thresholds and calibration are fitted on validation: judge them on another split")
+    counts = table.rows.groupby(["split", "patient"])["patient"].transform("size")
+    table = replace(table, rows=table.rows.assign(images=counts))
+    validated, images = table.where((table.rows["split"] == VALIDATION).to_numpy()), table.of(split)
+    if not other_validation(table.about):  # where the same number is the same patient
+        refuse_shared_patients(validated, images, split)
+    return validated, images
+
+
+def other_validation(about: dict) -> str | None:
     """The dataset that validation comes from where it is another one than the scored one, otherwise None."""
     named = about.get("validation_source")
     return None if named in (None, about.get("source"), about.get("dataset")) else named
 
 
-def refuse_shared_patients(fitting, images, split):
-    shared = images.rows["patient"].isin(fitting.rows["patient"])
+def refuse_shared_patients(validated: Predictions, images: Predictions, split: str) -> None:
+    """Raise ValueError where a patient has images on both sides."""
+    shared = images.rows["patient"].isin(validated.rows["patient"])
     if shared.any():
         raise ValueError(
             f"patient {images.rows['patient'][shared].iloc[0]} is in validation and in {split}: thresholds fitted on a "
@@ -129,61 +140,79 @@ def refuse_shared_patients(fitting, images, split):
         )
 
 
-def rank_and_call(scored, threshold):
+def count_units(images: Predictions, scored: Predictions, fitting: Predictions, split: str) -> dict:
+    """The numbers of `Scorecard.about`."""
+    return {
+        "official": split == "test" and is_official(images.rows["image_file_path"]),
+        "n_images": len(images.rows),
+        "n_units": len(scored.rows),
+        "n_patients": int(images.rows["patient"].nunique()),
+        "n_validation": len(fitting.rows),
+    }
+
+
+# Tables
+
+
+def findings_table(scored: Predictions, threshold: np.ndarray) -> pd.DataFrame:
+    """How each finding is ranked, and called at its threshold (k,); see `Scorecard.findings`."""
     report = auroc_report(scored.logits, scored.targets, scored.rows["patient"], label_names=scored.findings)
     quantities = ("positives", "negatives", "auroc", "auroc_low", "auroc_high", "average_precision")
     table = pd.DataFrame(
         {key: [report[f"{key}/{name}"] for name in scored.findings] for key in quantities}, index=scored.findings
     )
     called = thresholds.judge(scored.logits, scored.targets, threshold)
-    table = with_mean(table.join(called.set_index(table.index)))
+    table = append_mean(table.join(called.set_index(table.index)))
     table.loc["mean", list(quantities)] = [report[key] for key in quantities]
     return table
 
 
-def calls(scored, limits):
+def rules_table(scored: Predictions, limits: dict[str, np.ndarray]) -> pd.DataFrame:
     """What each rule's thresholds do; index (rule, finding), with "mean" after each rule's findings."""
     tables = {}
     for rule, threshold in limits.items():
         table = thresholds.judge(scored.logits, scored.targets, threshold).set_index(pd.Index(scored.findings))
         table.insert(0, "logit", threshold)
-        table.insert(1, "probability", 1 / (1 + np.exp(-threshold)))
-        tables[rule] = with_mean(table)
+        table.insert(1, "probability", expit(threshold))
+        tables[rule] = append_mean(table)
     return pd.concat(tables, names=["rule", "finding"])
 
 
-def calibrate(scored, platt, probabilities):
-    before = 1 / (1 + np.exp(-scored.logits))
+def calibration_table(scored: Predictions, platt: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """The parameters (k, 2), and the errors before and after them; see `Scorecard.calibration`."""
     table = pd.DataFrame(platt, columns=["slope", "intercept"], index=scored.findings)
     fitted = ~np.isnan(platt[:, :1]).T  # both columns of a pair are over the same findings
+    before = np.where(fitted, expit(scored.logits), np.nan)
     for name, measure in (("brier", calibration.brier), ("ece", calibration.calibration_error)):
-        for when, values in (("before", np.where(fitted, before, np.nan)), ("after", probabilities)):
+        for when, values in (("before", before), ("after", probabilities)):
             table[f"{name}_{when}"] = measure(values, scored.targets)
     table["ece_chance"] = calibration.chance_error(probabilities, scored.targets)
-    return with_mean(table)
+    return append_mean(table)
 
 
-def against(rival, table, split, level):
+def compare_with(rival: Predictions, table: Predictions, split: str, level: str) -> dict:
     """The paired test, A being the model of the scorecard; see `multilabel_auroc.compare`."""
     ours = levels.aggregate(table.of(split), level)
-    theirs = ensembles.matched(rival.of(split), table.of(split), "the predictions to compare with", "ours")
+    theirs = ensembles.match_rows(rival.of(split), table.of(split), "the predictions to compare with", "ours")
     theirs = levels.aggregate(theirs, level)
     result = compare(ours.logits, theirs.logits, ours.targets, ours.rows["patient"], label_names=ours.findings)
     return {**result, "models": public_models(rival.about.get("models", []))}
 
 
-def with_mean(table):
-    """The table with a last row "mean", of what is defined in each column."""
+def append_mean(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with a last row "mean", over what is defined in each column."""
     return pd.concat([table, pd.DataFrame([table.mean()], index=["mean"])])
 
 
 # Words
 
 
-def notes(card):
-    about, unlabelled = card.about, unlabelled_in(card.scored)
+def notes(card: Scorecard) -> list[str]:
+    """The sentences of `Scorecard.notes`."""
+    about, unlabelled = card.about, unlabelled_findings(card.scored)
     undefined = [name for name in card.findings.index[card.findings["auroc"].isna()] if name not in unlabelled]
-    found = [SYNTHETIC] * bool(about.get("synthetic")) + list(about.get("notes") or [])
+    found = [SYNTHETIC] if about.get("synthetic") else []
+    found += about.get("notes") or []
     if about["split"] == "test" and about["official"] is False and not about.get("synthetic"):
         found.append(
             f"These {about['n_images']:,} images are not the {TEST_IMAGES:,} of NIH's official test list: "
@@ -192,11 +221,15 @@ def notes(card):
     if unlabelled:
         found.append(f"Not labelled by this dataset, and in no mean: {', '.join(unlabelled)}.")
     if undefined:
-        found.append(f"Undefined, as {about['split']} has one class only, and in no mean: {', '.join(undefined)}.")
+        found.append(
+            f"{', '.join(undefined)}: undefined and in no mean, because {about['split']} has only positives or only "
+            "negatives of it."
+        )
     return found + notes_on_validation(card, unlabelled)
 
 
-def notes_on_validation(card, unlabelled):
+def notes_on_validation(card: Scorecard, unlabelled: list[str]) -> list[str]:
+    """Where thresholds and calibration come from, and for which findings there are none."""
     if not card.about["n_validation"]:
         return [NO_VALIDATION]
     other, found = other_validation(card.about), []
@@ -207,14 +240,14 @@ def notes_on_validation(card, unlabelled):
     return found + validation.notes(card.validation[labelled], platt[labelled])
 
 
-def unlabelled_in(table):
+def unlabelled_findings(table: Predictions) -> list[str]:
     """The findings that no row has a target for."""
     return [name for name, targets in zip(table.findings, table.targets.T, strict=True) if np.isnan(targets).all()]
 
 
-def as_json(card):
-    """A dict of plain Python values; what is undefined is None, for NaN is not JSON."""
-    return plain(
+def as_json(card: Scorecard) -> dict:
+    """A dict of plain Python values; what is undefined is None, because JSON has no NaN."""
+    return to_plain_values(
         {
             "about": card.about,
             "findings": card.findings.to_dict("index"),
@@ -230,10 +263,11 @@ def as_json(card):
     )
 
 
-def plain(value):
+def to_plain_values(value: Any) -> Any:
+    """Dicts, lists and NumPy's numbers as Python's own, NaN as None."""
     if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
+        return {name: to_plain_values(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_plain_values(item) for item in value]
     value = value.item() if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,25 +1,26 @@
-"""What the metadata alone would score: view, age and sex, without a look at the image.
+"""What view, age and sex alone would score, without the image.
 
-A model's AUROC counts for little where the projection gives the answer away: a portable AP film is taken of a patient
-too ill to stand. Fitted on validation, the only rows besides the scored ones that a predictions file holds.
+A model's AUROC says little where the projection gives the answer away: a portable AP film is taken of a patient who is
+too ill to stand. The regressions are fitted on validation, because a predictions file holds no training rows.
 """
 
 import numpy as np
 import pandas as pd
 
+from chestxray.data.predictions import Predictions
 from chestxray.scoring import logistic
-from multilabel_auroc.multilabel_auroc import auroc
+from multilabel_auroc import auroc
 
 ATTRIBUTES = ("view", "age", "sex")
 RIDGE = 1.0  # on standardised features, scikit-learn's default; it keeps the fit finite where few are positive
 
 
-def audit(validation, scored):
+def audit(validation: Predictions, scored: Predictions) -> pd.DataFrame:
     """AUROC per finding of logistic regressions on each attribute and on all together.
 
     Returns:
-        A DataFrame, one row per finding and one column per attribute that rows of both have, and `together` where
-        there are several; NaN where either split has one class only. Without any attribute it has no column.
+        A DataFrame, one row per finding and one column per attribute that both have, and `together` where there are
+        several of these. NaN where either of the two has one class only. Without any attribute it has no column.
     """
     present = [name for name in ATTRIBUTES if all(is_known(part.rows, name) for part in (validation, scored))]
     chosen = {name: [name] for name in present} | ({"together": present} if len(present) > 1 else {})
@@ -29,13 +30,14 @@ def audit(validation, scored):
     return table
 
 
-def is_known(rows, name):
+def is_known(rows: pd.DataFrame, name: str) -> bool:
+    """Whether any row has this attribute."""
     return name in rows and rows[name].notna().any()
 
 
 def _scores(validation, scored, columns):
     """(n, k): for each finding, the log odds that its regression gives the rows of `scored`."""
-    fitted, wanted = (features(part.rows, validation.rows, columns) for part in (validation, scored))
+    fitted, wanted = (describe_rows(part.rows, validation.rows, columns) for part in (validation, scored))
     middle, spread = fitted.mean(axis=0), fitted.std(axis=0)
     spread[spread == 0] = 1
     fitted, wanted = (fitted - middle) / spread, (wanted - middle) / spread
@@ -44,16 +46,20 @@ def _scores(validation, scored, columns):
 
 
 def _fit_known(fitted, targets):
+    """(d + 1,) as `logistic.fit` gives it, zeros where there is one class only: `audit` leaves these findings out."""
     known = ~np.isnan(targets)
-    return logistic.fit(fitted[known], targets[known], RIDGE, iterations=20)
+    if len(np.unique(targets[known])) < 2:
+        return np.zeros(fitted.shape[1] + 1)
+    return logistic.fit(fitted[known], targets[known], RIDGE)
 
 
-def features(rows, reference, columns):
-    """Metadata as numbers, (n, d): age and its square, and one column per category.
+def describe_rows(rows: pd.DataFrame, reference: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    """Metadata as numbers, (n, d) float64: age and its square, and one column per category.
 
     Args:
-        rows: what to describe.
-        reference: the rows that say which categories exist, and what age stands in for a missing one (the median).
+        rows: n rows to describe.
+        reference: the rows that say which categories there are. Their median age takes the place of a missing one.
+        columns: some of ATTRIBUTES.
     """
     parts = []
     for name in columns:

@@ -1,44 +1,52 @@
-"""Whether a model serves all alike: AUROC and missed positives by sex, age, view and images per patient."""
+"""Whether a model works as well for everybody: AUROC and missed positives by sex, age, view and images per patient."""
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
+from chestxray.data.predictions import Predictions
 from chestxray.scoring import thresholds
-from multilabel_auroc.multilabel_auroc import auroc_report
+from multilabel_auroc import auroc_report
 
-FEW = 20  # positives below which a subgroup's figures are marked: their intervals are too wide to rank by
+FEW = 20  # with fewer positives a subgroup's figures are marked: their intervals are too wide to compare
+AREAS = ("auroc", "auroc_low", "auroc_high")
 AGES = ((0, "0–17"), (18, "18–39"), (40, "40–59"), (60, "60–79"), (80, "80 and over"))  # years
 COUNTS = ((1, "1"), (2, "2–4"), (5, "5–9"), (10, "10–19"), (20, "20 and more"))
 ATTRIBUTES = {"sex": "sex", "age": "age, years", "view": "view", "images": "images of the patient"}
 
 
-def band(values, bands):
-    """Numbers as an ordered categorical of the bands they lie in, missing where they are.
+def to_bands(values: Iterable[float | None], bands: Sequence[tuple[int, str]]) -> pd.Series:
+    """The band of each number, as an ordered categorical; missing where the number is.
 
-    >>> band([3, 80, None], AGES).tolist()
+    Args:
+        values: numbers.
+        bands: the lowest number of each band and its name, in ascending order.
+
+    >>> to_bands([3, 80, None], AGES).tolist()
     ['0–17', '80 and over', nan]
     """
     edges, names = zip(*bands, strict=True)
     return pd.cut(pd.Series(values, dtype="float64"), [*edges, np.inf], right=False, labels=list(names))
 
 
-def of(predictions):
+def categories(predictions: Predictions) -> dict[str, pd.Series]:
     """{attribute: one category per row, missing where unknown}, for the attributes that the predictions have.
 
-    Images per patient are counted within the split, in the column `images`.
+    The column `images` holds how many images of its patient the split has.
     """
     rows = predictions.rows
     columns = {name: rows[name] for name in ("sex", "view") if name in rows}
     if "age" in rows:
-        columns["age"] = band(rows["age"], AGES)
-    columns["images"] = band(rows["images"], COUNTS)
+        columns["age"] = to_bands(rows["age"], AGES)
+    columns["images"] = to_bands(rows["images"], COUNTS)
     return {
         name: columns[name].astype("category") for name in ATTRIBUTES if name in columns and columns[name].notna().any()
     }
 
 
-def score(predictions, threshold):
-    """Every subgroup, every finding and their mean.
+def measure(predictions: Predictions, threshold: np.ndarray) -> pd.DataFrame:
+    """AUROC and missed positives of every subgroup, for each finding and their mean.
 
     Args:
         predictions: of one split, with a column `images`.
@@ -50,33 +58,35 @@ def score(predictions, threshold):
         or negatives are under FEW. A mean is over the findings defined in that subgroup, `n_findings`.
     """
     parts = [
-        score_one(predictions.where((values == name).to_numpy()), threshold).assign(attribute=attribute, subgroup=name)
-        for attribute, values in of(predictions).items()
+        _measure_one(predictions.where(chosen), threshold).assign(attribute=attribute, subgroup=name)
+        for attribute, values in categories(predictions).items()
         for name in values.cat.categories
-        if (values == name).any()
+        if (chosen := (values == name).to_numpy()).any()
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def score_one(part, threshold):
+def _measure_one(part, threshold):
     report = auroc_report(part.logits, part.targets, part.rows["patient"], label_names=part.findings)
     missed = 1 - thresholds.judge(part.logits, part.targets, threshold)["sensitivity"].to_numpy()
-    table = pd.DataFrame(
-        {key: [report[f"{key}/{name}"] for name in part.findings] for key in ("positives", "negatives")}
-        | {key: [report[f"{key}/{name}"] for name in part.findings] for key in ("auroc", "auroc_low", "auroc_high")}
-    ).assign(finding=part.findings, missed=missed)
-    mean = {key: report[key] for key in ("positives", "negatives", "auroc", "auroc_low", "auroc_high")}
+    quantities = ("positives", "negatives", *AREAS)
+    table = pd.DataFrame({key: [report[f"{key}/{name}"] for name in part.findings] for key in quantities})
+    table = table.assign(finding=part.findings, missed=missed)
+    mean = {key: report[key] for key in quantities}
     mean |= {"finding": "mean", "missed": _mean(missed), "n_findings": report["n_findings"]}
     table = pd.concat([table, pd.DataFrame([mean])], ignore_index=True)
     few = table[["positives", "negatives"]].min(axis=1) < FEW
     return table.assign(images=report["n_images"], patients=report["n_groups"], few=few)
 
 
-def gaps(table):
+def gaps(table: pd.DataFrame) -> pd.DataFrame:
     """The widest gap in AUROC and in missed positives between two subgroups of an attribute, finding by finding.
 
-    Subgroups with under FEW positives or negatives are left out; a finding that fewer than two others remain for has
-    no gap. The row "mean" is the mean of the findings' gaps.
+    Subgroups with under FEW positives or negatives are left out. A finding with fewer than two other subgroups has no
+    gap. The row "mean" is the mean of the findings' gaps.
+
+    Args:
+        table: as `measure` gives it.
 
     Returns:
         A DataFrame of `attribute`, `finding`, `auroc_gap`, `worst`, `best` (subgroups), `missed_gap`.
@@ -103,17 +113,21 @@ def _gap(attribute, finding, part):
     }
 
 
-def warnings(table):
-    """Which subgroups have under FEW positives or negatives of which findings, a sentence per set of findings."""
+def warnings(table: pd.DataFrame) -> list[str]:
+    """Which subgroups have under FEW positives or negatives of which findings, a sentence per set of findings.
+
+    Args:
+        table: as `measure` gives it.
+    """
     named, places = table[table["finding"] != "mean"], {}
     for (attribute, name), part in named.groupby(["attribute", "subgroup"], sort=False):
         marked, rest = (part["finding"][mask].tolist() for mask in (part["few"], ~part["few"]))
         which = ", ".join(marked) if len(marked) <= len(rest) else "every finding"
         if len(marked) > len(rest) > 0:
-            which += f" but {', '.join(rest)}"
+            which += f" except {', '.join(rest)}"
         if marked:
             places.setdefault(which, []).append(f"{ATTRIBUTES[attribute]} {name}")
-    return [f"Under {FEW} positives or negatives of {which}: {'; '.join(of)}." for which, of in places.items()]
+    return [f"{'; '.join(of)}: fewer than {FEW} positives or negatives of {which}." for which, of in places.items()]
 
 
 def _mean(values):

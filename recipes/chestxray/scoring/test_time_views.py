@@ -1,23 +1,26 @@
-"""The views in which a model is shown one image; its probabilities are averaged over them."""
+"""Test-time augmentation: the model sees several views of an image, and its probabilities are averaged over them."""
 
 import torch
 
 VIEWS = ("none", "flip", "ten-crop")
 
 
-def side_to_shrink_to(whole, side, tta):
-    """The side of the whole image, pixels: ten crops of 224 are cut from 256, and so in proportion.
+def side_to_shrink_to(whole: int, side: int, tta: str) -> int:
+    """The side of the whole image, pixels: ten crops of 224 are cut from 256, and in the same proportion elsewhere.
 
-    whole: the side from whose middle the model was shown `side` pixels.
+    Args:
+        whole: the side of the images in training; the model saw the middle `side` pixels of it.
+        side: what the model takes, pixels.
+        tta: one of VIEWS.
     """
     return max(whole, round(side * 8 / 7)) if tta == "ten-crop" else whole
 
 
-def views(images, side, tta):
-    """The views of a batch.
+def views(images: torch.Tensor, side: int, tta: str) -> list[torch.Tensor]:
+    """The views of a batch of images.
 
     Args:
-        images: (n, 1, s, s), with s as `side_to_shrink_to` has it.
+        images: (n, 1, s, s), with s from `side_to_shrink_to`.
         side: what the model takes, pixels.
         tta: "none", the middle; "flip", it and its mirror image; or "ten-crop", the four corners, the middle and
             their mirror images (Krizhevsky et al. 2012, section 4.1).

@@ -1,27 +1,29 @@
-"""Where a score becomes a call: thresholds chosen on one split, judged on another.
+"""Thresholds: chosen on one split, judged on another.
 
 An image is called positive where its logit is at or above the threshold. A finding with one class only has no
-threshold: NaN, and NaN is all that follows from it.
+threshold: it is NaN, and so is everything that is computed with it.
 """
 
 import numpy as np
 import pandas as pd
-
-from multilabel_auroc.multilabel_auroc import rank
+from sklearn.metrics import roc_curve
 
 RULES = ("youden", "f1", "sensitivity")  # in words: reporting/templates/rule.jinja
 
 
-def fit(logits, targets, sensitivity):
-    """A threshold per finding and rule, halfway between two scores that occur; the lowest of several as good.
+def fit(logits: np.ndarray, targets: np.ndarray, sensitivity: float) -> dict[str, np.ndarray]:
+    """A threshold per finding and rule, halfway between two scores that occur. Of several as good, the lowest.
 
     Args:
         logits: (n, k).
         targets: (n, k) of 0, 1 and NaN.
-        sensitivity: what the rule of that name is to reach, above 0 and at most 1.
+        sensitivity: what the rule of that name must reach, above 0 and at most 1.
 
     Returns:
-        {rule: (k,) float64}.
+        {rule: (k,) float64}, NaN where a finding has one class only.
+
+    Raises:
+        ValueError: a sensitivity that cannot be.
     """
     if not 0 < sensitivity <= 1:
         raise ValueError(f"sensitivity is {sensitivity}; it lies above 0 and is at most 1")
@@ -30,22 +32,26 @@ def fit(logits, targets, sensitivity):
 
 
 def _fit_one(logits, targets, sensitivity):
-    ranking = rank(logits, targets)
-    if not ranking.defined:
+    known = ~np.isnan(targets)
+    positive = targets[known] == 1
+    m, n = positive.sum(), (~positive).sum()
+    if not m or not n:
         return dict.fromkeys(RULES, np.nan)
-    (m, n), levels = ranking.counts, logits[ranking.rows[np.cumsum(ranking.size) - 1]]
-    levels[1:] = (levels[1:] + levels[:-1]) / 2  # the same calls here, and fairer ones of scores not seen yet
-    found = np.cumsum(ranking.positives[::-1])[::-1]  # true and false positives at or above each level
-    wrong = np.cumsum(ranking.negatives[::-1])[::-1]
+    curve = roc_curve(positive, logits[known], drop_intermediate=False)
+    # In ascending order, and without the threshold that is above all scores.
+    false_rate, true_rate, levels = (values[:0:-1] for values in curve)
+    limits = levels.copy()
+    limits[1:] = (levels[1:] + levels[:-1]) / 2  # the same calls here, and fairer calls of scores in between
+    found, wrong = np.rint(true_rate * m), np.rint(false_rate * n)  # whole numbers, so that equal F1 are exactly equal
     reached = np.flatnonzero(found >= sensitivity * m - 1e-9)
     return {
-        "youden": levels[np.argmax(found / m - wrong / n)],
-        "f1": levels[np.argmax(found / (found + wrong + m))],
-        "sensitivity": levels[reached[-1]],
+        "youden": limits[np.argmax(true_rate - false_rate)],
+        "f1": limits[np.argmax(found / (found + wrong + m))],
+        "sensitivity": limits[reached[-1]],
     }
 
 
-def judge(logits, targets, threshold):
+def judge(logits: np.ndarray, targets: np.ndarray, threshold: np.ndarray) -> pd.DataFrame:
     """What the thresholds do on these images.
 
     Args:
@@ -53,8 +59,8 @@ def judge(logits, targets, threshold):
         threshold: (k,), NaN where a finding has none.
 
     Returns:
-        A DataFrame of k rows: `sensitivity`, `specificity`, `ppv`, `npv`. NaN where nothing is divided by nothing, and
-        all four for a finding that has one class only here.
+        A DataFrame of k rows: `sensitivity`, `specificity`, `ppv`, `npv`. NaN where there is nothing to divide by. All
+        four are NaN for a finding that has one class only here.
     """
     called, positive, negative = logits >= threshold, targets == 1, targets == 0
     found, missed = (called & positive).sum(axis=0), (~called & positive).sum(axis=0)

@@ -11,7 +11,7 @@ from chestxray.data.labels import canonical
 from chestxray.data.predictions import Predictions
 from chestxray.places import last_part, place, public_name
 from chestxray.scoring import scorecard
-from multilabel_auroc.multilabel_auroc import auroc_report
+from multilabel_auroc import auroc_report
 
 QUANTITIES = ("auroc", "auroc_low", "auroc_high")
 COUNTS = ("positives", "negatives")
@@ -172,7 +172,7 @@ def is_home(model: Model, target: Target) -> bool:
 
 def as_json(result: Transfer) -> dict:
     """A dict of plain Python values; what is undefined is None, for NaN is not JSON."""
-    return scorecard.plain(
+    return scorecard.to_plain_values(
         {
             "split": result.split,
             "views": result.views,

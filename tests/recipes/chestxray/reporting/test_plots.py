@@ -98,7 +98,7 @@ def test_what_lies_outside_is_told():
 
 
 def test_limits_of_nothing_are_those_of_a_share():
-    low, high = plots.reach(pd.Series(dtype=float))
+    low, high = plots.limits_around(pd.Series(dtype=float))
     assert low < 0 and high > 1
 
 

@@ -31,6 +31,20 @@ def test_no_other_threshold_does_better(column):
     assert all((logits[positive] >= limit).mean() < 0.9 for limit in higher)
 
 
+@pytest.mark.parametrize(
+    "rule, targets, limit",
+    [
+        ("youden", [0, 1, 0, 1], 0.5),  # 1 - 1/2 at the score 1, 1/2 - 0 at 3
+        ("f1", [0, 1, 0, 0, 1, 0, 1], 0.5),  # 2/3 at the score 1 and at 4
+        ("sensitivity", [0, 1, 0, 1], 2.5),  # the fewest calls: the highest threshold that finds one of two
+    ],
+)
+def test_of_several_thresholds_as_good_the_one_that_is_promised_is_taken(rule, targets, limit):
+    targets = np.array(targets, dtype=float)[:, None]
+    logits = np.arange(len(targets), dtype=float)[:, None]
+    assert thresholds.fit(logits, targets, 0.5)[rule].tolist() == [limit]
+
+
 def test_what_thresholds_do_is_the_confusion_matrix():
     limits = np.array([0.0, 0.5, -0.3])
     table = thresholds.judge(LOGITS, TARGETS, limits)

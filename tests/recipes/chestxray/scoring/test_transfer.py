@@ -8,7 +8,7 @@ import pytest
 
 from chestxray.data import predictions
 from chestxray.scoring import transfer
-from multilabel_auroc.multilabel_auroc import auroc_report
+from multilabel_auroc import auroc_report
 
 
 def write_predictions(path, findings, healthy=(), seed=0):
