@@ -12,7 +12,11 @@ import sys
 from pathlib import Path
 
 from chestxray import NIHChestXray
-from chestxray.reporting import description, description_figures
+from chestxray.files import write
+from chestxray.reporting import description_figures
+from chestxray.reporting.description import card_blocks
+from chestxray.reporting.description_metadata import read_metadata
+from chestxray.reporting.description_places import fill_places, outdated_places
 from chestxray.repository import clone_path
 
 FIGURES = "data/figures"  # relative to the card
@@ -26,29 +30,34 @@ def main(argv=None):
     builder = NIHChestXray("metadata", data_dir=str(settings.archive))
     builder.download_and_prepare()
     dataset = builder.as_dataset()
-    data = description.read(dataset)
+    data = read_metadata(dataset)
 
     card = settings.readme.read_text(encoding="utf-8")
     figures = settings.readme.parent / FIGURES
-    blocks = {**description.blocks(dataset, settings.archive), **description_figures.blocks(data, FIGURES)}
+    blocks = card_blocks(dataset, data, settings.archive) | description_figures.figure_blocks(data, FIGURES)
 
-    # What of them is outdated
+    # Check which of them are outdated
     if settings.check:
-        outdated = description.outdated(card, blocks)
-        outdated += [f"{FIGURES}/{name}.svg" for name in description_figures.outdated(data, figures)]
-        if outdated:
-            print(f"{settings.readme} is out of date: {', '.join(outdated)}", file=sys.stderr)
-            print(f"Write it anew: python recipes/describe.py {settings.archive}", file=sys.stderr)
-            return 1
-        print(f"{settings.readme} and its figures agree with {settings.archive}: {len(blocks)} places.")
-        return 0
+        outdated = outdated_places(card, blocks)
+        outdated += [f"{FIGURES}/{name}.svg" for name in description_figures.outdated_figures(data, figures)]
+        return report_check(outdated, settings.readme, settings.archive, len(blocks))
 
-    # Or everything anew
-    card = description.rewrite(card, blocks)
+    # Or write all of them
+    card = fill_places(card, blocks)
     figures.mkdir(parents=True, exist_ok=True)
-    description_figures.draw(data, figures)
-    settings.readme.write_text(card, encoding="utf-8")
-    print(f"{settings.readme}: {len(blocks)} places written; figures are in {figures}")
+    description_figures.write_figures(data, figures)
+    write(settings.readme, card)
+    print(f"{settings.readme}: {len(blocks)} places written; the figures are in {figures}")
+    return 0
+
+
+def report_check(outdated, readme, archive, n_places):
+    """Print what is out of date; the exit status."""
+    if outdated:
+        print(f"{readme} is out of date: {', '.join(outdated)}", file=sys.stderr)
+        print(f"Write it again: python recipes/describe.py {archive}", file=sys.stderr)
+        return 1
+    print(f"{readme} and its figures agree with {archive}: {n_places} places.")
     return 0
 
 

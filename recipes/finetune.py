@@ -68,7 +68,7 @@ def main(argv=None):
     results = {"best_epoch": state.best, "processes": accelerator.num_processes, "datasets": data.names}
     results |= evaluate_datasets(run)
     save(run, results, state, output)
-    accelerator.print(run_results.table(results))
+    accelerator.print(run_results.results_text(results))
     accelerator.print(f"Checkpoint, all_results.json and results.png are in {output}")
     push(settings, accelerator, output)
     accelerator.end_training()
@@ -160,8 +160,8 @@ def save(run, results, state, output):
     with files.whole_folder(output, last="all_results.json") as folder:
         save_model(run, weights, folder)
         run_results.write_epochs(state.scores, folder / "epochs.csv")
-        run_results.plot(results, folder / "results.png")
-        run_results.write(results, folder / "all_results.json")
+        run_results.plot_results(results, folder / "results.png")
+        run_results.write_results(results, folder / "all_results.json")
 
 
 def push(settings, accelerator, output):
@@ -181,7 +181,7 @@ def show_finished(settings, accelerator, output):
     data = open_data(settings, accelerator)
     data.read_images(load_processor(output), settings, accelerator)
     compared = refuse_other_data(output, data.digests)
-    accelerator.print(run_results.table(json.loads((output / "all_results.json").read_text())))
+    accelerator.print(run_results.results_text(json.loads((output / "all_results.json").read_text())))
     if not compared:
         accelerator.print("Whether its images are still the same was not checked: they are read in another way now.")
     accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")

@@ -7,7 +7,7 @@
     python recipes/publish.py ARCHIVE OUT --push someone/NIH-Chest-X-ray-dataset
 
 ARCHIVE is a folder in any layout the builder reads. OUT is then a complete repository: `load_dataset("OUT")`.
-Interrupted, start it again with the same words: finished shards stay as they are.
+After an interruption, start the same command again: finished shards stay as they are.
 """
 
 import argparse
@@ -28,39 +28,44 @@ def main(argv=None):
         registry.refuse_restricted(arguments.archive)
         builder = NIHChestXray("full", data_dir=arguments.archive, allow_missing=arguments.allow_missing)
         source = archive.open_archive(builder, workers.map)
-        splits, drawn = source.splits, None
+        splits, draw = source.splits, None
         if arguments.patients:
-            splits = subset.draw(sorted(source.records), arguments.patients, arguments.seed)
-            drawn = {"patients": arguments.patients, "seed": arguments.seed}
+            draw = subset.Draw(arguments.patients, arguments.seed)
+            splits = subset.draw_splits(sorted(source.records), draw)
 
-        # Which files that makes, and which of them are still to be written
-        planned = shards.plan(source, splits, arguments.format, arguments.sizes)
+        # Which files are needed, and which of them are not written yet
+        planned = shards.plan_shards(source, splits, arguments.format, arguments.sizes)
         if arguments.dry_run:
-            return announce(planned, arguments.push)
-        out.mkdir(parents=True, exist_ok=True)
-        files.remove_unfinished(out)
-        shards.refuse_strangers(out, planned)
-        missing = [shard for shard in planned if not shards.is_finished(out, shard)]
-        if len(missing) < len(planned):
-            print(f"{len(planned) - len(missing)} of {len(planned)} shards are finished already.")
-
-        # A tar.gz is read from its beginning, so each process takes neighbours; else whoever is free takes the next
+            return print_plan(planned, arguments.push)
+        missing = missing_shards(out, planned)
+        # A tar.gz is read from its beginning, so each process takes neighbours; other shards go to any free process
         chunk = -(-len(missing) // arguments.num_proc) if source.compressed else 1
         if missing:
-            pool.work(workers, partial(shards.write, out), missing, shards.images(missing), chunk)
+            pool.run_jobs(workers, partial(shards.write_shard, out), missing, shards.count_images(missing), chunk)
 
     # The card
     features = {config: shards.builder_of(config).info.features for config in {shard.columns for shard in planned}}
-    written = dataset_card.write(out, planned, features, source, splits, builder.info.description, drawn)
+    written = dataset_card.write_card(out, planned, features, source, splits, builder.info.description, draw)
     print(f'{out} is complete: load_dataset("{out}")')
 
     if arguments.push:
-        hub.push(out, arguments.push, [*(shard.file for shard in planned), *written], arguments.public)
+        hub.push_dataset(out, arguments.push, [*(shard.file for shard in planned), *written], arguments.public)
         print(f'load_dataset("{arguments.push}")')
 
 
-def announce(planned, repository):
-    """Say what would go where, and do nothing."""
+def missing_shards(out, planned):
+    """The planned shards that a run before has not finished. Raises ValueError where `out` holds other shards."""
+    out.mkdir(parents=True, exist_ok=True)
+    files.remove_unfinished(out)
+    shards.refuse_strangers(out, planned)
+    missing = [shard for shard in planned if not shards.is_finished(out, shard)]
+    if len(missing) < len(planned):
+        print(f"{len(planned) - len(missing)} of {len(planned)} shards are finished already.")
+    return missing
+
+
+def print_plan(planned, repository):
+    """Print what would go where."""
     main, script = (f"{repository}@{revision}: " if repository else "" for revision in ("main", hub.REVISION))
     for shard in planned:
         print(f"{main}{shard.file}  {len(shard.images):,} rows")
@@ -77,12 +82,12 @@ def parse(argv):
     add("--allow-missing", action="store_true", help="accept fewer images than the official lists name")
     add("--sizes", type=int, nargs="+", default=[], choices=(128, 224, 256, 384, 512), help="sides of shrunk images")
     add("--format", choices=shards.FORMATS, default="parquet")
-    add("--patients", type=int, help="draw that many patients and cut them 70/10/20, in place of the official split")
-    add("--seed", type=int, default=42, help="of that draw")
+    add("--patients", type=int, help="choose that many at random, cut 70/10/20, in place of the official split")
+    add("--seed", type=int, default=42, help="of the random choice of --patients")
     add("--num-proc", type=int, default=cores(), help="processes; one per core by default")
     add("--push", metavar="REPO_ID", help="upload; the token comes from HF_TOKEN or `hf auth login`")
-    add("--public", action="store_true", help="let everybody see that repository where it is new; private by default")
-    add("--dry-run", action="store_true", help="print what would go where, and write nothing")
+    add("--public", action="store_true", help="let everybody see the repository if it is new (default: private)")
+    add("--dry-run", action="store_true", help="print what would be written and uploaded, and do nothing")
     arguments = parser.parse_args(argv)
     if arguments.public and not arguments.push:
         parser.error("--public says who sees the repository of --push: give --push as well")

@@ -19,7 +19,7 @@ from chestxray.data import labels, registry
 from chestxray.files import write
 from chestxray.models.classifiers import findings_of
 from chestxray.places import folder_names
-from chestxray.reporting import pages, transfer_page
+from chestxray.reporting import transfer_page
 from chestxray.reporting.predictor import Predictor
 from chestxray.scoring import predicting, prediction_options, transfer
 from chestxray.scoring.prediction_options import PredictionOptions
@@ -63,7 +63,7 @@ def main(argv=None):
 
     # Numbers and pages
     result = transfer.score_transfer(models, targets, files, findings, options.split, views)
-    write(output / "transfer.md", pages.markdown(transfer_page.blocks(result)))
+    write(output / "transfer.md", transfer_page.markdown(result))
     write(output / "transfer.png", transfer_page.draw(result))
     write(output / "transfer.json", json.dumps(transfer.as_json(result), indent=2) + "\n")
     print(f"Tables, picture and numbers: {output}/transfer.md, .png and .json; the predictions are beside them.")

@@ -5,7 +5,7 @@
 1. Archive to Parquet, one process each, the same loose images: publish.py's shard writer, and
    `load_dataset("imagefolder")` followed by `to_parquet`, which copies them without a label. Both from a warm page
    cache, alternating, best of three. Goal: at least as fast.
-2. Images shrunk, one core: all of `shards.rows` (read, check, decode, shrink, encode) beside Pillow decoding and
+2. Images shrunk, one core: all of `shards.shard_rows` (read, check, decode, shrink, encode) beside Pillow decoding and
    resizing alone. Goal: at least 0.9 of it.
 3. Peak memory of the whole command, its largest process, at 1,000 and at 10,000 images.
 
@@ -91,9 +91,9 @@ def parquet(made, folder):
 def publish(made, out):
     builder = chestxray.NIHChestXray("full", data_dir=str(made))
     source = archive.open_archive(builder)
-    for shard in shards.plan(source, source.splits):
+    for shard in shards.plan_shards(source, source.splits):
         if shard.config == "full":
-            shards.write(out, shard)
+            shards.write_shard(out, shard)
 
 
 def imagefolder(made, out):
@@ -106,11 +106,11 @@ def shrinking(made, images=150):
     builder = chestxray.NIHChestXray("full", data_dir=str(made))
     source = archive.open_archive(builder)
     for size in (256, 512):
-        shard = next(shard for shard in shards.plan(source, source.splits, sizes=[size]) if shard.size)
+        shard = next(shard for shard in shards.plan_shards(source, source.splits, sizes=[size]) if shard.size)
         shard = replace(shard, images=shard.images[:images])
         ours = theirs = 1e9
         for _ in range(3):
-            ours = min(ours, timed(lambda shard=shard: sum(1 for _ in shards.rows(shard, lambda images: None))))
+            ours = min(ours, timed(lambda shard=shard: sum(1 for _ in shards.shard_rows(shard, lambda images: None))))
             theirs = min(theirs, timed(lambda shard=shard, size=size: pillow(shard, size)))
         print(
             f"shrunk to {size}: {len(shard.images) / ours:5.1f} images/s, Pillow's decode and resize alone "

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import describe
-from chestxray.reporting import description
+from chestxray.reporting.description_places import PLACE
+from chestxray.reporting.nih_pairs import NIH_FINDINGS, NIH_TABLE
 from conftest import NIH, ROOT
 
 needs_nih = pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
@@ -43,7 +44,7 @@ def small(release, card):
 
 
 def places(card):
-    return {name: content for _, name, content, _ in description.PLACE.findall(card.read_text())}
+    return {name: content for _, name, content, _ in PLACE.findall(card.read_text())}
 
 
 def cells(table):
@@ -146,7 +147,7 @@ def test_a_card_without_a_place_is_refused(small):
 
 def test_text_outside_its_places_is_left_alone(small):
     def outside(card):
-        return description.PLACE.sub("", card.read_text())
+        return PLACE.sub("", card.read_text())
 
     assert outside(small[1]) == outside(README)
 
@@ -158,9 +159,9 @@ def test_every_place_of_the_card_is_one_that_is_filled(small):
     archive, _ = small
     builder = describe.NIHChestXray("metadata", data_dir=str(archive))
     builder.download_and_prepare()
-    data = description.read(builder.as_dataset())
-    known = set(description.blocks(builder.as_dataset(), archive))
-    known |= set(describe.description_figures.blocks(data, describe.FIGURES))
+    data = describe.read_metadata(builder.as_dataset())
+    known = set(describe.card_blocks(builder.as_dataset(), data, archive))
+    known |= set(describe.description_figures.figure_blocks(data, describe.FIGURES))
     assert set(places(README)) == known
 
 
@@ -184,9 +185,9 @@ def test_figures_are_vectors_and_hold_no_picture():
 
 
 def test_nihs_table_is_a_table_of_pairs():
-    *pairs, totals = (list(map(int, line.split())) for line in description.NIH_TABLE.strip().splitlines())
+    *pairs, totals = (list(map(int, line.split())) for line in NIH_TABLE.strip().splitlines())
     assert np.array_equal(pairs, np.transpose(pairs))
-    assert len(totals) == len(description.NIH_FINDINGS) == 14
+    assert len(totals) == len(NIH_FINDINGS) == 14
     assert totals[0] == 11535 and pairs[13][13] == 110
 
 

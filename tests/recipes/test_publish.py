@@ -271,15 +271,15 @@ def test_8400_patients_with_seed_42_are_the_published_subset(nih_subset):
 
 def test_a_subset_is_drawn_again_the_same_and_differs_by_seed():
     names = [f"{patient:08}_{image:03}.png" for patient in range(40) for image in range(patient % 3 + 1)]
-    drawn = subset.draw(names, 20, 0)
-    assert drawn == subset.draw(names, 20, 0) != subset.draw(names, 20, 1)
+    drawn = subset.draw_splits(names, subset.Draw(20, 0))
+    assert drawn == subset.draw_splits(names, subset.Draw(20, 0)) != subset.draw_splits(names, subset.Draw(20, 1))
     assert {split: len({name[:8] for name in part}) for split, part in drawn.items()} == {
         "train": 14,
         "validation": 2,
         "test": 4,
     }
     with pytest.raises(ValueError, match="40 patients were asked for; choose from 4 to 39"):
-        subset.draw(names, 40, 0)
+        subset.draw_splits(names, subset.Draw(40, 0))
 
 
 # Repeatable and safe
@@ -567,6 +567,6 @@ def test_sources_reads_a_published_folder(release, tmp_path):
 
 def test_the_whole_releases_card_is_the_repositorys_without_what_only_holds_there():
     assert doctest.testmod(dataset_card) == (0, 1)
-    text = dataset_card.elsewhere((ROOT / "README.md").read_text())
+    text = dataset_card.hub_text((ROOT / "README.md").read_text())
     assert "on the Hub yet" not in text
     assert "](recipes/" not in text and "](data/figures/" in text and "](https://" in text

@@ -1,11 +1,12 @@
-"""Onto the Hub: a published folder, its tables on `main` and the loading script on `script`; a finished checkpoint.
+"""Uploads to the Hub: a published folder, with its tables on `main` and the loading script on `script`; a checkpoint.
 
-What goes is on a list of names that may; all else in a folder stays. A repository that is new is private unless asked
-otherwise, one that is there stays as visible as it is. The token is huggingface_hub's: `HF_TOKEN` or `hf auth login`.
+Only files on a list are uploaded; everything else in a folder stays. A new repository is private unless the caller asks
+otherwise. An existing one keeps its visibility. The token is huggingface_hub's: `HF_TOKEN` or `hf auth login`.
 """
 
 import json
 import re
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -25,8 +26,8 @@ REVISION = "script"
 # A dataset
 
 
-def push(out, repository, files, public=False):
-    """Create the dataset repository where there is none, and upload; started again, it goes on where it stopped.
+def push_dataset(out: Path, repository: str, files: Collection[str], public: bool = False) -> None:
+    """Create the dataset repository if there is none, and upload. A second start goes on where the first one stopped.
 
     Args:
         files: which files of `out` may go, as paths below it.
@@ -51,11 +52,11 @@ def push(out, repository, files, public=False):
             api.delete_files(delete_patterns=superseded, commit_message="Remove what this upload supersedes", **common)
 
 
-def is_shard(path):
+def is_shard(path: str) -> bool:
     return bool(re.fullmatch(r"[\w-]+/\w+-\d{5}-of-\d{5}\.(parquet|tar)", path))
 
 
-def script_name(repository):
+def script_name(repository: str) -> str:
     """`load_dataset` runs the script that is named after its repository."""
     return f"{repository.split('/')[-1]}.py"
 
@@ -63,8 +64,8 @@ def script_name(repository):
 # A model
 
 
-def push_model(folder, repository, public=False):
-    """Create the model repository where there is none, and upload a finished checkpoint with its card.
+def push_model(folder: Path, repository: str, public: bool = False) -> str:
+    """Create the model repository if there is none, and upload a finished checkpoint with its card.
 
     Args:
         public: whether everybody sees the repository, if it is new.
@@ -83,14 +84,14 @@ def push_model(folder, repository, public=False):
     return f"{api.endpoint}/{repository}"
 
 
-def model_files(folder):
-    """{name: its path, or its content in bytes} of all that leaves a checkpoint's folder.
+def model_files(folder: str | Path) -> dict[str, str | bytes]:
+    """{name: its path, or its content} of every file of a checkpoint's folder that is uploaded.
 
-    Predictions, images' names and patients are in no file that is named here. What names places on this machine goes as
-    a copy that does not.
+    None of these files holds predictions, names of images or patients. A file that names places on this machine is
+    replaced by a copy that does not.
     """
-    folder, found = Path(folder), {}
-    for path in sorted(folder.iterdir()):
+    found = {}
+    for path in sorted(Path(folder).iterdir()):
         reader = next((reader for name, reader in MODEL_FILES.items() if re.fullmatch(name, path.name)), None)
         content = reader(path) if reader and path.is_file() else None
         if content is not None:
@@ -98,31 +99,31 @@ def model_files(folder):
     return found
 
 
-def as_it_is(path):
+def unchanged(path: Path) -> str:
     return str(path)
 
 
-def configuration(path):
-    """transformers before 5 writes where the model came from, as `_name_or_path`; the card says it."""
+def public_config(path: Path) -> bytes:
+    """Releases of transformers before 5 write where the model came from, as `_name_or_path`; the card says it."""
     content = json.loads(path.read_text(encoding="utf-8"))
     content.pop("_name_or_path", None)
-    return as_json(without_paths(content))
+    return json_bytes(without_paths(content))
 
 
-def settings(path):
+def public_yaml(path: Path) -> bytes:
     return yaml.safe_dump(public_settings(asdict(read_settings(path))), sort_keys=False).encode()
 
 
-def results(path):
-    return as_json(json.loads(path.read_text())) if names_no_place(path.parent) else None
+def public_results(path: Path) -> bytes | None:
+    return json_bytes(json.loads(path.read_text())) if names_no_path(path.parent) else None
 
 
-def picture(path):
-    """With several datasets their names stand above its panels."""
-    return as_it_is(path) if names_no_place(path.parent) else None
+def public_picture(path: Path) -> str | None:
+    """The picture of several datasets has their names above its panels."""
+    return unchanged(path) if names_no_path(path.parent) else None
 
 
-def names_no_place(folder):
+def names_no_path(folder: Path) -> bool:
     """Whether the names of its datasets are free of paths: results of earlier releases may hold some."""
     results, saved = folder / "all_results.json", folder / "settings.yaml"
     if not results.exists() or not saved.exists():
@@ -132,29 +133,29 @@ def names_no_place(folder):
     return not any(path in name for path in paths for name in names)
 
 
-def as_json(content):
+def json_bytes(content: object) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-MODEL_FILES = {  # pattern of a name that may go: how it is read for others
-    r"model(-\d{5}-of-\d{5})?\.safetensors": as_it_is,
-    r"model\.safetensors\.index\.json": as_it_is,
-    r"config\.json": configuration,
-    r"(pre)?processor_config\.json": configuration,
-    r"settings\.yaml": settings,
-    r"README\.md": as_it_is,
-    r"all_results\.json": results,
-    r"results\.png": picture,
-    r"epochs\.csv": as_it_is,
+MODEL_FILES: dict[str, Callable] = {  # pattern of a name that is uploaded: what others get of it, None for nothing
+    r"model(-\d{5}-of-\d{5})?\.safetensors": unchanged,
+    r"model\.safetensors\.index\.json": unchanged,
+    r"config\.json": public_config,
+    r"(pre)?processor_config\.json": public_config,
+    r"settings\.yaml": public_yaml,
+    r"README\.md": unchanged,
+    r"all_results\.json": public_results,
+    r"results\.png": public_picture,
+    r"epochs\.csv": unchanged,
 }
 
 
-# What goes wrong
+# Errors
 
 
 @contextmanager
-def clear_errors(repository):
-    """Turn what the Hub answers into an OSError of one line, which never holds the token."""
+def clear_errors(repository: str) -> Iterator[None]:
+    """Turn an error of the Hub into an OSError of one line, which never holds the token."""
     try:
         yield
     except HfHubHTTPError as error:
@@ -162,13 +163,13 @@ def clear_errors(repository):
         if status in (401, 403):
             reason = "HF_TOKEN, or the token of `hf auth login`, is not valid or may not write there"
             raise OSError(f"the Hub refuses {repository} ({status}): {reason}") from None
-        raise OSError(f"the Hub does not take {repository} ({status}): {one_line(error)}") from None
+        raise OSError(f"the Hub does not accept {repository} ({status}): {first_line(error)}") from None
     except (HTTPError, ConnectionError) as error:  # its client's own: no answer at all
-        raise OSError(f"the Hub cannot be reached for {repository}: {one_line(error)}") from None
+        raise OSError(f"the Hub cannot be reached for {repository}: {first_line(error)}") from None
 
 
-def one_line(error):
-    """The first line of an error's text, the token struck out."""
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, with "…" in place of the token."""
     text = next(iter(str(error).strip().splitlines()), type(error).__name__)
     token = get_token()
     return text.replace(token, "…") if token else text

@@ -1,15 +1,17 @@
 """Shards as Parquet that every release of `datasets` reads, that the Hub's viewer pages through and that streams."""
 
 import json
+from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from datasets import Features
 
-from chestxray.data.published_parquet import KEY, read_key
+from chestxray.data.published_parquet import KEY
 
-__all__ = ["SUFFIX", "measure", "read_key", "write"]
 SUFFIX = ".parquet"
 IMAGE_GROUP = 100  # rows in a row group, 40 MB of full-size images: what a streaming reader fetches first
 TABLE_GROUP = 10_000
@@ -17,51 +19,52 @@ TABLE_GROUP = 10_000
 CHUNKS = {"min_chunk_size": 512 * 1024, "max_chunk_size": 2048 * 1024, "norm_level": 0}
 
 
-def write(path, rows, features, key):
-    """Write an iterable of examples; `key` comes back from `read_key`.
-
-    Args:
-        features: `datasets.Features` of the rows.
-    """
-    schema = schema_of(features, key)
-    has_image = "image" in features
+def write_rows(path: Path, rows: Iterable[dict], features: Features, key: str) -> None:
+    """Write examples; `published_parquet.read_key` gives `key` back."""
+    schema, has_image = schema_of(features, key), "image" in features
     scalars = [field.name for field in schema if not pa.types.is_nested(field.type)]
     writer = pq.ParquetWriter(
         path,
         schema,
-        compression="none" if has_image else "zstd",  # a PNG is compressed, and outweighs its row a thousandfold
+        compression="none" if has_image else "zstd",  # a PNG is compressed, and a thousand times larger than its row
         use_dictionary=not has_image,
         write_statistics=scalars,
         write_page_index=True,
         use_content_defined_chunking=CHUNKS,
     )
     writer.add_key_value_metadata({"content_defined_chunking": json.dumps(CHUNKS)})  # as `datasets` tells the Hub
-    rows, length, written = iter(rows), IMAGE_GROUP if has_image else TABLE_GROUP, None
-    with writer, ThreadPoolExecutor(1) as thread:  # one group is written while the next is read
+    with writer:
+        write_groups(writer, iter(rows), schema, IMAGE_GROUP if has_image else TABLE_GROUP)
+
+
+def write_groups(writer: pq.ParquetWriter, rows: Iterator[dict], schema: pa.Schema, length: int) -> None:
+    """Write the rows in groups of `length`; one group is written while the next one is read."""
+    pending = None
+    with ThreadPoolExecutor(1) as thread:
         while group := list(islice(rows, length)):
             columns = [pa.array([row[field.name] for row in group], field.type) for field in schema]
-            if written:
-                written.result()
-            written = thread.submit(writer.write_table, pa.Table.from_arrays(columns, schema=schema))
-        if written:
-            written.result()
+            if pending:
+                pending.result()
+            pending = thread.submit(writer.write_table, pa.Table.from_arrays(columns, schema=schema))
+        if pending:
+            pending.result()
 
 
-def schema_of(features, key):
+def schema_of(features: Features, key: str) -> pa.Schema:
     """The Arrow schema of the rows, the features as `datasets` < 4 writes them and `key` in its metadata."""
-    info = {"info": {"features": older(features.to_dict())}}
+    info = {"info": {"features": sequence_form(features.to_dict())}}
     return features.arrow_schema.with_metadata({b"huggingface": json.dumps(info).encode(), KEY: key.encode()})
 
 
-def older(feature):
+def sequence_form(feature: object) -> object:
     """A feature's dict with every list called `Sequence`: releases before 4 know no `List`, later ones know both."""
     if not isinstance(feature, dict):
         return feature
-    named = {"_type": "Sequence"} if feature.get("_type") == "List" else {}
-    return {name: older(value) for name, value in feature.items()} | named
+    sequence = {"_type": "Sequence"} if feature.get("_type") == "List" else {}
+    return {name: sequence_form(value) for name, value in feature.items()} | sequence
 
 
-def measure(paths, columns):
+def measure(paths: Iterable[Path], columns: Set[str]) -> tuple[int, int]:
     """(rows, bytes of these columns before compression) over several files, from their footers."""
     rows = size = 0
     for path in paths:

@@ -4,7 +4,8 @@ import multiprocessing
 import os
 import queue
 import threading
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -21,8 +22,8 @@ class Stopped(Exception):
 
 
 @contextmanager
-def workers(processes):
-    """An executor whose processes end with this one, however it ends; of one process, this one."""
+def workers(processes: int) -> Iterator[Executor]:
+    """An executor whose processes end with this one, however it ends. One process means a thread of this one."""
     if processes == 1:
         ticks, stop = queue.SimpleQueue(), threading.Event()
         executor = ThreadPoolExecutor(1, initializer=start_worker, initargs=(ticks, stop))
@@ -35,7 +36,7 @@ def workers(processes):
         yield pool
 
 
-def start_worker(ticks, stop):
+def start_worker(ticks, stop) -> None:
     global _ticks, _stop
     _ticks, _stop = ticks, stop
     pyarrow.set_memory_pool(pyarrow.system_memory_pool())  # its own pool keeps 100 MB that it no longer needs
@@ -43,19 +44,20 @@ def start_worker(ticks, stop):
         threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def end_with_parent():
+def end_with_parent() -> None:
     # A killed parent leaves its workers waiting on their queue for ever.
     multiprocessing.parent_process().join()
     os._exit(1)
 
 
-def tick(images):
+def tick(images: int) -> None:
+    """Move the bar of the first process on; raise `Stopped` if another job has failed."""
     if _stop.is_set():
         raise Stopped
     _ticks.put(images)
 
 
-def work(pool, job, jobs, images, chunk=1):
+def run_jobs(pool: Executor, job: Callable, jobs: Sequence, images: int, chunk: int = 1) -> None:
     """Call `job(item, tick)` for each of `jobs`, `chunk` neighbours in one process.
 
     Args:
@@ -65,13 +67,14 @@ def work(pool, job, jobs, images, chunk=1):
         Whatever a job raises first, after the others have ended.
     """
     parts = [jobs[start : start + chunk] for start in range(0, len(jobs), chunk)]
-    futures = [pool.submit(partial(each, job), part) for part in parts]
+    futures = [pool.submit(partial(run_part, job), part) for part in parts]
     with tqdm(total=images, unit=" images", desc="Publishing", smoothing=0.05) as bar:
         while not all(future.done() for future in futures):
             failed = [future for future in futures if future.done() and not future.cancelled() and future.exception()]
             if failed and not pool.stop.is_set():
                 pool.stop.set()
-                [future.cancel() for future in futures]
+                for future in futures:
+                    future.cancel()
             drain(pool.ticks, bar)
             threading.Event().wait(STEP)
         drain(pool.ticks, bar)
@@ -80,11 +83,11 @@ def work(pool, job, jobs, images, chunk=1):
         raise error
 
 
-def drain(ticks, bar):
+def drain(ticks, bar: tqdm) -> None:
     while not ticks.empty():
         bar.update(ticks.get())
 
 
-def each(job, part):
+def run_part(job: Callable, part: Sequence) -> None:
     for item in part:
         job(item, tick)

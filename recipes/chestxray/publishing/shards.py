@@ -6,32 +6,53 @@ byte of it. It carries a key, the digest of all it is made from; a file with the
 
 import errno
 import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import PIL
 import pyarrow
+from datasets import GeneratorBasedBuilder
 from PIL import Image
 
 from chestxray import files
-from chestxray.data import archive
+from chestxray.data import archive, published_parquet
 from chestxray.data.nih import NIHChestXray
 from chestxray.images import pixels
 from chestxray.publishing import parquet, png, tarshards
 
 SHARD_IMAGES = 1200  # NIH's images average 0.4 MB: about 480 MB
 SHRUNK_PIXELS = 480e6 / 0.42  # pixels in a shard of shrunk images, which take 3.1 to 3.7 bits each
-FORMATS = {"parquet": parquet, "webdataset": tarshards}
+
+
+class Format(NamedTuple):
+    """How a file of shards ends, is written and gives its key back."""
+
+    suffix: str
+    write_rows: Callable
+    read_key: Callable
+
+
+FORMATS = {
+    "parquet": Format(parquet.SUFFIX, parquet.write_rows, published_parquet.read_key),
+    "webdataset": Format(tarshards.SUFFIX, tarshards.write_rows, tarshards.read_key),
+}
 
 
 @dataclass(frozen=True)
 class Shard:
     """One file to write.
 
-    config: the folder it goes to; columns: the builder's config that names its columns; size: side in pixels of
-    shrunk images, None for the archive's own bytes; images: ((name, Place or None), …); records: what the builder
-    wants of each, (row, boxes).
+    Attributes:
+        form: a name of FORMATS.
+        config: the folder of the file.
+        columns: the builder's config that names its columns.
+        number, of: the file is `number` (from 0) of `of` files.
+        size: side of shrunk images in pixels; None for the archive's own bytes.
+        images: ((name, Place or None), …).
+        records: {name: (row, boxes)}, what the builder needs.
     """
 
     form: str
@@ -45,21 +66,22 @@ class Shard:
     records: dict
 
     @property
-    def file(self):
-        return f"{self.config}/{self.split}-{self.number:05}-of-{self.of:05}{FORMATS[self.form].SUFFIX}"
+    def file(self) -> str:
+        return f"{self.config}/{self.split}-{self.number:05}-of-{self.of:05}{FORMATS[self.form].suffix}"
 
     @property
-    def key(self):
+    def key(self) -> str:
         made_by = (pyarrow.__version__, PIL.__version__, self.file, self.columns, self.size)
         made_from = [(name, place and place.size, self.records[name]) for name, place in self.images]
         return files.digest(repr((made_by, made_from)))
 
 
-def plan(source, splits, form="parquet", sizes=()):
+def plan_shards(
+    source: archive.Archive, splits: Mapping[str, Sequence[str]], form: str = "parquet", sizes: Sequence[int] = ()
+) -> list[Shard]:
     """Every shard of a repository, in the order in which they are written.
 
     Args:
-        source: an Archive.
         splits: {split: names}; names without an image are left out of all but `metadata`.
         sizes: sides in pixels of the shrunk configs.
     """
@@ -67,19 +89,27 @@ def plan(source, splits, form="parquet", sizes=()):
     if source.compressed:  # in the archive's own order, or each image would be reached from the archive's beginning
         present = {split: sorted(names, key=lambda name: source.places[name][:3]) for split, names in present.items()}
     full = "full" if form == "parquet" else "image-classification"
-    shards = cut(source, present, SHARD_IMAGES, form, full, "full")
+    shards = config_shards(source, present, SHARD_IMAGES, form, full, "full")
     for size in sizes:
         length = max(int(SHRUNK_PIXELS / (size * size)), 1)
-        shards += cut(source, present, length, form, f"image-classification-{size}", "full", size)
+        shards += config_shards(source, present, length, form, f"image-classification-{size}", "full", size)
     if form == "parquet":
         boxed = {split: [name for name in names if source.records[name][1]] for split, names in present.items()}
-        shards += cut(source, boxed, SHARD_IMAGES, form, "object-detection", "object-detection")
-        shards += cut(source, splits, None, form, "metadata", "metadata")
+        shards += config_shards(source, boxed, SHARD_IMAGES, form, "object-detection", "object-detection")
+        shards += config_shards(source, splits, None, form, "metadata", "metadata")
     return shards
 
 
-def cut(source, splits, length, form, config, columns, size=None):
-    """The shards of one config, `length` images in each but the last; all rows in one, without a `length`."""
+def config_shards(
+    source: archive.Archive,
+    splits: Mapping[str, Sequence[str]],
+    length: int | None,
+    form: str,
+    config: str,
+    columns: str,
+    size: int | None = None,
+) -> list[Shard]:
+    """The shards of one config: `length` images in each but the last; all rows in one shard where `length` is None."""
     shards = []
     for split, names in splits.items():
         step = length or max(len(names), 1)
@@ -91,30 +121,31 @@ def cut(source, splits, length, form, config, columns, size=None):
     return shards
 
 
-def is_finished(out, shard):
+def is_finished(out: Path, shard: Shard) -> bool:
     path = Path(out) / shard.file
     return path.exists() and FORMATS[shard.form].read_key(path) == shard.key
 
 
-def write(out, shard, tick=lambda images: None):
-    """Write a shard beside its place and rename it into it; `tick` hears of every image that is done.
+def write_shard(out: Path, shard: Shard, tick: Callable[[int], None] = lambda images: None) -> None:
+    """Write a shard; it is whole or not there. `tick(1)` is called for each image that is done.
 
     Raises:
-        ValueError: an image or an archive is damaged; named.
-        OSError: the disk is full; the shard is named and nothing of it is left.
+        ValueError: an image or an archive is damaged; the message names it.
+        OSError: the disk is full; the message names the shard, and nothing of it is left.
     """
     path = Path(out) / shard.file
     try:
         with files.whole_file(path) as part:
-            FORMATS[shard.form].write(part, rows(shard, tick), builder_of(shard.columns).info.features, shard.key)
+            features = builder_of(shard.columns).info.features
+            FORMATS[shard.form].write_rows(part, shard_rows(shard, tick), features, shard.key)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         raise OSError(f"The disk of {out} is full; {shard.file} did not fit. Make room and start again.") from error
 
 
-def rows(shard, tick):
-    """The builder's examples for the shard's images, shrunk where asked."""
+def shard_rows(shard: Shard, tick: Callable[[int], None]) -> Iterator[dict]:
+    """The builder's examples for the shard's images, shrunk if the shard has a size."""
 
     def read(images, wanted):
         for name, place in images:
@@ -129,7 +160,7 @@ def rows(shard, tick):
         yield example
 
 
-def shrink(image, size):
+def shrink(image: Mapping, size: int) -> bytes:
     """{"path", "bytes"} of a PNG as the bytes of a size × size grey one."""
     try:
         return png.encode_grey(pixels.shrink_image(Image.open(io.BytesIO(image["bytes"])), size))
@@ -138,11 +169,11 @@ def shrink(image, size):
 
 
 @lru_cache
-def builder_of(config):
+def builder_of(config: str) -> GeneratorBasedBuilder:
     return NIHChestXray(config)
 
 
-def refuse_strangers(out, shards):
+def refuse_strangers(out: Path, shards: Sequence[Shard]) -> None:
     """Raise ValueError where `out` holds shards of another archive or of other settings."""
     planned = {shard.file for shard in shards}
     found = {path.relative_to(out).as_posix() for path in Path(out).glob("*/*-of-*.*")}
@@ -153,6 +184,6 @@ def refuse_strangers(out, shards):
         )
 
 
-def images(shards):
-    """How many images these shards hold together."""
+def count_images(shards: Sequence[Shard]) -> int:
+    """How many images the shards hold together; a row without its image does not count."""
     return sum(place is not None for shard in shards for _, place in shard.images)

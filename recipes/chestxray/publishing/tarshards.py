@@ -4,21 +4,25 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from datasets import Features
 
 SUFFIX = ".tar"
 
 
-def write(path, rows, features, key):
-    """Write an iterable of examples; `key` comes back from `read_key`."""
+def write_rows(path: Path, rows: Iterable[dict], features: Features, key: str) -> None:
+    """Write examples; `read_key` gives `key` back."""
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": key}) as archive:
         for row in rows:
             stem = os.path.splitext(os.path.basename(row["image_file_path"]))[0]
-            add(archive, f"{stem}.png", row["image"]["bytes"])
-            add(archive, f"{stem}.json", json.dumps(describe(row, features)).encode())
+            add_member(archive, f"{stem}.png", row["image"]["bytes"])
+            add_member(archive, f"{stem}.json", json.dumps(row_values(row, features)).encode())
 
 
-def describe(row, features):
-    """An example without its image as JSON, names beside the numbers of classes.
+def row_values(row: dict, features: Features) -> dict:
+    """An example without its image as plain values, names beside the numbers of classes.
 
     Every sample has the same keys with values of the same types, and no list is ever empty: `datasets` guesses the
     types from the first five. The boxes, which few images have, are therefore one string that holds JSON.
@@ -34,14 +38,14 @@ def describe(row, features):
     }
 
 
-def add(archive, name, data):
+def add_member(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     member = tarfile.TarInfo(name)  # owner 0, mode 644, time 0: the same bytes on every machine
     member.size = len(data)
     archive.addfile(member, io.BytesIO(data))
 
 
-def read_key(path):
-    """The key a file was written with; None where it is no tar, or not ours."""
+def read_key(path: Path) -> str | None:
+    """The key a file was written with; None where it is not a tar, or not ours."""
     try:
         with tarfile.open(path, "r:") as archive:
             return archive.pax_headers.get("comment")

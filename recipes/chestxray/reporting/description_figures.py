@@ -5,6 +5,9 @@ the SHA-256 of the numbers it shows, by which an outdated one is known whatever 
 """
 
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -12,16 +15,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from chestxray import files
-from chestxray.reporting.description import (
-    NO_FINDING,
-    SPLITS,
-    commonest_first,
-    per_patient,
-    percent,
-    prevalence,
-    together,
-)
+from chestxray.reporting.description_metadata import NO_FINDING, SPLITS, Metadata
+from chestxray.reporting.description_tables import commonest_first, per_patient, percent, prevalence
 from chestxray.reporting.figure_style import BLUE, GREEN, INK, ORANGE, PURPLE, style
+from chestxray.reporting.nih_pairs import pair_counts
 
 TRAIN, TEST = BLUE, ORANGE
 FEMALE, MALE = PURPLE, GREEN
@@ -32,16 +29,16 @@ IDENTIFIER = re.compile(r"<dc:identifier>(\w+)</dc:identifier>")
 # What each figure shows: the numbers
 
 
-def label_shares(data):
-    return pd.DataFrame({split: data.of(split).labels.mean() for split in SPLITS}).loc[commonest_first(data)]
+def label_shares(data: Metadata) -> pd.DataFrame:
+    return pd.DataFrame({split: data.in_split(split).labels.mean() for split in SPLITS}).loc[commonest_first(data)]
 
 
-def partners(data):
-    """Share of the images with a row's finding that have the column's too; on the diagonal, none besides."""
-    return together(data).div(data.findings.sum(), axis=0).fillna(0)
+def partner_shares(data: Metadata) -> pd.DataFrame:
+    """Share of the images with a row's finding that have the column's too; on the diagonal, no other finding."""
+    return pair_counts(data).div(data.findings.sum(), axis=0).fillna(0)
 
 
-def age_counts(data):
+def age_counts(data: Metadata) -> pd.DataFrame:
     """Images per five years of age, from 0 to 100 or the oldest: one column for each view and sex."""
     images = data.images
     bins = range(0, max(100, 5 * (int(images["age"].max()) // 5 + 1)) + 1, 5)
@@ -55,15 +52,15 @@ def age_counts(data):
     )
 
 
-def patient_shares(data):
-    tables = {split: per_patient(data.of(split)) for split in SPLITS}
+def patient_shares(data: Metadata) -> pd.DataFrame:
+    tables = {split: per_patient(data.in_split(split)) for split in SPLITS}
     return pd.concat({split: table[["of patients", "of images"]] for split, table in tables.items()}, axis=1)
 
 
 # Drawing
 
 
-def draw_label_shares(shares):
+def draw_label_shares(shares: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8, 6.2), layout="constrained")
     axes = figure.add_subplot()
     at = np.arange(len(shares))
@@ -78,7 +75,7 @@ def draw_label_shares(shares):
     return figure
 
 
-def draw_partners(shares, counts):
+def draw_partners(shares: pd.DataFrame, counts: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(9, 7.2), layout="constrained")
     axes = figure.add_subplot()
     colours = matplotlib.colormaps["cividis"].resampled(25)  # few enough for a colour bar without pixels
@@ -100,7 +97,7 @@ def draw_partners(shares, counts):
     return figure
 
 
-def draw_ages(counts):
+def draw_ages(counts: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for axes, view in zip(panels, ("PA", "AP"), strict=True):
@@ -119,7 +116,7 @@ def draw_ages(counts):
     return figure
 
 
-def draw_patient_shares(shares):
+def draw_patient_shares(shares: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     at = np.arange(len(shares))
     for axes, unit in zip(figure.subplots(1, 2, sharey=True), ("of patients", "of images"), strict=True):
@@ -136,8 +133,8 @@ def draw_patient_shares(shares):
     return figure
 
 
-def draw_shift(shares):
-    """A logarithmic axis has no place for 0: findings that a split lacks are named below it instead."""
+def draw_shift(shares: pd.DataFrame) -> Figure:
+    """A logarithmic axis has no place for 0: a finding that a split lacks is named below the axis instead."""
     in_both = (shares[list(SPLITS)] > 0).all(axis=1)
     lost, shares = shares.index[~in_both], shares[in_both]
     figure = Figure(figsize=(8, 4.8), layout="constrained")
@@ -155,7 +152,7 @@ def draw_shift(shares):
     axes.minorticks_off()
     values = 100 * shares[list(SPLITS)].to_numpy().ravel()
     axes.set_xlim(min([0.12, *values / 1.3]), max([40, *3 * values[values > 25]]))  # room for the dot and the ratio
-    missing = f"\nnot drawn, as a split has none: {', '.join(lost)}" if len(lost) else ""
+    missing = f"\nnot drawn, because a split has none: {', '.join(lost)}" if len(lost) else ""
     axes.set_xlabel(f"% of the split's images, logarithmic{missing}")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
@@ -166,20 +163,33 @@ def draw_shift(shares):
 # Figures with their alternative texts
 
 
-def figures(data):
-    """{name: (function that draws a matplotlib figure, digest of its numbers, alternative text)}."""
+class CardFigure(NamedTuple):
+    """A figure of the card: what draws it, the digest of its numbers, and the text for readers who do not see it."""
+
+    draw: Callable[[], Figure]
+    digest: str
+    alternative: str
+
+
+def card_figures(data: Metadata) -> dict[str, CardFigure]:
     labels, ages, patients, shift = label_shares(data), age_counts(data), patient_shares(data), prevalence(data)
-    rows, counts = partners(data), together(data)
+    shares, counts = partner_shares(data), pair_counts(data)
     return {
-        "label-distribution": (lambda: draw_label_shares(labels), digest(labels), describe_labels(labels)),
-        "co-occurrence": (lambda: draw_partners(rows, counts), digest(rows, counts), describe_partners(rows)),
-        "age-by-sex-and-view": (lambda: draw_ages(ages), digest(ages), describe_ages(ages)),
-        "images-per-patient": (lambda: draw_patient_shares(patients), digest(patients), describe_patients(patients)),
-        "prevalence-shift": (lambda: draw_shift(shift), digest(shift), describe_shift(shift)),
+        "label-distribution": CardFigure(
+            lambda: draw_label_shares(labels), digest_tables(labels), describe_labels(labels)
+        ),
+        "co-occurrence": CardFigure(
+            lambda: draw_partners(shares, counts), digest_tables(shares, counts), describe_partners(shares)
+        ),
+        "age-by-sex-and-view": CardFigure(lambda: draw_ages(ages), digest_tables(ages), describe_ages(ages)),
+        "images-per-patient": CardFigure(
+            lambda: draw_patient_shares(patients), digest_tables(patients), describe_patients(patients)
+        ),
+        "prevalence-shift": CardFigure(lambda: draw_shift(shift), digest_tables(shift), describe_shift(shift)),
     }
 
 
-def describe_labels(shares):
+def describe_labels(shares: pd.DataFrame) -> str:
     findings = shares.drop(NO_FINDING)
 
     def both(label):
@@ -192,7 +202,7 @@ def describe_labels(shares):
     )
 
 
-def describe_partners(rows):
+def describe_partners(rows: pd.DataFrame) -> str:
     pairs = rows.where(~np.eye(len(rows), dtype=bool), -1).stack()
     one, other = pairs.idxmax()
     alone = pd.Series(np.diag(rows), rows.index)
@@ -204,7 +214,7 @@ def describe_partners(rows):
     )
 
 
-def describe_ages(counts):
+def describe_ages(counts: pd.DataFrame) -> str:
     views = [
         f"{view} {counts[f'{view} F'].sum():,} F, {counts[f'{view} M'].sum():,} M, most often "
         f"{(most := counts[[f'{view} F', f'{view} M']].sum(axis=1).idxmax())} to {most + 4} years old"
@@ -213,17 +223,17 @@ def describe_ages(counts):
     return f"Histograms of age by sex, one for each view: {'; '.join(views)}."
 
 
-def describe_patients(shares):
+def describe_patients(shares: pd.DataFrame) -> str:
     single, many = shares.iloc[0], shares.iloc[-2:].sum()
     return (
-        f"Bars: images per patient. A single one have {percent(single['train', 'of patients'], 0)} of the patients in "
-        f"train and {percent(single['test', 'of patients'], 0)} in test. Patients with more than 20 give "
+        f"Bars: images per patient. {percent(single['train', 'of patients'], 0)} of the patients in train and "
+        f"{percent(single['test', 'of patients'], 0)} in test have a single image. Patients with more than 20 give "
         f"{percent(many['train', 'of images'], 0)} of the images in train and "
         f"{percent(many['test', 'of images'], 0)} in test."
     )
 
 
-def describe_shift(shares):
+def describe_shift(shares: pd.DataFrame) -> str:
     shares = shares.dropna()
     return (
         "Lines from each finding's share of the images in train to its share in test, on a logarithmic axis: from "
@@ -232,27 +242,33 @@ def describe_shift(shares):
     )
 
 
-def digest(*tables):
+def digest_tables(*tables: pd.DataFrame) -> str:
     return files.digest(*(table.to_csv(float_format="%.6f") for table in tables))
 
 
-def blocks(data, folder):
-    """The card's places for figures: {name: Markdown image}. folder: where they lie, seen from the card."""
-    return {f"figure-{name}": f"\n\n![{text}]({folder}/{name}.svg)\n\n" for name, (_, _, text) in figures(data).items()}
+# The card
 
 
-def outdated(data, folder):
+def figure_blocks(data: Metadata, folder: str) -> dict[str, str]:
+    """{name of a place: Markdown image}, for the card's places of figures. folder: seen from the card."""
+    return {
+        f"figure-{name}": f"\n\n![{figure.alternative}]({folder}/{name}.svg)\n\n"
+        for name, figure in card_figures(data).items()
+    }
+
+
+def outdated_figures(data: Metadata, folder: Path) -> list[str]:
     """Names of the figures that are not in `folder` or show other numbers."""
     return [
         name
-        for name, (_, digest, _) in figures(data).items()
-        if not (file := folder / f"{name}.svg").is_file() or IDENTIFIER.findall(file.read_text()) != [digest]
+        for name, figure in card_figures(data).items()
+        if not (file := folder / f"{name}.svg").is_file() or IDENTIFIER.findall(file.read_text()) != [figure.digest]
     ]
 
 
-def draw(data, folder):
+def write_figures(data: Metadata, folder: Path) -> None:
     """Write the figures to `folder` as SVG, the same bytes each time with the same matplotlib."""
     with matplotlib.rc_context(style(10)):
-        for name, (figure, digest, text) in figures(data).items():
-            metadata = {"Identifier": digest, "Title": text, "Date": None, "Creator": None}
-            figure().savefig(folder / f"{name}.svg", transparent=True, metadata=metadata)
+        for name, figure in card_figures(data).items():
+            metadata = {"Identifier": figure.digest, "Title": figure.alternative, "Date": None, "Creator": None}
+            figure.draw().savefig(folder / f"{name}.svg", transparent=True, metadata=metadata)

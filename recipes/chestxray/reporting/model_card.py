@@ -5,216 +5,176 @@ this machine, an image or a patient.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import yaml
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from markupsafe import Markup
 
+from chestxray.files import write
 from chestxray.models.weights import digest_weights
 from chestxray.places import is_hub_id, number_repeats, place, public_settings
-from chestxray.reporting import wording
-from chestxray.reporting.pages import Heading, Paragraph, Warnings, markdown
-from chestxray.scoring.scorecard import SYNTHETIC
+from chestxray.reporting import pages, score_page
+from chestxray.reporting.markdown_text import escape_values
+from chestxray.scoring.scorecard import SYNTHETIC, Scorecard
 
 MARK = "<!-- written by recipes/score.py -->"
 NOT_OF_THE_MODEL = ("output_dir", "num_proc", "push_to_hub", "public")  # settings that say nothing of it
 CHOICES = ("views", "labeler", "equalize")  # of images and labels: a checkpoint's own scores are with those of training
 
 
-def model_card(cards):
+def model_card(cards: Sequence[Scorecard]) -> str:
     """The README.md of a checkpoint, front matter included, as text."""
-    return f"---\n{front_matter(cards).to_yaml()}\n---\n\n{MARK}\n\n{markdown(body(cards))}"
+    values = escape_values(card_values(cards))
+    card = ModelCard.from_template(front_matter(cards), template_path=pages.TEMPLATES / "model_card.md", **values)
+    card.text = "\n" + pages.tidy(card.text)
+    return card.content
 
 
-def front_matter(cards):
-    """`ModelCardData` with one result per dataset, finding and metric, and their mean."""
-    data = ModelCardData(
+# Front matter
+
+
+def front_matter(cards: Sequence[Scorecard]) -> ModelCardData:
+    """What the Hub reads: among it one result per dataset, finding and metric, and their mean."""
+    return ModelCardData(
+        base_model=base_model(cards),
         language="en",
         library_name="transformers",
         pipeline_tag="image-classification",
         tags=["medical", "radiology", "chest-x-ray", "multi-label"]
-        + ["synthetic-data"] * any(map(is_synthetic, cards)),
-        model_name=name(cards),
+        + (["synthetic-data"] if any(map(is_synthetic, cards)) else []),
+        model_name=model_name(cards),
         eval_results=[
             result
             for card, source in zip(
                 cards, number_repeats([card.about.get("source", "unknown") for card in cards]), strict=True
             )
-            for result in results(card, source)
+            for result in eval_results(card, source)
         ],
     )
-    if base := base_model(cards):
-        data.base_model = base
-    return data
 
 
-def results(card, source):
-    """A list of `EvalResult`; source: what to call the dataset for a program."""
-    about = card.about
-    where = {
+def eval_results(card: Scorecard, source: str) -> list[EvalResult]:
+    """One result for each finding and metric, and their mean; source: what programs call the dataset."""
+    dataset = {
         "task_type": "image-classification",
         "task_name": "Multi-label image classification",
         "dataset_type": source,
-        "dataset_name": named(card),
-        "dataset_split": about["split"],
+        "dataset_name": dataset_title(card),
+        "dataset_split": card.about["split"],
     }
     order = ["mean", *card.scored.findings]
-    measures = {"auroc": ("roc_auc", "AUROC"), "average_precision": ("average_precision", "average precision")}
+    metrics = {"auroc": ("roc_auc", "AUROC"), "average_precision": ("average_precision", "average precision")}
     return [
         EvalResult(
-            **where,
+            **dataset,
             metric_type=kind,
-            metric_name=f"{words}, {'mean over findings' if finding == 'mean' else finding}{how(card)}",
+            metric_name=f"{words}, {'mean over findings' if finding == 'mean' else finding}{score_variant(card)}",
             metric_value=round(float(row[key]), 4),
         )
-        for key, (kind, words) in measures.items()
+        for key, (kind, words) in metrics.items()
         for finding, row in card.findings.loc[order].iterrows()
         if not math.isnan(row[key])
     ]
 
 
-def how(card):
-    """What is out of the ordinary in a score: studies or patients instead of images, the mean of several views."""
+def score_variant(card: Scorecard) -> str:
+    """What is unusual in a score: studies or patients instead of images, the mean of several views."""
     level = "" if card.about["level"] == "image" else f", by {card.about['level']}"
     views = sorted({model["tta"] for model in models(card)} - {"none"})
     return level + "".join(f", averaged over views ({tta})" for tta in views)
 
 
-def named(card):
-    """The dataset's name, in which synthetic data are called so, and a test set that is not the official one too."""
-    words = wording.dataset(card)
+def dataset_title(card: Scorecard) -> str:
+    """The dataset's name. It says where data are synthetic, and where a test set is not the official one."""
+    name = score_page.dataset_name(card)
     if is_synthetic(card):
-        return words if "synthetic" in words.lower() else f"{words} (synthetic)"
+        return name if "synthetic" in name.lower() else f"{name} (synthetic)"
     if card.about["split"] == "test" and card.about["official"] is False:
-        return f"{words} ({card.about['n_images']:,} test images, not the official list)"
-    return words
+        return f"{name} ({card.about['n_images']:,} test images, not the official list)"
+    return name
 
 
-def body(cards):
-    findings = ", ".join(cards[0].scored.findings).replace("_", " ")
-    page = [Heading(name(cards), 1)]
-    page += [Warnings([SYNTHETIC])] if all(map(is_synthetic, cards)) else []
-    many = len(models(cards[0]))
-    what = f"The mean probability of {many} multi-label classifiers" if many > 1 else "A multi-label classifier"
-    page += [
-        Paragraph(f"{what} of chest X-rays, with one output for each of: {findings}."),
-        Heading("How to use it"),
-        Paragraph(
-            "```python\nfrom transformers import pipeline\n\n"
-            f'classify = pipeline("image-classification", model="PATH_OR_HUB_ID", function_to_apply="sigmoid", '
-            f'top_k={len(cards[0].scored.findings)})\nprint(classify("image.png"))\n```'
-        ),
-        Heading("Intended use"),
-        Paragraph(
-            "Research on automatic reading of frontal chest X-rays: comparison of methods, a starting point for "
-            "further training. It is no medical device, and its output is no diagnosis."
-        ),
-    ]
-    datasets = number_repeats([wording.dataset(card) for card in cards])
-    for card, dataset in zip(cards, datasets, strict=True):
-        page += results_on(card, dataset, any(not is_synthetic(other) for other in cards))
-    page += [Heading("Limits"), Paragraph(limits(cards, datasets))]
-    page += [
-        Heading("Data"),
-        *(Paragraph(data(card, dataset)) for card, dataset in zip(cards, datasets, strict=True)),
-    ]
-    if settings := training(cards):
-        page += [Heading("Training"), Paragraph(f"With recipes/finetune.py:\n\n```yaml\n{settings}```")]
-    return page
+# What the template names
 
 
-def results_on(card, dataset, say_synthetic):
-    """The section of one dataset. say_synthetic: whether it does not stand on top, for all of them."""
-    notes = [note for note in card.notes if note != SYNTHETIC or say_synthetic]
-    summary = f"On {dataset}, split `{card.about['split']}`. {wording.summary(card)} {wording.how_found(card)}"
-    page = [Heading(f"Results on {dataset}"), Paragraph(summary), wording.findings(card)]
-    return page + ([Warnings(notes)] if notes else [])
+def card_values(cards: Sequence[Scorecard]) -> dict:
+    """All that templates/model_card.md names."""
+    all_synthetic = all(map(is_synthetic, cards))
+    datasets = number_repeats([score_page.dataset_name(card) for card in cards])
+    return {
+        "mark": Markup(MARK),
+        "name": model_name(cards),
+        "n_models": len(models(cards[0])),
+        "findings": [name.replace("_", " ") for name in cards[0].scored.findings],
+        "all_synthetic": all_synthetic,
+        "synthetic_note": SYNTHETIC,
+        "parts": [dataset_values(*pair, all_synthetic) for pair in zip(cards, datasets, strict=True)],
+        "settings": Markup(training_settings(cards)),
+    }
 
 
-def limits(cards, datasets):
-    sentences = ["The model gives probabilities that are not calibrated."]
-    for card, dataset in zip(cards, datasets, strict=True):
-        sentences += measured_limits(card, dataset)
-    sentences.append(
-        "Thresholds and predictive values depend on how common a finding is and do not carry over to other hospitals."
-    )
-    if not all(map(is_synthetic, cards)):
-        sentences.append(
-            "Where labels were mined from reports by a program, as those of NIH ChestX-ray14 were, they hold errors, "
-            "and a score says how well the model agrees with them, not with a radiologist."
-        )
-    return " ".join(sentences)
+def dataset_values(card: Scorecard, dataset: str, all_synthetic: bool) -> dict:
+    """What the card says of one dataset. all_synthetic: whether its top says so of all of them."""
+    about, findings = card.about, score_page.findings_values(card)
+    return {
+        "dataset": dataset,
+        "split": about["split"],
+        "official": about["official"],
+        "may_be_passed_on": bool(about.get("may_be_passed_on")),
+        "cite_nih": "NIH ChestX-ray14" in about.get("dataset", "") and not is_synthetic(card),
+        "summary": pages.markdown_sentences("summary.jinja", **score_page.summary_values(card)),
+        "findings_note": pages.markdown_sentences("findings.jinja", **findings),
+        "findings_table": score_page.findings_table(card).markdown(),
+        "notes": [note for note in card.notes if note != SYNTHETIC or not all_synthetic],
+        "validation": findings["validation"],
+        "has_thresholds": findings["n_with_threshold"] > 0,
+        "ece": calibration_error(card),
+        "metadata_auroc": metadata_auroc(card),
+    }
 
 
-def measured_limits(card, dataset):
-    if error := calibration_error(card):
-        yield f"On {dataset} {error}."
-    if "together" in card.shortcuts and not math.isnan(card.shortcuts.loc["mean", "together"]):
-        alone = wording.figure(card.shortcuts.loc["mean", "together"])
-        yield (
-            f"On {dataset}, view, age and sex alone, without the image, score a mean AUROC of {alone}; the model may "
-            "use such shortcuts."
-        )
-
-
-def calibration_error(card):
-    """Before and after Platt scaling, over which findings; nothing where none could be calibrated."""
-    n, before, after = wording.n_calibrated(card), *card.calibration.loc["mean", ["ece_before", "ece_after"]]
+def calibration_error(card: Scorecard) -> dict | None:
+    """The mean ECE before and after Platt scaling and its number of findings; None where none is calibrated."""
+    n, (before, after) = score_page.n_calibrated(card), card.calibration.loc["mean", ["ece_before", "ece_after"]]
     if not n or math.isnan(before):
-        return ""
-    over = f" over the {n} of {len(card.scored.findings)} findings that could be calibrated"
-    return (
-        f"the mean ECE{over * (n < len(card.scored.findings))} is {before:.3f}, after Platt scaling on "
-        f"{wording.validation(card)} {after:.3f}"
-    )
+        return None
+    return {"n_findings": n, "of": len(card.scored.findings), "before": f"{before:.3f}", "after": f"{after:.3f}"}
 
 
-def data(card, dataset):
-    about = card.about
-    words = f"Scored on {dataset}, split {about['split']}"
-    words += ", the official test list." if about["official"] else "."
-    if "NIH ChestX-ray14" in about.get("dataset", "") and not about.get("synthetic"):
-        words += (
-            " The data come from the NIH Clinical Center, https://nihcc.app.box.com/v/ChestXray-NIHCC; cite Wang et "
-            "al., ChestX-ray8, CVPR 2017."
-        )
-    if wording.n_with_threshold(card):
-        words += (
-            f" Thresholds and calibration were fitted on patients of {wording.validation(card)}, who are not in the "
-        )
-        words += "scored split."
-    if not about.get("may_be_passed_on"):
-        words += (
-            f" {dataset} may not be passed on, as far as is known: nothing of a single image or patient is told here."
-        )
-    return words
+def metadata_auroc(card: Scorecard) -> str | None:
+    """The mean AUROC of view, age and sex without the image; None where it is unknown."""
+    if "together" not in card.shortcuts or math.isnan(card.shortcuts.loc["mean", "together"]):
+        return None
+    return f"{card.shortcuts.loc['mean', 'together']:.3f}"
 
 
-def is_synthetic(card):
+def is_synthetic(card: Scorecard) -> bool:
     return bool(card.about.get("synthetic"))
 
 
 # The checkpoint
 
 
-def models(card):
+def models(card: Scorecard) -> list[dict]:
     return card.about.get("models", [])
 
 
-def name(cards):
+def model_name(cards: Sequence[Scorecard]) -> str:
     return " + ".join(model["checkpoint"] for model in models(cards[0])) or "model"
 
 
-def checkpoint_of(cards):
-    """The folder of the one checkpoint that all cards are of; None where there are several, or it is not at hand."""
+def checkpoint_of(cards: Sequence[Scorecard]) -> Path | None:
+    """The folder of the one checkpoint that made all scores; None where there are several, or it is not here."""
     folders = {model["checkpoint"] for card in cards for model in card.scored.about.get("models", [])}
     folder = Path(folders.pop()) if len(folders) == 1 else None
     return folder if folder and folder.is_dir() else None
 
 
-def settings_of(folder):
-    """What finetune.py saved beside a checkpoint; {} where there is none."""
+def settings_of(folder: Path | None) -> dict:
+    """What finetune.py saved beside a checkpoint; {} where there is nothing."""
     if not folder or not (folder / "settings.yaml").exists():
         return {}
     from chestxray.training.settings_files import read_settings  # and transformers, which other cards do not need
@@ -222,25 +182,28 @@ def settings_of(folder):
     return asdict(read_settings(folder))
 
 
-def base_model(cards):
+def base_model(cards: Sequence[Scorecard]) -> str | None:
     """The Hub id that the checkpoint started from, or None."""
     started = settings_of(checkpoint_of(cards)).get("model") or ""
     return started if is_hub_id(started) else None
 
 
-def training(cards):
-    """Those settings as YAML, without the places of one machine."""
+def training_settings(cards: Sequence[Scorecard]) -> str:
+    """The settings of the checkpoint's training as YAML, without the places of one machine; "" without any."""
     settings = public_settings(settings_of(checkpoint_of(cards)))
     settings = {name: value for name, value in settings.items() if name not in NOT_OF_THE_MODEL}
     return yaml.safe_dump(settings, sort_keys=False) if settings else ""
 
 
-def is_own(cards, folder, whole):
-    """Whether `cards` are a checkpoint's own scores.
+def is_own(cards: Sequence[Scorecard], folder: Path, whole: bool) -> bool:
+    """Whether the scorecards are the checkpoint's own scores.
 
-    That is: on `test` of all the datasets it was trained on and of no other, image by image, with the images, labels
-    and histograms of its training, and of the weights that lie there now. Averages over views are; the card says so.
-    whole: whether no other dataset that it was trained on has a test split.
+    They are, where they cover `test` of all datasets that it was trained on and of no other, image by image, with the
+    images, labels and histograms of its training, and were made with the weights that are in `folder` now. Averages
+    over views count as its own; the card says so.
+
+    Args:
+        whole: whether no other dataset that it was trained on has a test split.
     """
     settings = settings_of(folder)
     made_by = [model for card in cards for model in models(card)]
@@ -254,14 +217,15 @@ def is_own(cards, folder, whole):
     )
 
 
-def save(cards, output, whole=False):
+def save_card(cards: Sequence[Scorecard], output: Path, whole: bool = False) -> list[Path]:
     """Write the card to `output`, and into the checkpoint's folder if these are its own scores, see `is_own`.
 
-    A card that lies there and is not ours stays, and so does a checkpoint's own where `output` is its folder and these
-    are other scores.
+    A card that score.py did not write stays. So does a checkpoint's own card where `output` is its folder and these are
+    other scores.
 
     Args:
-        cards: Scorecards of one model, or of one ensemble: one for each dataset. whole: see `is_own`.
+        cards: Scorecards of one model, or of one ensemble: one for each dataset.
+        whole: see `is_own`.
 
     Returns:
         The files written.
@@ -270,11 +234,11 @@ def save(cards, output, whole=False):
     folders = [] if (output / "config.json").exists() else [output]
     if folder and is_own(cards, folder, whole):
         folders.append(folder)
-    files = [folder / "README.md" for folder in folders if not is_by_hand(folder / "README.md")]
+    files = [file for home in folders if not is_by_hand(file := home / "README.md")]
     for file in files:
-        file.write_text(text, encoding="utf-8")
+        write(file, text)
     return files
 
 
-def is_by_hand(file):
+def is_by_hand(file: Path) -> bool:
     return file.exists() and MARK not in file.read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from scipy.special import expit
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from chestxray.reporting import wording
 from chestxray.reporting.figure_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, style
+from chestxray.reporting.score_page import has_validation
 from chestxray.reporting.tables import figure as value
 from chestxray.scoring import calibration, scorecard
 from chestxray.scoring.anchors import ANCHORS
@@ -53,7 +53,7 @@ def draw(card: scorecard.Scorecard) -> list[Picture]:
     """
     with matplotlib.rc_context(style(9)):
         pictures = [intervals(card), *curves(card), by_subgroup(card, "subgroups", "auroc", "AUROC")]
-        if wording.has_validation(card):
+        if has_validation(card):
             pictures += [reliability(card), by_subgroup(card, "missed", "missed", "Missed positives")]
     return pictures
 
@@ -70,7 +70,7 @@ def intervals(card: scorecard.Scorecard) -> Picture:
 
 def curves(card: scorecard.Scorecard) -> Iterator[Picture]:
     split, title, alternative = card.about["split"], "", ""
-    if wording.has_validation(card):
+    if has_validation(card):
         title, alternative = "; the point is the threshold", ", with the threshold's point"
     yield picture(
         "roc",

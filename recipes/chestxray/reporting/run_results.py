@@ -1,26 +1,34 @@
-"""Results as JSON to compute with, a table to read and a picture to look at."""
+"""Results of a fine-tune: JSON to compute with, a table to read and a picture to look at."""
 
 import csv
 import json
 import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from chestxray.files import write
 from chestxray.reporting.tables import Table, between, figure
+from chestxray.scoring.scorecard import SYNTHETIC
 
-SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
 UNOFFICIAL = "These are not the 25,596 images of NIH's official test list: do not compare with published scores"
 NEXT = "For scores that do, give the folder of NIH's archive: --dataset FOLDER --model convnext-tiny"
 SPLITS = ("validation", "test")
 
 
-def write(results, path):
+# Files
+
+
+def write_results(results: Mapping, path: Path) -> None:
     """Flat JSON; what is undefined is null, for NaN is not JSON."""
     undefined = {name: None for name, value in results.items() if isinstance(value, float) and math.isnan(value)}
-    path.write_text(json.dumps(results | undefined, indent=2) + "\n")
+    write(path, json.dumps({**results, **undefined}, indent=2) + "\n")
 
 
-def write_epochs(scores, path):
+def write_epochs(scores: Sequence[Mapping], path: Path) -> None:
     """One row per epoch as CSV: loss, rate, validation AUROC, images/s, share of the time waiting for data."""
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, scores[0] if scores else ["epoch"])
@@ -28,73 +36,86 @@ def write_epochs(scores, path):
         writer.writerows(scores)
 
 
-def is_defined(value):
-    """Whether a figure exists; it is NaN in memory and null in the file where it does not."""
+# What results hold
+
+
+def is_defined(value: float | None) -> bool:
+    """Whether a figure exists; where it does not, it is NaN in memory and null in the file."""
     return value is not None and not math.isnan(value)
 
 
-def parts(results):
-    """(name, results) of each dataset; one alone has its figures without its name before them."""
+def dataset_results(results: Mapping) -> list[tuple[str, Mapping]]:
+    """(name, results) of each dataset; the figures of several have the dataset's name before them."""
     if len(results["datasets"]) == 1:
         return [(results["datasets"][0], results)]
     return [(name, {key.removeprefix(f"{name}/"): results[key] for key in results}) for name in results["datasets"]]
 
 
-def splits(results):
+def scored_splits(results: Mapping) -> list[str]:
     return [split for split in SPLITS if f"{split}_auroc" in results]
 
 
-def findings(results):
-    prefix = f"{splits(results)[-1]}_auroc/"
+def findings(results: Mapping) -> list[str]:
+    prefix = f"{scored_splits(results)[-1]}_auroc/"
     return [name.removeprefix(prefix) for name in results if name.startswith(prefix)]
 
 
-def table(results):
-    """AUROC per finding with its 95% interval over patients, and positives, on validation and on test."""
-    several = len(results["datasets"]) > 1
-    return "\n\n".join(f"{name}\n{table_of(part)}" if several else table_of(part) for name, part in parts(results))
+# Table
 
 
-def table_of(results):
-    header = ["", *(text for split in splits(results) for text in (f"{split} AUROC", "95% interval", "positives"))]
-    rows = [[finding or "mean", *cells(results, finding)] for finding in (*findings(results), None)]
-    notes = [
-        f"The mean on {split} is over {results[f'{split}_n_findings']} of {len(findings(results))} findings; "
-        f"with one class only: {', '.join(results[f'{split}_undefined'])}."
-        for split in splits(results)
-        if results[f"{split}_undefined"]
-    ]
-    if results["synthetic"]:
-        notes += [SYNTHETIC, NEXT]
-    elif results["official_test"] is False and "test_n_images" in results:
-        notes.append(f"{UNOFFICIAL} ({results['test_n_images']:,} images here).")
-    return "\n".join([Table(header, rows, last_is_mean=True).text(), *notes])
+def results_text(results: Mapping) -> str:
+    """For a terminal: AUROC per finding, its 95% interval over patients and positives, on validation and on test."""
+    texts = [(name, dataset_text(part)) for name, part in dataset_results(results)]
+    return "\n\n".join(f"{name}\n{text}" if len(texts) > 1 else text for name, text in texts)
 
 
-def cells(results, finding):
+def dataset_text(results: Mapping) -> str:
+    splits = scored_splits(results)
+    header = ["", *(text for split in splits for text in (f"{split} AUROC", "95% interval", "positives"))]
+    rows = [[finding or "mean", *finding_cells(results, finding)] for finding in (*findings(results), None)]
+    return "\n".join([Table(header, rows, last_is_mean=True).text(), *notes(results)])
+
+
+def finding_cells(results: Mapping, finding: str | None) -> Iterator[str]:
     """One row's figures; of the mean where `finding` is None."""
     suffix = f"/{finding}" if finding else ""
-    for split in splits(results):
+    for split in scored_splits(results):
         auroc, low, high = (results[f"{split}_{name}{suffix}"] for name in ("auroc", "auroc_low", "auroc_high"))
         yield figure(auroc)
         yield between(low, high)
         yield f"{results[f'{split}_positives{suffix}']:,}" if finding else ""
 
 
-def plot(results, path):
-    """AUROC per finding with its interval, on test or else on validation, as a picture; one panel per dataset."""
-    from matplotlib.figure import Figure
+def notes(results: Mapping) -> list[str]:
+    """What a reader of the table must know, one sentence each."""
+    found = [
+        f"The mean on {split} is over {results[f'{split}_n_findings']} of {len(findings(results))} findings. {split} "
+        f"has only positives or only negatives of: {', '.join(results[f'{split}_undefined'])}."
+        for split in scored_splits(results)
+        if results[f"{split}_undefined"]
+    ]
+    if results["synthetic"]:
+        return [*found, SYNTHETIC, NEXT]
+    if results["official_test"] is False and "test_n_images" in results:
+        found.append(f"{UNOFFICIAL} ({results['test_n_images']:,} images here).")
+    return found
 
-    shown = parts(results)
-    height = 1.2 + 0.3 * max(len(findings(part)) for _, part in shown)
-    whole = Figure(figsize=(7 * len(shown), height), layout="constrained")
-    for axes, (name, part) in zip(whole.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        panel(axes, part, name if len(shown) > 1 else "")
-    whole.savefig(path, dpi=150)
+
+# Picture
 
 
-def panel(axes, results, title):
-    split = splits(results)[-1]
+def plot_results(results: Mapping, path: Path) -> None:
+    """AUROC per finding with its interval, on test or else on validation, as a PNG; one panel per dataset."""
+    parts = dataset_results(results)
+    height = 1.2 + 0.3 * max(len(findings(part)) for _, part in parts)
+    picture = Figure(figsize=(7 * len(parts), height), layout="constrained")
+    for axes, (name, part) in zip(picture.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
+        draw_panel(axes, part, name if len(parts) > 1 else "")
+    picture.savefig(path, dpi=150)
+
+
+def draw_panel(axes: Axes, results: Mapping, title: str) -> None:
+    split = scored_splits(results)[-1]
     names = [name for name in findings(results) if is_defined(results[f"{split}_auroc/{name}"])]
     names.sort(key=lambda name: results[f"{split}_auroc/{name}"])
     # An AUROC of 0 or 1 has no interval: its dot is drawn, its line is not.

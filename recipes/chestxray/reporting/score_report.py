@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chestxray.data import predictions
 from chestxray.files import write
-from chestxray.reporting import model_card, pages, plots, wording
+from chestxray.reporting import model_card, plots, score_page
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.scoring import ensembles, scorecard
 from chestxray.scoring.scorecard import Scorecard
@@ -43,7 +43,7 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
     for card, folder in zip(cards, folders, strict=True):
         write_pages(card, folder)
     whole = bool(options.checkpoints) and not options.dataset  # all datasets of its training that can be scored
-    model_cards = model_card.save(cards, options.output if len(cards) > 1 else folders[0], whole)
+    model_cards = model_card.save_card(cards, options.output if len(cards) > 1 else folders[0], whole)
     return ScoreReport(cards, folders, model_cards)
 
 
@@ -70,11 +70,10 @@ def make_card(files: list[Path], rival: Path | None, folder: Path, options: Scor
 def write_pages(card: Scorecard, folder: Path) -> None:
     """Write report.html, report.md with figures/, and scorecard.json."""
     pictures = plots.draw(card)
-    blocks = wording.blocks(card, pictures)
     for picture in pictures:
         write(folder / "figures" / f"{picture.name}.svg", picture.svg)
-    write(folder / "report.html", pages.html(blocks, wording.title(card)))
-    write(folder / "report.md", pages.markdown(blocks))
+    write(folder / "report.html", score_page.html(card, pictures))
+    write(folder / "report.md", score_page.markdown(card, pictures))
     write(folder / "scorecard.json", json.dumps(scorecard.as_json(card), indent=2) + "\n")
 
 
@@ -83,10 +82,13 @@ def screen_text(report: ScoreReport) -> str:
     lines = []
     for card, folder in zip(report.cards, report.folders, strict=True):
         if len(report.cards) > 1:
-            lines += ["", wording.dataset(card)]
-        lines += [wording.summary(card), wording.findings(card).text()]
+            lines += ["", score_page.dataset_name(card)]
+        lines += [score_page.summary(card), score_page.findings_table(card).text()]
         if card.comparison:
-            lines += ["", wording.how_compared(card), wording.comparison(card).text()]
-        lines += [*card.notes, *wording.few_in_short(card), f"Report: {folder / 'report.html'}"]
+            lines += ["", score_page.comparison_note(card), score_page.comparison_table(card).text()]
+        lines += [
+            *filter(None, [*card.notes, score_page.small_subgroups_note(card)]),
+            f"Report: {folder / 'report.html'}",
+        ]
     cards = ", ".join(map(str, report.model_cards)) or "the one that is there stays"
     return "\n".join([*lines, f"Model card: {cards}"])

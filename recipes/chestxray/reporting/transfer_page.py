@@ -1,7 +1,6 @@
 """The page and the picture of models scored at other hospitals."""
 
 import io
-from collections.abc import Iterator
 from itertools import product
 
 import matplotlib
@@ -12,8 +11,8 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from chestxray.places import place, public_name
+from chestxray.reporting import pages
 from chestxray.reporting.figure_style import style
-from chestxray.reporting.pages import Heading, Paragraph, Warnings
 from chestxray.reporting.tables import Table, between, figure
 from chestxray.scoring import scorecard
 from chestxray.scoring.transfer import COUNTS, Model, Target, Transfer, is_home
@@ -25,22 +24,19 @@ MARK = "*"
 # Words
 
 
-def blocks(result: Transfer) -> list:
-    """The page, for `pages.markdown`; its picture is what `draw` gives, as transfer.png beside it."""
-    found = warnings(result)
-    return [
-        Heading(f"Models at other hospitals: AUROC on {result.split}", 1),
-        *([Warnings(found)] if found else []),
-        Paragraph(explain_means(result)),
-        Paragraph(explain_images(result)),
-        means_table(result),
-        Paragraph("![Mean AUROC of each model on each dataset, as in the table above](transfer.png)"),
-        Heading("Finding by finding"),
-        Paragraph("Positives are of the images whose label is known. A dash is undefined."),
-        findings_table(result),
-        Heading("How this was made"),
-        origins_table(result),
-    ]
+def markdown(result: Transfer) -> str:
+    """transfer.md; its picture is what `draw` gives, as transfer.png beside it."""
+    return pages.markdown(
+        "transfer.md",
+        **means_values(result),
+        **images_values(result),
+        notes=warnings(result),
+        tables={
+            "means": means_table(result),
+            "findings": findings_table(result),
+            "origins": origins_table(result),
+        },
+    )
 
 
 def screen_text(result: Transfer) -> str:
@@ -54,7 +50,7 @@ def warnings(result: Transfer) -> list[str]:
     found = synthetic_warning(result)
     if lost := [name for name in result.findings if name not in result.averaged]:
         named = "; ".join(f"{finding} on {', '.join(one_class_datasets(result, finding))}" for finding in lost)
-        found.append(f"In no mean, as {result.split} has one class only: {named}.")
+        found.append(f"{named}: in no mean, because {result.split} has only positives or only negatives there.")
     for target in result.targets:
         found += [f"{target.name}: {note}" for note in result.about[target.name].get("notes") or []]
     return found + [
@@ -84,33 +80,28 @@ def one_class_datasets(result: Transfer, finding: str) -> list[str]:
 
 
 def explain_means(result: Transfer) -> str:
-    """Over which findings the means are, and what the brackets and the mark say."""
-    part = "" if result.averaged == result.findings else f"{len(result.averaged)} of "
-    return (
-        f"Mean AUROC on {result.split} over {part}the {len(result.findings)} findings that all the models have and all "
-        f"the datasets label: {', '.join(result.averaged) or 'none'}. In brackets the 95% interval, with the patient "
-        f"as the unit (Obuchowski 1997). {MARK} marks a dataset on whose train split the model was trained."
-    )
+    """Over which findings the means are, and what the brackets and the mark say, as plain text."""
+    return pages.sentences("transfer_means.jinja", **means_values(result))
+
+
+def means_values(result: Transfer) -> dict:
+    """What templates/transfer_means.jinja names."""
+    return {"split": result.split, "findings": result.findings, "averaged": result.averaged, "mark": MARK}
 
 
 def explain_images(result: Transfer) -> str:
-    """Which views are scored, what was done to histograms, and whose labels of MIMIC-CXR are used."""
-    chosen = "Frontal images only, where a dataset tells." if result.views == "frontal" else "Images of all views."
-    labels = "".join(f" Labels of {target.name}: {target.labeler}." for target in result.targets if target.labeler)
-    return f"{chosen} Histograms: {'; '.join(histograms(result))}.{labels}"
+    """Which views are scored, what was done to histograms, and whose labels of MIMIC-CXR are used, as plain text."""
+    return pages.sentences("transfer_images.jinja", **images_values(result))
 
 
-def histograms(result: Transfer) -> Iterator[str]:
-    """What was done to the images' histograms, each with the models it was done for unless that is all of them."""
-    for equalized, words in (
-        (True, "every image's equalised"),
-        (False, "as each dataset comes (MIMIC-CXR-JPG's are equalised, NIH's and CheXpert's are not)"),
-    ):
-        models = [model.name for model in result.models if model.equalized is equalized]
-        if len(models) == len(result.models):
-            yield words
-        elif models:
-            yield f"{words}, for {', '.join(models)}"
+def images_values(result: Transfer) -> dict:
+    """What templates/transfer_images.jinja names."""
+    return {
+        "views": result.views,
+        "equalized": [model.name for model in result.models if model.equalized],
+        "unchanged": [model.name for model in result.models if not model.equalized],
+        "labelers": {target.name: target.labeler for target in result.targets if target.labeler},
+    }
 
 
 def means_table(result: Transfer) -> Table:

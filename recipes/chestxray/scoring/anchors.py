@@ -21,8 +21,3 @@ ANCHORS = (
     Anchor("Medical MAE (Xiao et al. 2023), ViT-B", 0.830, "README of lambert-x/medical_mae", True),
     Anchor("EVA-X-B (Yao et al. 2025)", 0.835, "README of hustvl/EVA-X", True),
 )
-NOTE = (
-    "Means over the 14 findings on the same 25,596 images, as published. Medical MAE and EVA-X chose their "
-    "checkpoint on the test set, so their values are maxima over it. A model that was chosen on validation has no such "
-    "advantage."
-)

@@ -221,7 +221,10 @@ def notes(card: Scorecard) -> list[str]:
     if unlabelled:
         found.append(f"Not labelled by this dataset, and in no mean: {', '.join(unlabelled)}.")
     if undefined:
-        found.append(f"Undefined, as {about['split']} has one class only, and in no mean: {', '.join(undefined)}.")
+        found.append(
+            f"{', '.join(undefined)}: undefined and in no mean, because {about['split']} has only positives or only "
+            "negatives of it."
+        )
     return found + notes_on_validation(card, unlabelled)
 
 

@@ -124,10 +124,10 @@ def warnings(table: pd.DataFrame) -> list[str]:
         marked, rest = (part["finding"][mask].tolist() for mask in (part["few"], ~part["few"]))
         which = ", ".join(marked) if len(marked) <= len(rest) else "every finding"
         if len(marked) > len(rest) > 0:
-            which += f" but {', '.join(rest)}"
+            which += f" except {', '.join(rest)}"
         if marked:
             places.setdefault(which, []).append(f"{ATTRIBUTES[attribute]} {name}")
-    return [f"Under {FEW} positives or negatives of {which}: {'; '.join(of)}." for which, of in places.items()]
+    return [f"{'; '.join(of)}: fewer than {FEW} positives or negatives of {which}." for which, of in places.items()]
 
 
 def _mean(values):

@@ -8,11 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-RULES = {
-    "youden": "the most sensitivity plus specificity (Youden 1950)",
-    "f1": "the highest F1",
-    "sensitivity": "the fewest calls that reach the sensitivity asked for",
-}
+RULES = ("youden", "f1", "sensitivity")  # in words: reporting/templates/rule.jinja
 
 
 def fit(logits: np.ndarray, targets: np.ndarray, sensitivity: float) -> dict[str, np.ndarray]:

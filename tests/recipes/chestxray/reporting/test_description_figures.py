@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from chestxray.reporting import description_figures
-from chestxray.reporting.description import Metadata
+from chestxray.reporting.description_metadata import Metadata
 from drawings import unseen
 
 
@@ -15,7 +15,7 @@ def test_a_finding_far_rarer_or_commoner_than_nihs_is_seen_and_one_that_a_split_
     assert unseen(figure) == []
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["A", "B"]
-    assert "not drawn, as a split has none: C, D" in axes.get_xlabel()
+    assert "not drawn, because a split has none: C, D" in axes.get_xlabel()
     for text in axes.texts:
         assert text.get_window_extent().x1 < axes.get_window_extent().x1, text.get_text()
 

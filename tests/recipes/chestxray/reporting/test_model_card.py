@@ -62,7 +62,7 @@ def test_a_checkpoint_keeps_the_card_of_its_own_test(checkpoint, output, tmp_pat
     home, away = tmp_path / "nih", tmp_path / "away"
     home.mkdir()
     run = checkpoint("run", home)
-    assert model_card.save([card_of(run, home)], output) == [output / "README.md", run / "README.md"]
+    assert model_card.save_card([card_of(run, home)], output) == [output / "README.md", run / "README.md"]
     own = (run / "README.md").read_text()
     others = [
         card_of(run, away),
@@ -74,17 +74,17 @@ def test_a_checkpoint_keeps_the_card_of_its_own_test(checkpoint, output, tmp_pat
         card_of(run, home, sha256="of other weights"),
     ]
     for other in others:
-        assert model_card.save([other], output) == [output / "README.md"]
+        assert model_card.save_card([other], output) == [output / "README.md"]
         assert (run / "README.md").read_text() == own
-    model_card.save([others[0], card_of(run, home)], output)
+    model_card.save_card([others[0], card_of(run, home)], output)
     assert (run / "README.md").read_text() == own, "another hospital beside its own is another's as well"
-    assert model_card.save([card_of(run, f"{tmp_path}/away/../nih")], output)[1:], "the same folder in other words"
+    assert model_card.save_card([card_of(run, f"{tmp_path}/away/../nih")], output)[1:], "the same folder in other words"
 
 
 def test_a_dataset_of_the_hub_is_known_by_its_id(checkpoint, output):
     run = checkpoint("run", "someone/nih")
-    assert len(model_card.save([card_of(run, "someone/nih")], output)) == 2
-    assert len(model_card.save([card_of(run, "someone/else")], output)) == 1
+    assert len(model_card.save_card([card_of(run, "someone/nih")], output)) == 2
+    assert len(model_card.save_card([card_of(run, "someone/else")], output)) == 1
 
 
 def test_of_several_datasets_each_has_its_section_and_its_results(checkpoint, output, tmp_path):
@@ -94,8 +94,8 @@ def test_of_several_datasets_each_has_its_section_and_its_results(checkpoint, ou
         card_of(run, "someone/chexpert", "CheXpert"),
         card_of(run, tmp_path / "other" / "nih", "NIH"),
     ]
-    assert model_card.save(cards[:2], output) == [output / "README.md"], "one of them is missing"
-    assert model_card.save(cards, output) == [output / "README.md", run / "README.md"]
+    assert model_card.save_card(cards[:2], output) == [output / "README.md"], "one of them is missing"
+    assert model_card.save_card(cards, output) == [output / "README.md", run / "README.md"]
     card = ModelCard.load(run / "README.md", ignore_metadata_errors=False)
     titles = [line[3:] for line in card.text.splitlines() if line.startswith("## Results")]
     assert titles == ["Results on NIH", "Results on CheXpert", "Results on NIH (2)"]
@@ -107,14 +107,14 @@ def test_of_several_datasets_each_has_its_section_and_its_results(checkpoint, ou
 
 def test_views_of_an_image_are_no_other_test_and_are_said(checkpoint, output):
     run = checkpoint("run", "someone/nih")
-    assert len(model_card.save([card_of(run, "someone/nih", tta="ten-crop")], output)) == 2
+    assert len(model_card.save_card([card_of(run, "someone/nih", tta="ten-crop")], output)) == 2
     card = ModelCard.load(run / "README.md")
     assert "averaged over views of each image (ten-crop)" in card.text
     assert all("ten-crop" in result.metric_name for result in card.data.eval_results)
 
 
 def test_a_score_by_study_says_so_in_its_front_matter(checkpoint, output):
-    model_card.save([card_of(checkpoint("run", "someone/nih"), "someone/nih", level="study")], output)
+    model_card.save_card([card_of(checkpoint("run", "someone/nih"), "someone/nih", level="study")], output)
     card = ModelCard.load(output / "README.md")
     assert all(result.metric_name.endswith(", by study") for result in card.data.eval_results)
 
@@ -123,15 +123,15 @@ def test_a_card_by_hand_stays_wherever_it_lies(checkpoint, output):
     run = checkpoint("run", "someone/nih")
     for folder in (run, output):
         (folder / "README.md").write_text("by hand")
-    assert model_card.save([card_of(run, "someone/nih")], output) == []
+    assert model_card.save_card([card_of(run, "someone/nih")], output) == []
     assert (run / "README.md").read_text() == (output / "README.md").read_text() == "by hand"
 
 
 def test_other_scores_written_into_the_checkpoints_folder_leave_its_card(checkpoint):
     run = checkpoint("run", "someone/nih")
-    model_card.save([card_of(run, "someone/nih")], run)
+    model_card.save_card([card_of(run, "someone/nih")], run)
     own = (run / "README.md").read_text()
-    assert model_card.save([card_of(run, "someone/else")], run) == []
+    assert model_card.save_card([card_of(run, "someone/else")], run) == []
     assert (run / "README.md").read_text() == own
 
 
@@ -139,8 +139,8 @@ def test_an_ensemble_writes_no_checkpoints_card(checkpoint, output):
     first, second = checkpoint("first", "someone/nih"), checkpoint("second", "someone/nih")
     members = [predicted(folder, "someone/nih") for folder in (first, second)]
     card = scorecard.make(ensembles.average(members))
-    assert model_card.save([card], output) == [output / "README.md"]
-    assert model_card.save([card], first) == []
+    assert model_card.save_card([card], output) == [output / "README.md"]
+    assert model_card.save_card([card], first) == []
     assert "The mean probability of 2 multi-label classifiers" in (output / "README.md").read_text()
 
 
@@ -149,7 +149,7 @@ def test_a_card_and_a_scorecard_tell_the_last_part_of_each_path(checkpoint, outp
     about = {"may_be_passed_on": False, "dataset": f"{tmp_path}/nih"}  # so were unnamed datasets called once
     table = predicted(run, tmp_path / "nih")
     card = scorecard.make(replace(table, about=table.about | about), rival=table)
-    model_card.save([card], output)
+    model_card.save_card([card], output)
     for text in ((output / "README.md").read_text(), json.dumps(scorecard.as_json(card))):
         assert str(tmp_path) not in text and "nih" in text and "run" in text
     assert "validation_list: mine.txt" in (output / "README.md").read_text()

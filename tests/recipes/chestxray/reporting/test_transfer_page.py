@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from chestxray.reporting import pages, transfer_page
+from chestxray.reporting import transfer_page
 from chestxray.scoring.transfer import Model, Target, Transfer
 
 FINDING = {"auroc": 0.8, "auroc_low": 0.7, "auroc_high": 0.9, "positives": 1_000, "negatives": 3_000}
@@ -37,7 +37,7 @@ def result():
 def test_warnings_name_drawn_images_lost_findings_notes_and_other_histograms(result):
     assert transfer_page.warnings(result) == [
         "Synthetic images: scores on home say nothing of radiographs.",
-        "In no mean, as test has one class only: Mass on away.",
+        "Mass on away: in no mean, because test has only positives or only negatives there.",
         "away: Mind this.",
         "a was trained without histogram equalisation and is scored with.",
     ]
@@ -61,7 +61,7 @@ def test_histograms_are_told_apart_where_models_differ(result):
 
 
 def test_the_page_names_weights_and_counts_and_no_place(result):
-    page = pages.markdown(transfer_page.blocks(result))
+    page = transfer_page.markdown(result)
     assert "0123456789abcdef |" in page and "4,000 images of 900 patients" in page
     assert "1,000 of 4,000" in page and "0 of 3,000" in page
     assert "/data/" not in page and "/runs/" not in page

@@ -9,7 +9,7 @@ import pytest
 
 from chestxray.data import official_test, predictions
 from chestxray.files import digest
-from chestxray.reporting import model_card, pages, plots, wording
+from chestxray.reporting import model_card, plots, score_page
 from chestxray.scoring import scorecard
 from multilabel_auroc import auroc_report, compare
 
@@ -52,14 +52,14 @@ def test_a_finding_with_one_class_is_undefined_and_named():
     table.targets[table.rows["split"] == "validation", 0] = 0
     table.targets[table.rows["split"] == "test", 1] = 0
     card = scorecard.make(table)
-    assert any(note.startswith("Undefined, as test has one class only, and in no mean: Nodule.") for note in card.notes)
+    assert "Nodule: undefined and in no mean, because test has only positives or only negatives of it." in card.notes
     assert any(note.startswith("Mass: no threshold and no calibration, because ") for note in card.notes)
     called = ["sensitivity", "specificity", "ppv", "npv"]
     assert card.findings.loc["Mass", called].isna().all() and card.findings.loc["Mass", "auroc"] > 0.5
     assert card.calibration.loc["Mass"].isna().all()
     assert card.findings.loc["Nodule", ["auroc", *called]].isna().all()
     assert card.findings.loc["mean", "auroc"] == pytest.approx(card.findings.loc[["Mass", "Hernia"], "auroc"].mean())
-    assert "over 2 of 3 findings" in wording.summary(card)
+    assert "over 2 of 3 findings" in score_page.summary(card)
     assert scorecard.as_json(card)["findings"]["Nodule"]["auroc"] is None
 
 
@@ -82,7 +82,7 @@ def test_patients_are_scored_by_their_highest_image():
     highest = [part.reshape(100, 2, 3).max(axis=1) for part in (test.logits, test.targets)]
     expected = auroc_report(*highest, label_names=FINDINGS)
     assert card.findings.loc["Hernia", "auroc"] == pytest.approx(expected["auroc/Hernia"])
-    assert "on 100 patients (200 images" in wording.summary(card)
+    assert "on 100 patients (200 images" in score_page.summary(card)
 
 
 def test_two_models_are_compared_by_the_paired_test_whatever_the_order_of_rows():
@@ -129,7 +129,7 @@ def test_without_validation_everything_else_is_scored_and_a_note_says_so(level):
 
 def page(card):
     with matplotlib.rc_context():
-        return pages.markdown(wording.blocks(card, plots.draw(card)))
+        return score_page.markdown(card, plots.draw(card))
 
 
 def test_the_page_without_validation_has_no_section_that_needs_it():
@@ -142,11 +142,11 @@ def test_the_page_without_validation_has_no_section_that_needs_it():
         "metadata alone would",
         "sensitivity |",
         "missed",
-        "at the thresh",
+        "one threshold",
     ):
         assert needs in whole and needs not in without, needs
     assert "| nan" not in without
-    assert all("–" not in row for row in wording.findings(scorecard.make(table.of("test"))).rows)
+    assert all("–" not in row for row in score_page.findings_table(scorecard.make(table.of("test"))).rows)
     card = model_card.model_card([scorecard.make(table.of("test"))])
     assert "Thresholds and calibration were fitted" not in card and "are not calibrated." in card
 
@@ -163,7 +163,7 @@ def test_too_few_positives_on_validation_give_no_threshold_and_no_calibration():
         card.findings.loc[["Nodule", "Hernia"], "sensitivity"].mean()
     )
     assert "over the 2 findings with a threshold" in page(card) and "over the 2 findings with a slope" in page(card)
-    assert "mean ECE over the 2 of 3 findings that could be calibrated" in model_card.limits([card], ["NIH"])
+    assert "mean ECE over the 2 of 3 findings that could be calibrated" in model_card.model_card([card])
 
 
 def test_units_are_counted_and_not_images():
@@ -196,7 +196,7 @@ def test_validation_of_another_dataset_is_named_and_its_patients_are_others():
     table.rows.loc[399, "patient"] = "00000007"  # a number that both datasets gave to somebody
     card = scorecard.make(table)
     assert "Thresholds and calibration come from validation of CheXpert, not of the scored dataset." in card.notes
-    assert "Chosen on validation of CheXpert alone, on 200 images" in page(card)
+    assert "chosen on validation of CheXpert alone, on 200 images" in page(card)
     same = scorecard.make(make(source="/data/nih", validation_source="/data/nih"))
     assert not any("/data/nih" in note for note in same.notes)
 

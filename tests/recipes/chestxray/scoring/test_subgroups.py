@@ -35,7 +35,9 @@ def test_a_subgroups_figures_are_those_of_its_rows_alone():
 def test_small_subgroups_are_warned_of_and_enter_no_gap():
     table = make(age=np.append(np.full(1_990, 50), np.full(10, 85)))
     scored = subgroups.measure(table, np.zeros(2))
-    assert "Under 20 positives or negatives of every finding: age, years 80 and over." in subgroups.warnings(scored)
+    assert "age, years 80 and over: fewer than 20 positives or negatives of every finding." in subgroups.warnings(
+        scored
+    )
     assert subgroups.gaps(scored).query("attribute == 'age'")["auroc_gap"].isna().all()
 
 

@@ -1,0 +1,86 @@
+"""What `datasets` and the Hub's viewer read on top of a published card: which files make up a config, and its sizes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from datasets import Features
+
+from chestxray.data.datasets_internals import features_to_yaml
+from chestxray.publishing import parquet
+from chestxray.publishing.shards import FORMATS, Shard
+
+DEFAULT = "image-classification"
+COLUMNS = ["image_file_path", "image", "labels"]  # of the default config
+SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def front_matter(out: str | Path, shards: Sequence[Shard], features: Mapping[str, Features]) -> dict:
+    """`size_categories`, `configs` and, of Parquet, `dataset_info` of the shards in `out`, from the files' footers.
+
+    Args:
+        features: {columns' config: its features}.
+    """
+    configs, infos = [], []
+    for config, splits in group_by_config(shards).items():
+        first = next(iter(splits.values()))[0]
+        for name in [DEFAULT, config] if config == "full" else [config]:
+            columns = COLUMNS if name == DEFAULT else list(features[first.columns])
+            configs.append(config_entry(name, splits, columns if name != config else None))
+            if first.form == "parquet":
+                narrow = Features({column: features[first.columns][column] for column in columns})
+                infos.append(info_entry(out, name, splits, narrow))
+    matter = {"size_categories": [size_category(shards)], "configs": configs}
+    return matter | ({"dataset_info": infos} if infos else {})
+
+
+def size_category(shards: Sequence[Shard]) -> str:
+    images = sum(len(shard.images) for shard in shards if shard.config == shards[0].config)
+    return next((name for most, name in SIZE_CATEGORIES if images < most), "n>1M")
+
+
+def config_entry(name: str, splits: Mapping[str, Sequence[Shard]], columns: Sequence[str] | None) -> dict:
+    """One entry of `configs`; `columns` chooses from the files' columns where several configs share the files."""
+    data_files = [
+        {"split": split, "path": f"{shards[0].config}/{split}-*{FORMATS[shards[0].form].suffix}"}
+        for split, shards in splits.items()
+    ]
+    entry = {"config_name": name, "data_files": data_files}
+    if columns:
+        entry["columns"] = columns
+    return entry | ({"default": True} if name == DEFAULT else {})
+
+
+def info_entry(out: str | Path, name: str, splits: Mapping[str, Sequence[Shard]], features: Features) -> dict:
+    """One entry of `dataset_info`: with it `datasets` and the viewer describe the files without opening them."""
+    sizes, download = [], 0
+    for split, shards in splits.items():
+        files = [Path(out) / shard.file for shard in shards]
+        rows, size = parquet.measure(files, set(features))
+        sizes.append({"name": split, "num_bytes": size, "num_examples": rows})
+        download += sum(file.stat().st_size for file in files)
+    return {
+        "config_name": name,
+        "features": yaml_features(features),
+        "splits": sizes,
+        "download_size": download,
+        "dataset_size": sum(split["num_bytes"] for split in sizes),
+    }
+
+
+def yaml_features(features: Features) -> list:
+    """Features in the card's form, lists as `sequence`, the only word for them that releases before 4 know."""
+
+    def rename(node):
+        if isinstance(node, dict):
+            return {"sequence" if key == "list" else key: rename(value) for key, value in node.items()}
+        return [rename(value) for value in node] if isinstance(node, list) else node
+
+    return rename(features_to_yaml(features))
+
+
+def group_by_config(shards: Iterable[Shard]) -> dict[str, dict[str, list[Shard]]]:
+    """{config: {split: [shards]}}"""
+    configs: dict[str, dict[str, list[Shard]]] = {}
+    for shard in shards:
+        configs.setdefault(shard.config, {}).setdefault(shard.split, []).append(shard)
+    return configs
