@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from recorder import RecordedHub
@@ -84,23 +85,43 @@ def builder():
 
 
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory):
-    """`synthetic(patients=60)` draws a synthetic archive of 32-pixel images, on which a model trains in seconds."""
+def once(tmp_path_factory):
+    """`once(name, make)` is a folder that `make(folder)` filled, once for all of pytest's workers: only to be read."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    def draw(patients):
-        folder = tmp_path_factory.mktemp("synthetic")
-        command = [
-            sys.executable,
-            "-m",
-            "chestxray.synthetic.phantom",
-            folder,
-            "--patients",
-            str(patients),
-            "--size",
-            "32",
-        ]
-        subprocess.run(command, check=True, capture_output=True)
+    def share(name, make):
+        folder = base / "once" / name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        finished = folder.with_name(f"{name}.finished")
+        with FileLock(folder.with_name(f"{name}.lock")):
+            if not finished.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                finished.touch()
         return folder
+
+    return share
+
+
+@pytest.fixture(scope="session")
+def synthetic(once):
+    """`synthetic(patients=60)` is a synthetic archive of 32-pixel images, on which a model trains in seconds."""
+    from chestxray.synthetic import phantom
+
+    return lambda patients: once(
+        f"synthetic-{patients}", lambda folder: phantom.make_archive(folder, patients, size=32, num_proc=1)
+    )
+
+
+@pytest.fixture(scope="session")
+def hospital(once):
+    """`hospital("chexpert", 60)` is a synthetic archive in the layout of CheXpert, or of "mimic", called so."""
+    from archives import write_archive  # a release's environment has no more than `datasets`
+
+    def draw(layout, patients):
+        beside = once(f"{layout}-{patients}", lambda folder: write_archive(layout, folder / layout, patients))
+        return beside / layout
 
     return draw
 

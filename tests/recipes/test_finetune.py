@@ -24,6 +24,7 @@ from transformers import (
 )
 
 import finetune
+import forks
 import publish
 from chestxray.data import sources
 from chestxray.images import augment
@@ -31,17 +32,16 @@ from chestxray.training import settings
 from conftest import NIH, ROOT, TINY
 
 BIN = Path(sys.executable).parent
+SCRIPT = ROOT / "recipes" / "finetune.py"
 FINDINGS = (
     "Atelectasis Cardiomegaly Effusion Infiltration Mass Nodule Pneumonia Pneumothorax Consolidation Edema Emphysema "
     "Fibrosis Pleural_Thickening Hernia"
 ).split()
 
 
-def launch(*flags, processes=1):
+def launch(*flags):
     """Run the command as a user does; its standard output."""
-    # `--cpu --num_processes=2` would quietly run one process; this is how Accelerate runs two without a GPU.
-    several = ["--multi_gpu"] if processes > 1 else []
-    command = [BIN / "accelerate", "launch", *several, f"--num_processes={processes}", ROOT / "recipes" / "finetune.py"]
+    command = [BIN / "accelerate", "launch", "--num_processes=1", SCRIPT]
     environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
     environment["ACCELERATE_USE_CPU"] = "true"
     environment["PYTHONPATH"] = str(ROOT / "tests" / "no_network")  # once installed, nothing is fetched
@@ -354,10 +354,9 @@ def test_trackers_are_fed_through_accelerate(archive, tiny, tmp_path):
 
 def test_a_finished_checkpoint_goes_to_the_hub_with_its_card(archive, tiny, tmp_path, recorder):
     server = recorder("someone/model")
-    environment = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.address, "HF_TOKEN": "hf_secret"}
-    command = [sys.executable, ROOT / "recipes" / "finetune.py", "--dataset", archive, "--model", tiny("vit")]
-    command += ["--epochs", 1, "--output-dir", tmp_path / "run", "--push-to-hub", "someone/model"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    environment = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.address, "HF_TOKEN": "hf_secret"}
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 1, "--output-dir", tmp_path / "run"]
+    done = forks.run(SCRIPT, *flags, "--push-to-hub", "someone/model", **environment)
     assert done.returncode == 0, done.stderr
     assert f"Uploaded to {server.address}/someone/model" in done.stdout
     assert "hf_secret" not in done.stdout + done.stderr
@@ -375,7 +374,8 @@ def test_two_processes_count_every_image_once_and_score_as_one(archive, tiny, tm
     for epochs in (0, 2):
         outputs = [tmp_path / f"{epochs}-one", tmp_path / f"{epochs}-two"]
         run(*flags, "--epochs", epochs, "--output-dir", outputs[0])
-        launch(*flags, "--epochs", epochs, "--output-dir", outputs[1], processes=2)
+        done = forks.run_two(SCRIPT, *flags, "--epochs", epochs, "--output-dir", outputs[1])
+        assert done.returncode == 0, done.stderr
         one, two = map(results_of, outputs)
         assert (one["processes"], two["processes"]) == (1, 2)
         for name in ("validation_n_images", "test_n_images", "test_positives/Mass"):
@@ -483,8 +483,7 @@ def test_an_unknown_flag_or_value_is_refused(tmp_path):
 
 
 def test_what_is_wrong_is_said_in_one_line():
-    command = [sys.executable, ROOT / "recipes" / "finetune.py", "--batch-size", "0"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = forks.run(SCRIPT, "--batch-size", 0)
     assert done.returncode == 1
     assert done.stderr.strip() == "finetune.py: batch_size is 0; it must be at least 1"
 

@@ -11,7 +11,6 @@ import finetune
 import publish
 import score
 from chestxray.data import predictions, sources
-from chestxray.synthetic import archives
 
 SHARED = ["Atelectasis", "Cardiomegaly", "Effusion", "Pneumonia", "Pneumothorax", "Consolidation", "Edema"]
 
@@ -22,17 +21,13 @@ def nih(synthetic):
 
 
 @pytest.fixture(scope="module")
-def chexpert(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("chexpert") / "CheXpert-v1.0-small"
-    archives.write_chexpert(folder, patients=60, size=32)
-    return folder
+def chexpert(hospital):
+    return hospital("chexpert", 60)
 
 
 @pytest.fixture(scope="module")
-def mimic(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mimic") / "mimic-cxr-jpg"
-    archives.write_mimic(folder, patients=60, size=32)
-    return folder
+def mimic(hospital):
+    return hospital("mimic", 60)
 
 
 def run(*flags):

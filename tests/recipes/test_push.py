@@ -2,8 +2,7 @@
 
 import os
 import re
-import subprocess
-import sys
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,8 @@ from safetensors import safe_open
 from transformers import AutoModelForImageClassification
 
 import finetune
+import forks
 import score
-from archives import write_archive
 from chestxray.data import labels, predictions, sources
 from chestxray.publishing import hub
 from conftest import ROOT
@@ -54,12 +53,12 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nih(synthetic, home):
-    return synthetic(patients=60).rename(home / "nih")
+    return shutil.copytree(synthetic(patients=60), home / "nih")
 
 
 @pytest.fixture(scope="module")
-def chexpert(home):
-    return write_archive("chexpert", home / "CheXpert-v1.0-small", 60)
+def chexpert(hospital, home):
+    return shutil.copytree(hospital("chexpert", 60), home / "CheXpert-v1.0-small")
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +98,10 @@ def write_teacher(chexpert, path):
 
 def push(server, home, flags):
     environment = {
-        **os.environ,
         **{"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.address, "HF_TOKEN": TOKEN},
-        **{"HOME": str(home), "USER": "jsmith", "HF_HOME": os.environ.get("HF_HOME", str(home / "hub"))},
+        **{"HOME": home, "USER": "jsmith", "HF_HOME": os.environ.get("HF_HOME", home / "hub")},
     }
-    command = [sys.executable, ROOT / "recipes" / "finetune.py", *flags, "--push-to-hub", server.repository]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    return forks.run(ROOT / "recipes" / "finetune.py", *flags, "--push-to-hub", server.repository, **environment)
 
 
 def words_of(home):

@@ -4,7 +4,6 @@ import doctest
 import html
 import importlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 import finetune
+import forks
 import score
 from chestxray.data import official_test, predictions
 from chestxray.files import digest
@@ -26,7 +26,6 @@ from chestxray.scoring import predicting
 from conftest import NIH, ROOT
 from multilabel_auroc.multilabel_auroc import compare
 
-BIN = Path(sys.executable).parent
 SCRIPT = ROOT / "recipes" / "score.py"
 
 
@@ -107,7 +106,7 @@ def test_predictions_name_every_image_of_both_splits_once_with_its_patient(archi
 
 
 def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch):
-    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
     before = (scored[1] / "predictions.parquet").stat().st_mtime_ns
     run(checkpoint(), "--output-dir", scored[1])
     assert (scored[1] / "predictions.parquet").stat().st_mtime_ns == before
@@ -123,11 +122,7 @@ def test_other_predictions_are_not_taken_for_these(checkpoint, scored):
 
 
 def test_two_processes_predict_each_image_once_and_as_one_does(checkpoint, scored, tmp_path):
-    # `--cpu --num_processes=2` would quietly run one process; this is how Accelerate runs two without a GPU.
-    launch = [BIN / "accelerate", "launch", "--multi_gpu", "--num_processes=2", SCRIPT, checkpoint()]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    flags = ["--batch-size", "8", "--output-dir", tmp_path]
-    done = subprocess.run([*launch, *flags], capture_output=True, text=True, env=environment)
+    done = forks.run_two(SCRIPT, checkpoint(), "--batch-size", 8, "--output-dir", tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(re.findall("Mean AUROC", done.stdout)) == 1, "one process reports"
     assert len(re.findall("Predicting: +0%", done.stderr)) == 1, "one process shows its progress"
@@ -157,7 +152,7 @@ def test_a_timm_checkpoint_is_scored_too(checkpoint, tmp_path):
 
 
 def test_everything_is_made_again_from_the_predictions_alone(scored, tmp_path, monkeypatch):
-    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
     moved = tmp_path / "elsewhere" / "predictions.parquet"
     moved.parent.mkdir()
     shutil.copy(scored[1] / "predictions.parquet", moved)

@@ -13,7 +13,6 @@ import publish
 import score
 import transfer
 from chestxray.scoring import predicting
-from chestxray.synthetic import archives
 
 
 def run(command, *flags):
@@ -143,7 +142,7 @@ def test_an_image_replaced_in_place_is_another_image(archive, tiny, tmp_path):
 
 def test_the_same_folder_spelt_otherwise_is_the_same_dataset(checkpoint, archive, tmp_path, monkeypatch):
     run(score, checkpoint, "--dataset", archive, "--output-dir", tmp_path / "out")
-    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
     (tmp_path / "link").symlink_to(archive)
     monkeypatch.chdir(archive.parent)
     for spelt in (tmp_path / "link", f"{archive}/", Path(archive.name), archive / ".." / archive.name):
@@ -177,9 +176,8 @@ def test_weights_that_know_the_images_held_out_are_no_beginning(checkpoint, arch
     run(finetune, *flags, "--validation-list", tmp_path / "val.txt")
 
 
-def test_what_the_first_weights_have_seen_the_next_ones_have_seen_too(checkpoint, tmp_path):
-    other = tmp_path / "CheXpert-v1.0-small"
-    archives.write_chexpert(other, patients=60, size=32)
+def test_what_the_first_weights_have_seen_the_next_ones_have_seen_too(checkpoint, hospital, tmp_path):
+    other = hospital("chexpert", 60)
     run(finetune, "--dataset", other, "--model", checkpoint, "--epochs", 0, "--output-dir", tmp_path / "next")
     before, after = (
         set(pd.read_parquet(folder / "images.parquet").query("split == 'train'")["image"])
@@ -196,9 +194,8 @@ def test_the_training_images_themselves_are_scored_with_a_word(checkpoint, tmp_p
 # Several datasets, several models
 
 
-def test_a_model_of_several_datasets_is_scored_on_each(archive, synthetic, tiny, tmp_path, capsys):
-    other = tmp_path / "CheXpert-v1.0-small"
-    archives.write_chexpert(other, patients=120, size=32)
+def test_a_model_of_several_datasets_is_scored_on_each(archive, hospital, tiny, tmp_path, capsys):
+    other = hospital("chexpert", 60)
     flags = ["--dataset", archive, "--dataset", other, "--findings", "shared", "--model", tiny("vit"), "--epochs", 1]
     run(finetune, *flags, "--output-dir", tmp_path / "run")
     run(score, tmp_path / "run")
@@ -210,9 +207,8 @@ def test_a_model_of_several_datasets_is_scored_on_each(archive, synthetic, tiny,
     assert screen.count("Mean AUROC") == 2
 
 
-def test_a_dataset_without_a_test_split_does_not_stop_the_others(archive, tiny, tmp_path, capsys):
-    other = tmp_path / "CheXpert-v1.0-small"
-    archives.write_chexpert(other, patients=120, size=32)
+def test_a_dataset_without_a_test_split_does_not_stop_the_others(archive, hospital, tiny, tmp_path, capsys):
+    other = shutil.copytree(hospital("chexpert", 60), tmp_path / "CheXpert-v1.0-small")
     for table in (other / "test_labels.csv", *other.rglob("groundtruth.csv")):
         table.unlink()
     shutil.rmtree(other / "test")
@@ -228,7 +224,7 @@ def test_models_of_other_findings_are_refused_before_anything_is_predicted(
 ):
     flags = ["--dataset", archive, "--findings", "chexpert5", "--model", tiny("vit"), "--epochs", 0]
     run(finetune, *flags, "--output-dir", tmp_path / "rival")
-    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
     with pytest.raises(ValueError, match=r"rival has the findings .*, .*run has"):
         run(score, checkpoint, "--against", tmp_path / "rival", "--output-dir", tmp_path / "out")
 

@@ -3,12 +3,10 @@
 import doctest
 import importlib
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,8 +14,8 @@ import yaml
 from PIL import Image
 
 import finetune
+import forks
 import transfer
-from archives import write_archive
 from chestxray.scoring import predicting
 from conftest import ROOT
 from multilabel_auroc.multilabel_auroc import auroc_report
@@ -43,10 +41,9 @@ def home(synthetic):
 
 
 @pytest.fixture(scope="module")
-def away(tmp_path_factory):
+def away(hospital):
     """(a CheXpert, a MIMIC-CXR-JPG)"""
-    folder = tmp_path_factory.mktemp("away")
-    return [write_archive(layout, folder / layout, 200) for layout in ("chexpert", "mimic")]
+    return [hospital(layout, 200) for layout in ("chexpert", "mimic")]
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +147,7 @@ def test_no_place_of_this_machine_is_on_the_page(transferred, home, checkpoint):
 
 
 def test_a_second_run_predicts_nothing_anew(checkpoint, home, away, transferred, monkeypatch):
-    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
     before = {file: file.stat().st_mtime_ns for file in transferred[1].glob("*.parquet")}
     page = (transferred[1] / "transfer.md").read_text()
     run([checkpoint], [home, *away], transferred[1])
@@ -159,11 +156,8 @@ def test_a_second_run_predicts_nothing_anew(checkpoint, home, away, transferred,
 
 
 def test_two_processes_report_once_what_one_reports(checkpoint, away, transferred, tmp_path):
-    # `--cpu --num_processes=2` would quietly run one process; this is how Accelerate runs two without a GPU.
-    launch = [Path(sys.executable).parent / "accelerate", "launch", "--multi_gpu", "--num_processes=2", SCRIPT]
-    flags = [checkpoint, "--dataset", away[0], "--dataset", away[1], "--batch-size", "8", "--output-dir", tmp_path]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run([*launch, *flags], capture_output=True, text=True, env=environment)
+    flags = [checkpoint, "--dataset", away[0], "--dataset", away[1], "--batch-size", 8, "--output-dir", tmp_path]
+    done = forks.run_two(SCRIPT, *flags)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Mean AUROC") == 1
     for name in ("vit-on-chexpert.parquet", "vit-on-mimic.parquet"):
@@ -200,7 +194,7 @@ def test_models_of_one_name_and_of_unknown_origin_have_rows_of_their_own(checkpo
 
 
 def test_nothing_in_common_is_refused_before_anything_is_predicted(checkpoint, away, tmp_path, monkeypatch):
-    monkeypatch.setattr(predicting.models, "load_classifier", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
     other = shutil.copytree(checkpoint, tmp_path / "other")
     config = json.loads((other / "config.json").read_text())
     config["id2label"] = {number: f"not {name}" for number, name in config["id2label"].items()}

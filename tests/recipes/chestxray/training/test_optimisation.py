@@ -1,10 +1,6 @@
 """Which rate and which weight decay a weight has; and a gradient is the whole batch's, however it is computed."""
 
-import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,9 +8,9 @@ import torch
 from timm.optim import param_groups_weight_decay
 from transformers import AutoConfig, AutoModelForImageClassification
 
+import forks
 from chestxray.training import optimisation
 from chestxray.training.settings import Settings
-from conftest import ROOT
 
 # Rates and weight decay: an architecture as transformers has it, as timm has it, and names that one of them lacks
 
@@ -135,7 +131,7 @@ TWO = """
 import numpy as np
 import torch
 from accelerate import Accelerator
-from chestxray.optimisation import Gradients
+from chestxray.training.optimisation import Gradients
 
 accelerator = Accelerator(cpu=True)
 torch.manual_seed(0)
@@ -167,11 +163,11 @@ accelerator.end_training()
 # The second process runs out of memory in its first pass: DDP would wait for ever, were it to share buffers itself.
 OUT_OF_MEMORY = """
 import torch
-from chestxray import training
-from chestxray.optimisation import Gradients
-from chestxray.settings import Settings
+from chestxray.training import loop
+from chestxray.training.optimisation import Gradients
+from chestxray.training.settings import Settings
 
-accelerator = training.start(Settings(output_dir="unused"))
+accelerator = loop.start(Settings(output_dir="unused"))
 torch.manual_seed(0)
 rows = torch.randn(8, 5)
 model = accelerator.prepare(torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 3)))
@@ -187,7 +183,7 @@ def loss(first, end):
 gradients = Gradients(model, accelerator, 8)
 for step in range(3):
     gradients.compute(loss, 8, count=8 * 3, seed=step, most=8)
-    training.share_buffers(model, accelerator)
+    loop.share_buffers(model, accelerator)
     model.zero_grad()
 statistics = accelerator.gather(model.module[1].running_mean[None])
 assert torch.equal(statistics[0], statistics[1])
@@ -203,15 +199,8 @@ def run_two(script, folder):
     Not its exit status: once in some twenty runs gloo's threads abort at the interpreter's end, when all is said.
     """
     (folder / "two.py").write_text(script)
-    command = [Path(sys.executable).parent / "torchrun", "--nproc_per_node=2", "--standalone", folder / "two.py"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "recipes"),
-        "OMP_NUM_THREADS": "1",
-        "ACCELERATE_USE_CPU": "true",
-    }
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.run(command, env=environment, cwd=folder, timeout=120, **pipes).stdout
+    done = forks.run_two(folder / "two.py")
+    return done.stdout + done.stderr
 
 
 def test_two_processes_with_uneven_shares_in_parts_have_the_whole_batchs_gradient(tmp_path):
