@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import shutil
 import socket
@@ -127,6 +128,37 @@ def hospital(once):
 
 
 @pytest.fixture(scope="session")
+def radiographs(once):
+    """Two hundred of NIH's radiographs as an archive: its tables have their rows alone."""
+    names = {path.name for path in (NIH / "images").iterdir()}
+
+    def make(folder):
+        folder.mkdir()
+        (folder / "images").symlink_to(NIH / "images")
+        for table in (*NIH.glob("*.csv"), *NIH.glob("*.txt")):
+            header, *lines = table.read_text().splitlines(keepends=True)
+            header = header if table.suffix == ".csv" or header.strip() in names else ""
+            kept = (line for line in lines if line.split(",")[0].strip() in names)
+            (folder / table.name).write_text(header + "".join(kept))
+
+    return once("radiographs", make)
+
+
+@pytest.fixture(scope="session")
+def nih_metadata(once, builder):
+    """A cache in which NIH's metadata, all of its rows, is built; beside it in `log.txt` what was said about it."""
+
+    def make(cache):
+        cache.mkdir()
+        handler = logging.FileHandler(cache / "log.txt")
+        logging.getLogger().addHandler(handler)
+        builder("metadata", data_dir=str(NIH), cache_dir=str(cache)).download_and_prepare()
+        logging.getLogger().removeHandler(handler)
+
+    return once("nih-metadata", make)
+
+
+@pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
     """`tiny(family)` writes a small model's configuration and returns its path."""
 
@@ -136,6 +168,16 @@ def tiny(tmp_path_factory):
         return path
 
     return write
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """score.py without drawing, which takes most of its time, for tests that look at no picture."""
+    from chestxray.reporting import plots
+
+    names = ("intervals", "roc", "precision-recall", "subgroups", "reliability", "missed")
+    blank = [plots.Picture(name, title=name, alternative=name, svg=b"<svg/>") for name in names]
+    monkeypatch.setattr(plots, "draw", lambda card: blank)
 
 
 @pytest.fixture

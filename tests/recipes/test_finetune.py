@@ -414,9 +414,9 @@ def test_a_partial_archive_is_refused_with_the_flag_that_takes_it(archive, tiny,
 
 @pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
 @pytest.mark.parametrize("family", ["vit", "convnext"])
-def test_it_runs_on_real_radiographs_to_the_end(tiny, tmp_path, family, capsys):
+def test_it_runs_on_real_radiographs_to_the_end(radiographs, tiny, tmp_path, family, capsys):
     flags = ["--model", tiny(family), "--epochs", 1, "--output-dir", tmp_path]
-    run("--dataset", NIH, "--allow-missing", *flags)
+    run("--dataset", radiographs, *flags)
     screen = capsys.readouterr().out
     assert results_of(tmp_path)["test_undefined"] == ["Hernia"]  # none of the 37 test images there has one
     assert "with one class only: Hernia" in screen

@@ -12,6 +12,7 @@ import publish
 import score
 from chestxray.data import predictions, sources
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
 SHARED = ["Atelectasis", "Cardiomegaly", "Effusion", "Pneumonia", "Pneumothorax", "Consolidation", "Edema"]
 
 

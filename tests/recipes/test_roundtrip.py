@@ -28,6 +28,7 @@ from chestxray.models import classifiers
 from chestxray.training import checkpoints
 from conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
 SQUARE = {"height": 32, "width": 32}
 
 

@@ -105,6 +105,7 @@ def test_predictions_name_every_image_of_both_splits_once_with_its_patient(archi
     assert about["synthetic"] is True and "Synthetic" in about["dataset"]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch):
     monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
     before = (scored[1] / "predictions.parquet").stat().st_mtime_ns
@@ -131,6 +132,7 @@ def test_two_processes_predict_each_image_once_and_as_one_does(checkpoint, score
     pd.testing.assert_frame_equal(one, two, atol=1e-5)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_views_are_averaged_and_named(checkpoint, scored, tmp_path, capsys):
     run(checkpoint(), "--tta", "ten-crop", "--output-dir", tmp_path)
     assert "averaged over views of each image (ten-crop)" in capsys.readouterr().out
@@ -142,6 +144,7 @@ def test_views_are_averaged_and_named(checkpoint, scored, tmp_path, capsys):
         assert np.corrcoef(plain.ravel(), shown.ravel())[0, 1] > 0.5
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_timm_checkpoint_is_scored_too(checkpoint, tmp_path):
     run(checkpoint("timm"), "--output-dir", tmp_path)
     theirs = json.loads((checkpoint("timm") / "all_results.json").read_text())
@@ -162,6 +165,7 @@ def test_everything_is_made_again_from_the_predictions_alone(scored, tmp_path, m
         assert (tmp_path / "out" / name).read_bytes() == (scored[1] / name).read_bytes(), name
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_an_ensemble_is_the_mean_probability_and_is_compared_with_a_rival(checkpoint, scored, tmp_path, capsys):
     first, second = scored[1] / "predictions.parquet", checkpoint(seed=1)
     run(first, second, "--against", second, "--output-dir", tmp_path)
@@ -229,6 +233,7 @@ def test_the_checkpoint_gets_a_model_card_that_the_hub_understands(checkpoint, s
     assert (scored[1] / "README.md").read_text() == (checkpoint() / "README.md").read_text()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_card_written_by_hand_stays(checkpoint, archive, tmp_path):
     shutil.copytree(checkpoint(), tmp_path / "mine")
     (tmp_path / "mine" / "README.md").write_text("by hand")
@@ -272,6 +277,7 @@ def named_otherwise(checkpoint, folder, renamed):
     return folder
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_finding_that_the_dataset_does_not_label_is_left_out_of_its_scores(checkpoint, tmp_path, capsys):
     odd = named_otherwise(checkpoint(), tmp_path / "odd", lambda name: "Fracture" if name == "Hernia" else name)
     run(odd)
@@ -295,8 +301,8 @@ def test_a_model_of_other_findings_altogether_is_refused(checkpoint, tmp_path):
 
 
 @pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
-def test_real_radiographs_are_not_called_synthetic(checkpoint, tmp_path, capsys):
-    run(checkpoint(), "--dataset", NIH, "--allow-missing", "--output-dir", tmp_path)
+def test_real_radiographs_are_not_called_synthetic(checkpoint, radiographs, tmp_path, capsys):
+    run(checkpoint(), "--dataset", radiographs, "--output-dir", tmp_path)
     assert "Hernia" in capsys.readouterr().out
     pages = [(tmp_path / name).read_text() for name in ("report.md", "README.md")]
     assert not any("Synthetic" in page for page in pages)
@@ -336,6 +342,7 @@ def test_predictions_of_the_scored_split_alone_end_with_a_full_report(scored, tm
     assert "no rows of validation" in (tmp_path / "README.md").read_text()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_findings_with_too_few_positives_on_validation_are_named_on_screen_page_and_card(scored, tmp_path, capsys):
     whole = predictions.read(scored[1] / "predictions.parquet")
     targets, of_validation = whole.targets.copy(), (whole.rows["split"] == "validation").to_numpy()

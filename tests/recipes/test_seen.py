@@ -14,6 +14,8 @@ import score
 import transfer
 from chestxray.scoring import predicting
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
 
 def run(command, *flags):
     command.main([str(flag) for flag in flags])
