@@ -88,7 +88,7 @@ def main(argv=None):
         studies = sorted({tuple(map(int, row.split(",", 3)[1:3])) for row in rows.values()})
         found = radiology_reports.write(out / "reports.parquet", arguments.reports, studies)
         print(f"{found:,} of {len(studies):,} studies have a report in {arguments.reports}.")
-    shutil.rmtree(out / UNFINISHED)
+    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
     print(f"{out} is complete: {len(rows):,} images.")
 
 

@@ -7,8 +7,9 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from chestxray.data.parquet_folders import KEY
+from chestxray.data.parquet_folders import KEY, read_key
 
+__all__ = ["SUFFIX", "measure", "read_key", "write"]
 SUFFIX = ".parquet"
 IMAGE_GROUP = 100  # rows in a row group, 40 MB of full-size images: what a streaming reader fetches first
 TABLE_GROUP = 10_000
