@@ -74,6 +74,7 @@ def become(words, environment, out, err):
     os.environ.update(environment)
     for module in ("huggingface_hub.constants", "datasets.config"):  # which read the environment
         importlib.reload(sys.modules[module])
+    tempfile.tempdir = None
     sys.argv[:] = words
     sys.path.insert(0, str(Path(words[0]).parent))
     runpy.run_path(words[0], run_name="__main__")

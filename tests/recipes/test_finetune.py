@@ -66,9 +66,9 @@ def archive(synthetic):
 
 @pytest.fixture(scope="session")
 def sample_run(tmp_path_factory):
-    """The command without arguments but for where it writes: (standard output, output folder)."""
+    """The first command of the README for a third of its epochs: (standard output, output folder)."""
     output = tmp_path_factory.mktemp("runs") / "sample"
-    return launch("--output-dir", output), output
+    return launch("--epochs", 5, "--output-dir", output), output
 
 
 # The first run
@@ -119,7 +119,7 @@ def test_the_checkpoint_serves_a_pipeline_that_scores_as_the_recipe_did(sample_r
 def test_a_finished_run_is_shown_again_and_not_repeated(sample_run, capsys):
     screen, output = sample_run
     before = (output / "model.safetensors").stat().st_mtime_ns
-    run("--output-dir", output)
+    run("--epochs", 5, "--output-dir", output)
     again = capsys.readouterr().out
     table = screen[screen.index("test AUROC") : screen.index("Checkpoint")]
     assert table in again
@@ -128,7 +128,7 @@ def test_a_finished_run_is_shown_again_and_not_repeated(sample_run, capsys):
 
 
 def test_a_finished_run_with_other_settings_is_not_shown_in_place_of_the_one_asked_for(sample_run):
-    with pytest.raises(ValueError, match="holds a finished run with epochs 15, not 1. Give another --output-dir"):
+    with pytest.raises(ValueError, match="holds a finished run with epochs 5, not 1. Give another --output-dir"):
         run("--output-dir", sample_run[1], "--epochs", 1)
 
 
