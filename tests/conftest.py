@@ -1,6 +1,8 @@
 """A miniature NIH release, with the real headers and the odd rows, in every layout it is handed out in."""
 
+import contextlib
 import importlib
+import itertools
 import json
 import logging
 import os
@@ -250,6 +252,18 @@ def place(folder, images):
         (folder / image.name).write_bytes(image.read_bytes())
 
 
+PORTS = itertools.count(16 * os.getpid())
+
+
+def own_port():
+    """A free port that stays so: below those that the system gives away, another for each process and call."""
+    while True:
+        port = 10_000 + next(PORTS) % 20_000
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
+
+
 LAYOUTS = {"flat": flat, "kaggle": kaggle, "nested": nested, "box": box, "tar": tar, "hub": hub}
 
 
@@ -265,9 +279,7 @@ def hub_of(tmp_path):
             for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "published"]):
                 identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
                 subprocess.run(["git", "-C", served, *identity, *command], check=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = own_port()
         config = tmp_path / "olah.toml"
         config.write_text(
             f'[basic]\nhost = "127.0.0.1"\nport = {port}\nrepos-path = "{tmp_path}/olah"\n'

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LIBRARIES = ("finetune", "publish", "transfer", "torchvision", "torch._dynamo", "datasets.config")
-SECONDS = 120  # that a script may take
+SECONDS = 600  # that a script may take, on a machine that is busy
 
 
 @functools.cache
@@ -37,11 +37,13 @@ def context():
 class Script:
     """A script that runs; what it prints goes into two files."""
 
-    def __init__(self, script, flags=(), **environment):
+    def __init__(self, script, flags=(), folder=".", **environment):
         self.words = [str(script), *map(str, flags)]
         self.out, self.err = (tempfile.NamedTemporaryFile("r", suffix=".txt") for _ in range(2))
         environment = {**os.environ, **{name: str(value) for name, value in environment.items()}}
-        self.process = context().Process(target=become, args=(self.words, environment, self.out.name, self.err.name))
+        self.process = context().Process(
+            target=become, args=(self.words, folder, environment, self.out.name, self.err.name)
+        )
         self.process.start()
 
     @property
@@ -64,12 +66,13 @@ class Script:
         return subprocess.CompletedProcess(self.words, self.process.exitcode, self.out.read(), self.err.read())
 
 
-def become(words, environment, out, err):
+def become(words, folder, environment, out, err):
     """Be the script, from a fork of the server on."""
     for number, name in ((1, out), (2, err)):
         file = os.open(name, os.O_WRONLY)
         os.dup2(file, number)
         os.close(file)
+    os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     for module in ("huggingface_hub.constants", "datasets.config"):  # which read the environment
@@ -80,9 +83,9 @@ def become(words, environment, out, err):
     runpy.run_path(words[0], run_name="__main__")
 
 
-def run(script, *flags, **environment):
+def run(script, *flags, folder=".", **environment):
     """Run a script to its end."""
-    return Script(script, flags, **environment).finish()
+    return Script(script, flags, folder, **environment).finish()
 
 
 def run_two(script, *flags, **environment):

@@ -10,7 +10,7 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 
 import finetune
-from conftest import ROOT
+from conftest import ROOT, own_port
 
 LAUNCH = ROOT / "recipes" / "launch"
 BIN = Path(sys.executable).parent
@@ -37,12 +37,10 @@ def test_the_slurm_script_trains_on_two_nodes_as_one_job(synthetic, tiny, tmp_pa
     for name, script in tools.items():
         (tmp_path / "bin" / name).write_text(script)
         (tmp_path / "bin" / name).chmod(0o755)
-    # of no two processes that run at once, and below those that the system gives away
-    port = 10_000 + os.getpid() % 20_000
     slurm = {"SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "1", "SLURM_JOB_NODELIST": "node[1-2]"}
     environment = {**os.environ, **slurm, "PATH": f"{tmp_path / 'bin'}:{BIN}:{os.environ['PATH']}"}
     # no GPU here: two processes on the CPU, one per node
-    environment |= {"ACCELERATE_USE_CPU": "true", "MIXED_PRECISION": "no", "MAIN_PORT": str(port)}
+    environment |= {"ACCELERATE_USE_CPU": "true", "MIXED_PRECISION": "no", "MAIN_PORT": str(own_port())}
     flags = ["--dataset", synthetic(patients=60), "--model", tiny("vit"), "--epochs", 1, "--batch-size", 16]
     finetune.main(list(map(str, [*flags, "--output-dir", tmp_path / "one"])))
     flags += ["--output-dir", tmp_path / "a b"]
