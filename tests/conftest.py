@@ -14,6 +14,7 @@ import tarfile
 import time
 import urllib.request
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -185,29 +186,29 @@ def no_pictures(monkeypatch):
 @pytest.fixture
 def release(tmp_path):
     """`release(layout="flat", header="v2020", box_form="commas")` writes a release and returns its folder."""
+    return partial(write_release, tmp_path)
 
-    def write(layout="flat", header="v2020", box_form="commas", rows=ROWS, name="nih"):
-        folder = tmp_path / name
-        folder.mkdir()
-        tables = folder / "data" if layout == "hub" else folder
-        tables.mkdir(exist_ok=True)
-        year = "Data_Entry_2017.csv" if header == "2017" else "Data_Entry_2017_v2020.csv"
-        (tables / year).write_text("\r\n".join([HEADERS[header], *rows]) + "\r\n")
-        (tables / "BBox_List_2017.csv").write_text(BOXES[box_form])
-        names = [row.split(",")[0] for row in rows]
-        test = [name for name in names if name.startswith(TEST_PATIENTS)]
-        (tables / "train_val_list.txt").write_text("\n".join(name for name in names if name not in test))
-        (tables / "test_list.txt").write_text("\n".join(test))
-        images = tmp_path / f"{name}-pngs"
-        images.mkdir()
-        for number, png in enumerate(names):
-            pixels = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
-            mode = "RGBA" if number == 2 else "L"  # NIH stores a few hundred radiographs in colour
-            Image.fromarray(pixels).convert(mode).save(images / png)
-        LAYOUTS[layout](folder, sorted(images.iterdir()))
-        return folder
 
-    return write
+def write_release(tmp_path, layout="flat", header="v2020", box_form="commas", rows=ROWS, name="nih"):
+    folder = tmp_path / name
+    folder.mkdir()
+    tables = folder / "data" if layout == "hub" else folder
+    tables.mkdir(exist_ok=True)
+    year = "Data_Entry_2017.csv" if header == "2017" else "Data_Entry_2017_v2020.csv"
+    (tables / year).write_text("\r\n".join([HEADERS[header], *rows]) + "\r\n")
+    (tables / "BBox_List_2017.csv").write_text(BOXES[box_form])
+    names = [row.split(",")[0] for row in rows]
+    test = [name for name in names if name.startswith(TEST_PATIENTS)]
+    (tables / "train_val_list.txt").write_text("\n".join(name for name in names if name not in test))
+    (tables / "test_list.txt").write_text("\n".join(test))
+    images = tmp_path / f"{name}-pngs"
+    images.mkdir()
+    for number, png in enumerate(names):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
+        mode = "RGBA" if number == 2 else "L"  # NIH stores a few hundred radiographs in colour
+        Image.fromarray(pixels).convert(mode).save(images / png)
+    LAYOUTS[layout](folder, sorted(images.iterdir()))
+    return folder
 
 
 def flat(folder, images):

@@ -14,32 +14,45 @@ import pytest
 
 import describe
 from chestxray.reporting import description
-from conftest import NIH, ROOT
+from conftest import NIH, ROOT, write_release
 
 needs_nih = pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
 README = ROOT / "README.md"
 FIGURES = ROOT / "data" / "figures"
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+        yield
 
 
-@pytest.fixture
-def card(tmp_path):
-    """A copy of the card and its figures, to write to."""
-    folder = tmp_path / "copy"
+def copy_card(folder):
     shutil.copytree(FIGURES, folder / "data" / "figures")
     return shutil.copy(README, folder / "README.md")
 
 
 @pytest.fixture
-def small(release, card):
-    """(archive, card): a miniature release and the card describe.py made of it."""
-    archive = release()
+def card(tmp_path):
+    """A copy of the card and its figures, to write to."""
+    return copy_card(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory):
+    """(archive, card): a miniature release and the card describe.py made of it, to be read."""
+    folder = tmp_path_factory.mktemp("described")
+    archive, card = write_release(folder), copy_card(folder / "copy")
     assert describe.main([str(archive), "--readme", str(card)]) == 0
     return archive, card
+
+
+@pytest.fixture
+def small(described, tmp_path):
+    """The same, and the card may be written to."""
+    archive, card = described
+    return archive, shutil.copytree(card.parent, tmp_path / "copy") / card.name
 
 
 def places(card):
