@@ -82,6 +82,26 @@ TINY = {  # a configuration of each family, small enough for a test
 }
 
 
+# What takes longest begins first: so pytest's workers, each of which takes a file at a time, end together.
+SLOW = [
+    "finetune",
+    "publish",
+    "dataset",
+    "score",
+    "seen",
+    "multilabel_auroc",
+    "launch",
+    "push",
+    "transfer",
+    "hospitals",
+]
+
+
+def pytest_collection_modifyitems(items):
+    place = {f"test_{name}": number for number, name in enumerate(SLOW)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(SLOW)))
+
+
 @pytest.fixture(scope="session")
 def builder():
     """The dataset's class, as recipes reach it."""

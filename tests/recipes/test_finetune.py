@@ -394,7 +394,7 @@ def test_two_processes_count_every_image_once_and_score_as_one(archive, tiny, tm
 
 
 def test_it_takes_a_published_folder_of_parquet(archive, tiny, tmp_path):
-    publish.main([str(archive), str(tmp_path / "parquet")])
+    publish.main([str(archive), str(tmp_path / "parquet"), "--num-proc", "1"])
     flags = ["--model", tiny("vit"), "--epochs", 0]
     run("--dataset", tmp_path / "parquet", *flags, "--output-dir", tmp_path / "a")
     run("--dataset", archive, *flags, "--output-dir", tmp_path / "b")
@@ -426,7 +426,7 @@ def test_it_runs_on_real_radiographs_to_the_end(radiographs, tiny, tmp_path, fam
 
 
 def test_streamed_it_scores_the_same_images_learns_and_stores_nothing(archive, tiny, tmp_path, monkeypatch):
-    publish.main([str(archive), str(tmp_path / "parquet")])
+    publish.main([str(archive), str(tmp_path / "parquet"), "--num-proc", "1"])
     flags = ["--dataset", tmp_path / "parquet", "--model", tiny("vit"), "--batch-size", 16, "--seed", 3]
     run(*flags, "--epochs", 0, "--output-dir", tmp_path / "stored")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")

@@ -139,7 +139,7 @@ def test_a_model_is_scored_at_a_hospital_it_never_saw(nih, chexpert, tiny, tmp_p
 
 
 def test_an_image_trained_on_is_never_scored_in_another_dataset(nih, tiny, tmp_path):
-    publish.main([str(nih), str(tmp_path / "subset"), "--patients", "30", "--seed", "1"])
+    publish.main([str(nih), str(tmp_path / "subset"), "--patients", "30", "--seed", "1", "--num-proc", "1"])
     flags = [
         "--dataset",
         nih,

@@ -57,7 +57,7 @@ def checkpoint(archive, chosen, tiny, tmp_path_factory):
 def subset(archive, tmp_path_factory):
     """A published subset of the same archive, cut anew: its test holds images that the checkpoint was trained on."""
     folder = tmp_path_factory.mktemp("subset") / "published"
-    run(publish, archive, folder, "--patients", 110, "--seed", 1)
+    run(publish, archive, folder, "--patients", 110, "--seed", 1, "--num-proc", 1)
     return folder
 
 
@@ -241,7 +241,7 @@ def test_a_rival_is_scored_on_the_first_models_images(checkpoint, archive, subse
 
 def test_a_dataset_without_validation_borrows_that_of_the_training_dataset(checkpoint, archive, chosen, tmp_path):
     hospital = tmp_path / "hospital"
-    run(publish, archive, tmp_path / "published")
+    run(publish, archive, tmp_path / "published", "--num-proc", 1)
     (hospital / "data").mkdir(parents=True)
     for shard in (tmp_path / "published" / "full").glob("test-*.parquet"):
         shutil.copy(shard, hospital / "data" / shard.name)
