@@ -113,6 +113,7 @@ def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch
     assert (scored[1] / "predictions.parquet").stat().st_mtime_ns == before
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_other_predictions_are_not_taken_for_these(checkpoint, scored):
     with pytest.raises(ValueError, match="holds others, with sha256"):
         run(checkpoint(seed=1), "--output-dir", scored[1])
@@ -242,6 +243,7 @@ def test_a_card_written_by_hand_stays(checkpoint, archive, tmp_path):
     assert "model-index" in (tmp_path / "out" / "README.md").read_text()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_published_results_are_shown_on_the_official_split_only(scored, tmp_path, monkeypatch):
     assert "EVA-X" not in (scored[1] / "report.md").read_text()
     test = predictions.read(scored[1] / "predictions.parquet").of("test")
@@ -301,6 +303,7 @@ def test_a_model_of_other_findings_altogether_is_refused(checkpoint, tmp_path):
 
 
 @pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
+@pytest.mark.usefixtures("no_pictures")
 def test_real_radiographs_are_not_called_synthetic(checkpoint, radiographs, tmp_path, capsys):
     run(checkpoint(), "--dataset", radiographs, "--output-dir", tmp_path)
     assert "Hernia" in capsys.readouterr().out
