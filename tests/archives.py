@@ -1,16 +1,15 @@
 """Synthetic CheXpert and MIMIC-CXR-JPG archives, made by their command, and what tests do to them."""
 
 import gzip
-import subprocess
-import sys
 
 from datasets import Image
 
+from chestxray.synthetic import archives
+
 
 def write_archive(layout, folder, patients, *flags):
-    """Run `python -m chestxray.synthetic.archives`: 32-pixel images; returns the folder."""
-    command = [sys.executable, "-m", "chestxray.synthetic.archives", layout, folder, "--patients", str(patients)]
-    subprocess.run([*command, "--size", "32", "--num-proc", "1", *flags], check=True, capture_output=True)
+    """Call the command chestxray.synthetic.archives: 32-pixel images; returns the folder."""
+    archives.main([layout, str(folder), "--patients", str(patients), "--size", "32", "--num-proc", "1", *flags])
     return folder
 
 

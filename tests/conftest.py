@@ -1,7 +1,10 @@
 """A miniature NIH release, with the real headers and the odd rows, in every layout it is handed out in."""
 
+import contextlib
 import importlib
+import itertools
 import json
+import logging
 import os
 import shutil
 import socket
@@ -11,10 +14,12 @@ import tarfile
 import time
 import urllib.request
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from recorder import RecordedHub
@@ -77,6 +82,26 @@ TINY = {  # a configuration of each family, small enough for a test
 }
 
 
+# What takes longest begins first: so pytest's workers, each of which takes a file at a time, end together.
+SLOW = [
+    "finetune",
+    "publish",
+    "dataset",
+    "score",
+    "seen",
+    "multilabel_auroc",
+    "launch",
+    "push",
+    "transfer",
+    "hospitals",
+]
+
+
+def pytest_collection_modifyitems(items):
+    place = {f"test_{name}": number for number, name in enumerate(SLOW)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(SLOW)))
+
+
 @pytest.fixture(scope="session")
 def builder():
     """The dataset's class, as recipes reach it."""
@@ -84,25 +109,76 @@ def builder():
 
 
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory):
-    """`synthetic(patients=60)` draws a synthetic archive of 32-pixel images, on which a model trains in seconds."""
+def once(tmp_path_factory):
+    """`once(name, make)` is a folder that `make(folder)` filled, once for all of pytest's workers: only to be read."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
-    def draw(patients):
-        folder = tmp_path_factory.mktemp("synthetic")
-        command = [
-            sys.executable,
-            "-m",
-            "chestxray.synthetic.phantom",
-            folder,
-            "--patients",
-            str(patients),
-            "--size",
-            "32",
-        ]
-        subprocess.run(command, check=True, capture_output=True)
+    def share(name, make):
+        folder = base / "once" / name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        finished = folder.with_name(f"{name}.finished")
+        with FileLock(folder.with_name(f"{name}.lock")):
+            if not finished.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                finished.touch()
         return folder
 
+    return share
+
+
+@pytest.fixture(scope="session")
+def synthetic(once):
+    """`synthetic(patients=60)` is a synthetic archive of 32-pixel images, on which a model trains in seconds."""
+    from chestxray.synthetic import phantom
+
+    return lambda patients: once(
+        f"synthetic-{patients}", lambda folder: phantom.make_archive(folder, patients, size=32, num_proc=1)
+    )
+
+
+@pytest.fixture(scope="session")
+def hospital(once):
+    """`hospital("chexpert", 60)` is a synthetic archive in the layout of CheXpert, or of "mimic", called so."""
+    from archives import write_archive  # a release's environment has no more than `datasets`
+
+    def draw(layout, patients):
+        beside = once(f"{layout}-{patients}", lambda folder: write_archive(layout, folder / layout, patients))
+        return beside / layout
+
     return draw
+
+
+@pytest.fixture(scope="session")
+def radiographs(once):
+    """Two hundred of NIH's radiographs as an archive: its tables have their rows alone."""
+    names = {path.name for path in (NIH / "images").iterdir()}
+
+    def make(folder):
+        folder.mkdir()
+        (folder / "images").symlink_to(NIH / "images")
+        for table in (*NIH.glob("*.csv"), *NIH.glob("*.txt")):
+            header, *lines = table.read_text().splitlines(keepends=True)
+            header = header if table.suffix == ".csv" or header.strip() in names else ""
+            kept = (line for line in lines if line.split(",")[0].strip() in names)
+            (folder / table.name).write_text(header + "".join(kept))
+
+    return once("radiographs", make)
+
+
+@pytest.fixture(scope="session")
+def nih_metadata(once, builder):
+    """A cache in which NIH's metadata, all of its rows, is built; beside it in `log.txt` what was said about it."""
+
+    def make(cache):
+        cache.mkdir()
+        handler = logging.FileHandler(cache / "log.txt")
+        logging.getLogger().addHandler(handler)
+        builder("metadata", data_dir=str(NIH), cache_dir=str(cache)).download_and_prepare()
+        logging.getLogger().removeHandler(handler)
+
+    return once("nih-metadata", make)
 
 
 @pytest.fixture(scope="session")
@@ -118,31 +194,41 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture
+def no_pictures(monkeypatch):
+    """score.py without drawing, which takes most of its time, for tests that look at no picture."""
+    from chestxray.reporting import plots
+
+    names = ("intervals", "roc", "precision-recall", "subgroups", "reliability", "missed")
+    blank = [plots.Picture(name, title=name, alternative=name, svg=b"<svg/>") for name in names]
+    monkeypatch.setattr(plots, "draw", lambda card: blank)
+
+
+@pytest.fixture
 def release(tmp_path):
     """`release(layout="flat", header="v2020", box_form="commas")` writes a release and returns its folder."""
+    return partial(write_release, tmp_path)
 
-    def write(layout="flat", header="v2020", box_form="commas", rows=ROWS, name="nih"):
-        folder = tmp_path / name
-        folder.mkdir()
-        tables = folder / "data" if layout == "hub" else folder
-        tables.mkdir(exist_ok=True)
-        year = "Data_Entry_2017.csv" if header == "2017" else "Data_Entry_2017_v2020.csv"
-        (tables / year).write_text("\r\n".join([HEADERS[header], *rows]) + "\r\n")
-        (tables / "BBox_List_2017.csv").write_text(BOXES[box_form])
-        names = [row.split(",")[0] for row in rows]
-        test = [name for name in names if name.startswith(TEST_PATIENTS)]
-        (tables / "train_val_list.txt").write_text("\n".join(name for name in names if name not in test))
-        (tables / "test_list.txt").write_text("\n".join(test))
-        images = tmp_path / f"{name}-pngs"
-        images.mkdir()
-        for number, png in enumerate(names):
-            pixels = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
-            mode = "RGBA" if number == 2 else "L"  # NIH stores a few hundred radiographs in colour
-            Image.fromarray(pixels).convert(mode).save(images / png)
-        LAYOUTS[layout](folder, sorted(images.iterdir()))
-        return folder
 
-    return write
+def write_release(tmp_path, layout="flat", header="v2020", box_form="commas", rows=ROWS, name="nih"):
+    folder = tmp_path / name
+    folder.mkdir()
+    tables = folder / "data" if layout == "hub" else folder
+    tables.mkdir(exist_ok=True)
+    year = "Data_Entry_2017.csv" if header == "2017" else "Data_Entry_2017_v2020.csv"
+    (tables / year).write_text("\r\n".join([HEADERS[header], *rows]) + "\r\n")
+    (tables / "BBox_List_2017.csv").write_text(BOXES[box_form])
+    names = [row.split(",")[0] for row in rows]
+    test = [name for name in names if name.startswith(TEST_PATIENTS)]
+    (tables / "train_val_list.txt").write_text("\n".join(name for name in names if name not in test))
+    (tables / "test_list.txt").write_text("\n".join(test))
+    images = tmp_path / f"{name}-pngs"
+    images.mkdir()
+    for number, png in enumerate(names):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32), dtype=np.uint8)
+        mode = "RGBA" if number == 2 else "L"  # NIH stores a few hundred radiographs in colour
+        Image.fromarray(pixels).convert(mode).save(images / png)
+    LAYOUTS[layout](folder, sorted(images.iterdir()))
+    return folder
 
 
 def flat(folder, images):
@@ -187,6 +273,18 @@ def place(folder, images):
         (folder / image.name).write_bytes(image.read_bytes())
 
 
+PORTS = itertools.count(16 * os.getpid())
+
+
+def own_port():
+    """A free port that stays so: below those that the system gives away, another for each process and call."""
+    while True:
+        port = 10_000 + next(PORTS) % 20_000
+        with contextlib.suppress(OSError), socket.socket() as free:
+            free.bind(("127.0.0.1", port))
+            return port
+
+
 LAYOUTS = {"flat": flat, "kaggle": kaggle, "nested": nested, "box": box, "tar": tar, "hub": hub}
 
 
@@ -202,9 +300,7 @@ def hub_of(tmp_path):
             for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "published"]):
                 identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
                 subprocess.run(["git", "-C", served, *identity, *command], check=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = own_port()
         config = tmp_path / "olah.toml"
         config.write_text(
             f'[basic]\nhost = "127.0.0.1"\nport = {port}\nrepos-path = "{tmp_path}/olah"\n'

@@ -2,23 +2,21 @@
 
 import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 import faults
+import forks
 from conftest import ROOT
 
 CASES = 260
 
 
 def test_damaged_files_are_refused_by_name_or_read_right(tmp_path):
-    command = [sys.executable, ROOT / "tests" / "faults.py", "--cases", str(CASES), "--seed", "0"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "HF_HOME": str(tmp_path / "hf")}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    command = [ROOT / "tests" / "faults.py", "--cases", CASES, "--seed", 0]
+    done = forks.run(*command, TMPDIR=tmp_path, HF_HOME=tmp_path / "hf")
     assert done.returncode == 0, done.stdout + done.stderr
     counts = re.findall(r"^([\w-]+): (\d+) right, (\d+) refused, (\d+) other, 0 FAULT$", done.stdout, re.MULTILINE)
     assert [part for part, *_ in counts] == list(faults.PARTS)

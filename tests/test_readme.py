@@ -1,16 +1,14 @@
 """What the README shows is run here, but for the two set-up lines, which `.ci/run` runs whole."""
 
 import configparser
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from huggingface_hub import DatasetCard
 
+import forks
 from conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,12 +48,17 @@ def desk(tmp_path_factory):
         part.save_pretrained(folder / "runs" / "sample")
     publish = next(line for line in SHELL if "recipes/publish.py" in line)
     script, *arguments = publish.split()[1:]
-    subprocess.run([sys.executable, ROOT / script, *arguments], cwd=folder, env=environment(folder), check=True)
+    done = forks.run(ROOT / script, *arguments, folder=folder, HF_HOME=folder / "home")
+    assert done.returncode == 0, done.stderr
     return folder
 
 
-def environment(folder):
-    return {**os.environ, "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "1"}
+def run(desk, code):
+    """Run Python code as a script of its own in that folder; what it prints."""
+    (desk / "code.py").write_text(code)
+    done = forks.run(desk / "code.py", folder=desk, HF_HOME=desk / "home")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 # Code
@@ -65,21 +68,16 @@ def test_python_blocks_run_one_after_another(desk):
     assert len(PYTHON) == 9
     blocks = [block for block in PYTHON if not any(word in block for word in LIBRARIES)]
     assert len(blocks) == 7
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)], cwd=desk, env=environment(desk), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "'image_file_path': 'images/00000001_000.png'" in done.stdout
-    assert "[0.0, 0.0" in done.stdout
+    printed = run(desk, "\n".join(blocks))
+    assert "'image_file_path': 'images/00000001_000.png'" in printed
+    assert "[0.0, 0.0" in printed
 
 
 @pytest.mark.parametrize("word, library", LIBRARIES.items())
 def test_blocks_of_other_libraries_run(desk, word, library):
     pytest.importorskip(library, reason=f"{library} is not installed")
     (block,) = (block for block in PYTHON if word in block)
-    done = subprocess.run([sys.executable, "-c", block], cwd=desk, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) > 3
+    assert len(run(desk, block).splitlines()) > 3
 
 
 def test_the_two_set_up_lines_stand_on_what_is_there():

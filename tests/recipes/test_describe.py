@@ -15,32 +15,45 @@ import pytest
 import describe
 from chestxray.reporting.description_places import PLACE
 from chestxray.reporting.nih_pairs import NIH_FINDINGS, NIH_TABLE
-from conftest import NIH, ROOT
+from conftest import NIH, ROOT, write_release
 
 needs_nih = pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
 README = ROOT / "README.md"
 FIGURES = ROOT / "data" / "figures"
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+        yield
 
 
-@pytest.fixture
-def card(tmp_path):
-    """A copy of the card and its figures, to write to."""
-    folder = tmp_path / "copy"
+def copy_card(folder):
     shutil.copytree(FIGURES, folder / "data" / "figures")
     return shutil.copy(README, folder / "README.md")
 
 
 @pytest.fixture
-def small(release, card):
-    """(archive, card): a miniature release and the card describe.py made of it."""
-    archive = release()
+def card(tmp_path):
+    """A copy of the card and its figures, to write to."""
+    return copy_card(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory):
+    """(archive, card): a miniature release and the card describe.py made of it, to be read."""
+    folder = tmp_path_factory.mktemp("described")
+    archive, card = write_release(folder), copy_card(folder / "copy")
     assert describe.main([str(archive), "--readme", str(card)]) == 0
     return archive, card
+
+
+@pytest.fixture
+def small(described, tmp_path):
+    """The same, and the card may be written to."""
+    archive, card = described
+    return archive, shutil.copytree(card.parent, tmp_path / "copy") / card.name
 
 
 def places(card):
@@ -195,8 +208,8 @@ def test_nihs_table_is_a_table_of_pairs():
 
 
 @needs_nih
-def test_the_card_agrees_with_nihs_metadata_and_a_changed_number_does_not(card, capsys):
-    assert describe.main([str(NIH), "--check"]) == 0
+def test_the_card_agrees_with_nihs_metadata_and_a_changed_number_does_not(card, nih_metadata, monkeypatch, capsys):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", nih_metadata)
     change(card, "| Hernia | 227 |", "| Hernia | 228 |")
     assert describe.main([str(NIH), "--readme", str(card), "--check"]) == 1
     assert "out of date: label-distribution\n" in capsys.readouterr().err

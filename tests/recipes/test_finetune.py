@@ -24,6 +24,7 @@ from transformers import (
 )
 
 import finetune
+import forks
 import publish
 from chestxray.data import sources
 from chestxray.images import augment
@@ -31,17 +32,16 @@ from chestxray.training.command_line import parse_settings
 from conftest import NIH, ROOT, TINY
 
 BIN = Path(sys.executable).parent
+SCRIPT = ROOT / "recipes" / "finetune.py"
 FINDINGS = (
     "Atelectasis Cardiomegaly Effusion Infiltration Mass Nodule Pneumonia Pneumothorax Consolidation Edema Emphysema "
     "Fibrosis Pleural_Thickening Hernia"
 ).split()
 
 
-def launch(*flags, processes=1):
+def launch(*flags):
     """Run the command as a user does; its standard output."""
-    # `--cpu --num_processes=2` would quietly run one process; this is how Accelerate runs two without a GPU.
-    several = ["--multi_gpu"] if processes > 1 else []
-    command = [BIN / "accelerate", "launch", *several, f"--num_processes={processes}", ROOT / "recipes" / "finetune.py"]
+    command = [BIN / "accelerate", "launch", "--num_processes=1", SCRIPT]
     environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
     environment["ACCELERATE_USE_CPU"] = "true"
     environment["PYTHONPATH"] = str(ROOT / "tests" / "no_network")  # once installed, nothing is fetched
@@ -66,9 +66,9 @@ def archive(synthetic):
 
 @pytest.fixture(scope="session")
 def sample_run(tmp_path_factory):
-    """The command without arguments but for where it writes: (standard output, output folder)."""
+    """The first command of the README for a third of its epochs: (standard output, output folder)."""
     output = tmp_path_factory.mktemp("runs") / "sample"
-    return launch("--output-dir", output), output
+    return launch("--epochs", 5, "--output-dir", output), output
 
 
 # The first run
@@ -119,7 +119,7 @@ def test_the_checkpoint_serves_a_pipeline_that_scores_as_the_recipe_did(sample_r
 def test_a_finished_run_is_shown_again_and_not_repeated(sample_run, capsys):
     screen, output = sample_run
     before = (output / "model.safetensors").stat().st_mtime_ns
-    run("--output-dir", output)
+    run("--epochs", 5, "--output-dir", output)
     again = capsys.readouterr().out
     table = screen[screen.index("test AUROC") : screen.index("Checkpoint")]
     assert table in again
@@ -128,7 +128,7 @@ def test_a_finished_run_is_shown_again_and_not_repeated(sample_run, capsys):
 
 
 def test_a_finished_run_with_other_settings_is_not_shown_in_place_of_the_one_asked_for(sample_run):
-    with pytest.raises(ValueError, match="holds a finished run with epochs 15, not 1. Give another --output-dir"):
+    with pytest.raises(ValueError, match="holds a finished run with epochs 5, not 1. Give another --output-dir"):
         run("--output-dir", sample_run[1], "--epochs", 1)
 
 
@@ -354,10 +354,9 @@ def test_trackers_are_fed_through_accelerate(archive, tiny, tmp_path):
 
 def test_a_finished_checkpoint_goes_to_the_hub_with_its_card(archive, tiny, tmp_path, recorder):
     server = recorder("someone/model")
-    environment = {**os.environ, "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.address, "HF_TOKEN": "hf_secret"}
-    command = [sys.executable, ROOT / "recipes" / "finetune.py", "--dataset", archive, "--model", tiny("vit")]
-    command += ["--epochs", 1, "--output-dir", tmp_path / "run", "--push-to-hub", "someone/model"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    environment = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.address, "HF_TOKEN": "hf_secret"}
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 1, "--output-dir", tmp_path / "run"]
+    done = forks.run(SCRIPT, *flags, "--push-to-hub", "someone/model", **environment)
     assert done.returncode == 0, done.stderr
     assert f"Uploaded to {server.address}/someone/model" in done.stdout
     assert "hf_secret" not in done.stdout + done.stderr
@@ -375,7 +374,8 @@ def test_two_processes_count_every_image_once_and_score_as_one(archive, tiny, tm
     for epochs in (0, 2):
         outputs = [tmp_path / f"{epochs}-one", tmp_path / f"{epochs}-two"]
         run(*flags, "--epochs", epochs, "--output-dir", outputs[0])
-        launch(*flags, "--epochs", epochs, "--output-dir", outputs[1], processes=2)
+        done = forks.run_two(SCRIPT, *flags, "--epochs", epochs, "--output-dir", outputs[1])
+        assert done.returncode == 0, done.stderr
         one, two = map(results_of, outputs)
         assert (one["processes"], two["processes"]) == (1, 2)
         for name in ("validation_n_images", "test_n_images", "test_positives/Mass"):
@@ -394,7 +394,7 @@ def test_two_processes_count_every_image_once_and_score_as_one(archive, tiny, tm
 
 
 def test_it_takes_a_published_folder_of_parquet(archive, tiny, tmp_path):
-    publish.main([str(archive), str(tmp_path / "parquet")])
+    publish.main([str(archive), str(tmp_path / "parquet"), "--num-proc", "1"])
     flags = ["--model", tiny("vit"), "--epochs", 0]
     run("--dataset", tmp_path / "parquet", *flags, "--output-dir", tmp_path / "a")
     run("--dataset", archive, *flags, "--output-dir", tmp_path / "b")
@@ -414,9 +414,9 @@ def test_a_partial_archive_is_refused_with_the_flag_that_takes_it(archive, tiny,
 
 @pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
 @pytest.mark.parametrize("family", ["vit", "convnext"])
-def test_it_runs_on_real_radiographs_to_the_end(tiny, tmp_path, family, capsys):
+def test_it_runs_on_real_radiographs_to_the_end(radiographs, tiny, tmp_path, family, capsys):
     flags = ["--model", tiny(family), "--epochs", 1, "--output-dir", tmp_path]
-    run("--dataset", NIH, "--allow-missing", *flags)
+    run("--dataset", radiographs, *flags)
     screen = capsys.readouterr().out
     assert results_of(tmp_path)["test_undefined"] == ["Hernia"]  # none of the 37 test images there has one
     assert "test has only positives or only negatives of: Hernia." in screen
@@ -426,7 +426,7 @@ def test_it_runs_on_real_radiographs_to_the_end(tiny, tmp_path, family, capsys):
 
 
 def test_streamed_it_scores_the_same_images_learns_and_stores_nothing(archive, tiny, tmp_path, monkeypatch):
-    publish.main([str(archive), str(tmp_path / "parquet")])
+    publish.main([str(archive), str(tmp_path / "parquet"), "--num-proc", "1"])
     flags = ["--dataset", tmp_path / "parquet", "--model", tiny("vit"), "--batch-size", 16, "--seed", 3]
     run(*flags, "--epochs", 0, "--output-dir", tmp_path / "stored")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
@@ -483,8 +483,7 @@ def test_an_unknown_flag_or_value_is_refused(tmp_path):
 
 
 def test_what_is_wrong_is_said_in_one_line():
-    command = [sys.executable, ROOT / "recipes" / "finetune.py", "--batch-size", "0"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = forks.run(SCRIPT, "--batch-size", 0)
     assert done.returncode == 1
     assert done.stderr.strip() == "finetune.py: batch_size is 0; it must be at least 1"
 

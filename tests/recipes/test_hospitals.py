@@ -11,8 +11,8 @@ import finetune
 import publish
 import score
 from chestxray.data import predictions, sources
-from chestxray.synthetic import archives
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
 SHARED = ["Atelectasis", "Cardiomegaly", "Effusion", "Pneumonia", "Pneumothorax", "Consolidation", "Edema"]
 
 
@@ -22,17 +22,13 @@ def nih(synthetic):
 
 
 @pytest.fixture(scope="module")
-def chexpert(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("chexpert") / "CheXpert-v1.0-small"
-    archives.write_chexpert(folder, patients=60, size=32)
-    return folder
+def chexpert(hospital):
+    return hospital("chexpert", 60)
 
 
 @pytest.fixture(scope="module")
-def mimic(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mimic") / "mimic-cxr-jpg"
-    archives.write_mimic(folder, patients=60, size=32)
-    return folder
+def mimic(hospital):
+    return hospital("mimic", 60)
 
 
 def run(*flags):
@@ -143,7 +139,7 @@ def test_a_model_is_scored_at_a_hospital_it_never_saw(nih, chexpert, tiny, tmp_p
 
 
 def test_an_image_trained_on_is_never_scored_in_another_dataset(nih, tiny, tmp_path):
-    publish.main([str(nih), str(tmp_path / "subset"), "--patients", "30", "--seed", "1"])
+    publish.main([str(nih), str(tmp_path / "subset"), "--patients", "30", "--seed", "1", "--num-proc", "1"])
     flags = [
         "--dataset",
         nih,

@@ -1,7 +1,7 @@
 """The configurations and the Slurm script under recipes/launch start what they say."""
 
+import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 
-from conftest import ROOT
+import finetune
+from conftest import ROOT, own_port
 
 LAUNCH = ROOT / "recipes" / "launch"
 BIN = Path(sys.executable).parent
@@ -36,25 +37,20 @@ def test_the_slurm_script_trains_on_two_nodes_as_one_job(synthetic, tiny, tmp_pa
     for name, script in tools.items():
         (tmp_path / "bin" / name).write_text(script)
         (tmp_path / "bin" / name).chmod(0o755)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     slurm = {"SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "1", "SLURM_JOB_NODELIST": "node[1-2]"}
     environment = {**os.environ, **slurm, "PATH": f"{tmp_path / 'bin'}:{BIN}:{os.environ['PATH']}"}
     # no GPU here: two processes on the CPU, one per node
-    environment |= {"ACCELERATE_USE_CPU": "true", "MIXED_PRECISION": "no", "MAIN_PORT": str(port)}
-    flags = [
-        "--dataset",
-        synthetic(patients=60),
-        "--model",
-        tiny("vit"),
-        "--epochs",
-        "1",
-        "--output-dir",
-        tmp_path / "a b",
-    ]
+    environment |= {"ACCELERATE_USE_CPU": "true", "MIXED_PRECISION": "no", "MAIN_PORT": str(own_port())}
+    flags = ["--dataset", synthetic(patients=60), "--model", tiny("vit"), "--epochs", 1, "--batch-size", 16]
+    finetune.main(list(map(str, [*flags, "--output-dir", tmp_path / "one"])))
+    flags += ["--output-dir", tmp_path / "a b"]
     done = subprocess.run(
         ["bash", LAUNCH / "slurm.sh", *map(str, flags)], env=environment, cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert '"processes": 2' in (tmp_path / "a b" / "all_results.json").read_text()
+    one, two = (json.loads((tmp_path / name / "all_results.json").read_text()) for name in ("one", "a b"))
+    assert (one.pop("processes"), two.pop("processes")) == (1, 2)
+    assert two["test_auroc"] == pytest.approx(one["test_auroc"], abs=0.01)
+    assert [two[f"{split}_n_images"] for split in ("validation", "test")] == [
+        one[f"{split}_n_images"] for split in ("validation", "test")
+    ]

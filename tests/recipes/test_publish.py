@@ -23,7 +23,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from archives import write_archive
+import forks
 from chestxray.images import pixels
 from chestxray.publishing import dataset_card, hub, parquet, shards, subset
 from conftest import NIH, ROOT
@@ -54,10 +54,11 @@ def publish(archive, out, *flags):
     runpy.run_path(str(PUBLISH))["main"]([*words, *([] if "--num-proc" in words else ["--num-proc", "1"])])
 
 
-def run(archive, out, *flags):
-    """The command as a person runs it, but for shards of two images; returns the finished process."""
-    command = [sys.executable, "-c", SMALL_SHARDS, PUBLISH, archive, out, *map(str, flags)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+def start(archive, out, *flags, **environment):
+    """Start the command in a process of its own, with shards of two images."""
+    script = out.parent / "small_shards.py"
+    script.write_text(SMALL_SHARDS)
+    return forks.Script(script, [PUBLISH, archive, out, *flags], **environment)
 
 
 @pytest.fixture
@@ -206,9 +207,9 @@ os._exit(0)  # Arrow's reader may wait for ever for a group that nobody asks for
 
 
 @needs_nih
-def test_the_first_streamed_example_needs_the_first_row_groups_alone(tmp_path, monkeypatch):
+def test_the_first_streamed_example_needs_the_first_row_groups_alone(radiographs, tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "IMAGE_GROUP", 20)  # so that 163 images are many groups
-    publish(NIH, tmp_path / "out", "--allow-missing")
+    publish(radiographs, tmp_path / "out")
     file = tmp_path / "out" / "full" / "train-00000-of-00001.parquet"
     group = pq.read_metadata(file).row_group(0).total_byte_size
     handler = partial(Ranges, directory=str(tmp_path / "out"))
@@ -296,8 +297,7 @@ def test_the_same_bytes_from_every_layout(release, small_shards, tmp_path):
         assert digests(tmp_path / f"out-{layout}") == expected
 
 
-@pytest.mark.parametrize("layout", ["flat", "box"])
-@pytest.mark.parametrize("form", ["parquet", "webdataset"])
+@pytest.mark.parametrize("layout, form", [("box", "parquet"), ("flat", "webdataset")])
 def test_the_same_bytes_whatever_the_number_of_processes(release, small_shards, tmp_path, layout, form):
     folder = release(layout)
     publish(folder, tmp_path / "one", "--format", form)
@@ -305,26 +305,35 @@ def test_the_same_bytes_whatever_the_number_of_processes(release, small_shards, 
     assert digests(tmp_path / "one") == digests(tmp_path / "three")
 
 
-def test_killed_and_started_again_it_ends_with_the_same_bytes(release, tmp_path):
-    folder = release(rows=many_rows(1500) + [ONE_FOR_TEST])
+# What spawned processes run as they start: once 30 shards are in their place, no more get there.
+STUCK = """
+import os, pathlib, time
+
+def replace(one, other, move=os.replace):
+    while len(list(pathlib.Path(os.environ["STUCK"]).glob("*/*.parquet"))) >= 30:
+        time.sleep(1)
+    move(one, other)
+
+os.replace = replace
+"""
+
+
+def test_killed_and_started_again_it_ends_with_the_same_bytes(release, small_shards, tmp_path, capsys):
+    folder, out = release(rows=many_rows(100) + [ONE_FOR_TEST]), tmp_path / "out"
     (folder / "BBox_List_2017.csv").unlink()
-    flags = ("--num-proc", 2)
-    assert run(folder, tmp_path / "undisturbed", *flags).returncode == 0
-    out = tmp_path / "out"
-    command = [sys.executable, "-c", SMALL_SHARDS, PUBLISH, folder, out, *map(str, flags)]
-    for finished in (30, 400):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while len(list(out.glob("*/*.parquet"))) < finished:
-            assert process.poll() is None
-            time.sleep(0.005)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not (out / "README.md").exists()
-        wait_for(lambda children=children: not any(map(is_alive, children)))
+    publish(folder, tmp_path / "undisturbed")
+    (tmp_path / "stuck").mkdir()
+    (tmp_path / "stuck" / "sitecustomize.py").write_text(STUCK)
+    process = start(folder, out, "--num-proc", 2, STUCK=out, PYTHONPATH=tmp_path / "stuck")
+    wait_for(lambda: len(list(out.glob("*/*.parquet"))) >= 30 or not process.is_running())
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert process.kill().returncode == -signal.SIGKILL and len(children) >= 2
+    assert not (out / "README.md").exists()
+    wait_for(lambda: not any(map(is_alive, children)))
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.parquet")}
-    assert 400 <= len(before) < len(list((tmp_path / "undisturbed").glob("*/*.parquet")))
-    assert f"{len(before)} of " in run(folder, out, *flags).stdout
+    assert 30 <= len(before) <= 31
+    publish(folder, out)
+    assert f"{len(before)} of 53 shards are finished already" in capsys.readouterr().out
     assert all(path.stat().st_mtime_ns == written for path, written in before.items())  # not redone
     assert digests(out) == digests(tmp_path / "undisturbed")
 
@@ -336,7 +345,7 @@ def is_alive(process):
         return False
 
 
-def wait_for(condition, seconds=10):
+def wait_for(condition, seconds=100):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -366,13 +375,13 @@ def test_a_damaged_png_is_named_and_finished_shards_stay(release, tmp_path):
     png = folder / "images" / "00029817_009.png"
     whole = png.read_bytes()
     png.write_bytes(whole[:200] + b"\0\0\0" + whole[203:])
-    error = the_error(run(folder, out, "--num-proc", 1))
+    error = the_error(start(folder, out, "--num-proc", 1).finish())
     assert "00029817_009.png is damaged at its IDAT" in error
     finished = sorted(path.relative_to(out).as_posix() for path in out.glob("full/*"))
     assert finished == [f"full/{name}.parquet" for name in FINISHED]
     assert [pq.read_table(out / path).num_rows for path in finished] == [2, 2, 2, 1]
     png.write_bytes(whole)
-    assert re.search(r"\d of 8 shards are finished already", run(folder, out).stdout)
+    assert re.search(r"\d of 8 shards are finished already", start(folder, out, "--num-proc", 1).finish().stdout)
 
 
 FINISHED = ("test-00000-of-00002", "train-00000-of-00003", "train-00001-of-00003", "train-00002-of-00003")
@@ -489,9 +498,8 @@ def test_no_byte_of_what_is_published_tells_a_place(release, tmp_path, form):
 
 def pushed(server, tmp_path, *words):
     environment = {"HF_ENDPOINT": server.address, "HF_HUB_OFFLINE": "0", "HF_TOKEN": "hf_secret"}
-    environment = {**os.environ, **environment, "HF_HOME": str(tmp_path / "home")}
-    command = [sys.executable, PUBLISH, *words, "--push", server.repository]
-    return subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True)
+    words = [*words, "--num-proc", 1, "--push", server.repository]
+    return forks.run(PUBLISH, *words, **environment, HF_HOME=tmp_path / "home")
 
 
 def test_a_new_repository_is_private_unless_asked_otherwise(release, recorder, tmp_path):
@@ -516,8 +524,8 @@ def test_a_refusal_is_one_line_without_the_token(release, recorder, tmp_path):
 
 
 @pytest.mark.parametrize("layout, name", [("chexpert", "CheXpert"), ("mimic", "MIMIC-CXR-JPG")])
-def test_what_may_not_be_passed_on_is_refused_before_anything_is_written(recorder, tmp_path, layout, name):
-    folder = write_archive(layout, tmp_path / layout, 5)
+def test_what_may_not_be_passed_on_is_refused_before_anything_is_written(hospital, recorder, tmp_path, layout, name):
+    folder = hospital(layout, 60)
     server = recorder("someone/set")
     done = pushed(server, tmp_path, folder, tmp_path / "out")
     assert f"{layout} holds {name}, which may not be passed on: " in the_error(done)

@@ -1,17 +1,13 @@
 """A run that is killed goes on where it stopped and ends as if nothing had happened."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
-from safetensors import safe_open
 
 import finetune
+import forks
 from chestxray.training import checkpoints
 from conftest import ROOT
 
@@ -38,41 +34,50 @@ def undisturbed(command, tmp_path_factory):
     return output
 
 
-def steps_done(output):
-    last = output / "checkpoints" / "last.safetensors"
-    if not last.exists():
-        return 0
-    with safe_open(last, "pt") as file:
-        return json.loads(file.metadata()["facts"])["step"]
+# The command, which kills itself when it has written the N-th file whose name begins so, whole or half of it, and has
+# not yet moved it into its place.
+KILLED = """
+import os, runpy, signal, sys
+name, number, part, *sys.argv = sys.argv[1:]
+number = int(number)
+
+def fsync(file, flush=os.fsync):
+    global number
+    path = os.readlink(f"/proc/self/fd/{file}")
+    number -= os.path.basename(path).startswith(f".{name}")
+    if not number:
+        if part == "half":
+            os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    flush(file)
+
+os.fsync = fsync
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+KILLS = [  # four steps in an epoch: what is killed, the step that it had gone on from, the one of the last checkpoint
+    ("last", 3, "whole", 0, 2),
+    ("last", 2, "half", 2, 3),  # the end of an epoch, whose best weights are there already
+    ("best", 1, "whole", 3, 3),
+    ("last", 9, "half", 3, 11),
+]
 
 
-def killed(command, output, when):
-    """Start the run, kill it with SIGKILL as soon as `when()` is true; its standard output."""
-    full = [sys.executable, ROOT / "recipes" / "finetune.py", *command, "--output-dir", output]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    run = subprocess.Popen(full, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
-    while not when() and run.poll() is None:
-        time.sleep(0.0005)
-    was_running = run.poll() is None
-    run.send_signal(signal.SIGKILL)
-    screen, errors = run.communicate()
-    assert was_running, errors
-    return screen
-
-
-def test_killed_three_times_it_ends_with_the_same_weights(command, undisturbed, tmp_path):
-    output = tmp_path / "killed"
-    writing = output / "checkpoints" / ".last.safetensors.writing"
-    killed(command, output, lambda: steps_done(output) >= 3)
-    begun = steps_done(output)
-    screen = killed(command, output, lambda: steps_done(output) > begun and writing.exists())
-    assert f"Going on from step {begun}" in screen
-    middle = steps_done(output)
-    killed(command, output, lambda: steps_done(output) >= middle + 9)
+def test_killed_whenever_it_writes_it_ends_with_the_same_weights(command, undisturbed, tmp_path):
+    output, script = tmp_path / "killed", tmp_path / "killed.py"
+    script.write_text(KILLED)
+    for name, number, part, begun, done in KILLS:
+        words = [name, number, part, ROOT / "recipes" / "finetune.py", *command, "--output-dir", output]
+        killed = forks.run(script, *words, ACCELERATE_USE_CPU="true")
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert (f"Going on from step {begun} of 16" in killed.stdout) == (begun > 0)
+        assert list((output / "checkpoints").glob(".*")), "killed while it wrote"
+        assert checkpoints.read_facts(output / "checkpoints" / "last.safetensors")["step"] == done
     finetune.main([*command, "--output-dir", str(output)])
     for file in ("model.safetensors", "all_results.json"):
         assert (output / file).read_bytes() == (undisturbed / file).read_bytes(), file
     assert sorted(path.name for path in output.iterdir()) == sorted(path.name for path in undisturbed.iterdir())
+    kept = [sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (output, undisturbed)]
+    assert kept[0] == kept[1]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(command, undisturbed, tmp_path):

@@ -1,10 +1,6 @@
 """A checkpoint of every kind goes through fine-tune, score, pipeline and another fine-tune as the same model."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,12 +21,14 @@ from transformers import (
 )
 
 import finetune
+import forks
 import score
 from chestxray.data import sources
 from chestxray.models import classifiers
 from chestxray.training import checkpoints
 from conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
 SQUARE = {"height": 32, "width": 32}
 
 
@@ -172,12 +170,8 @@ def test_a_compiled_model_is_saved_by_its_own_names(compiled, flags, archive, ti
 
 
 def test_a_model_compiled_in_two_processes_is_saved_by_its_own_names(archive, tiny, tmp_path):
-    launch = [Path(sys.executable).parent / "accelerate", "launch", "--multi_gpu", "--num_processes=2"]
     flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 1, "--output-dir", tmp_path / "run"]
-    command = [*launch, "--dynamo_backend=eager", ROOT / "recipes" / "finetune.py", *flags]
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, env={**os.environ, "ACCELERATE_USE_CPU": "true"}
-    )
+    done = forks.run_two(ROOT / "recipes" / "finetune.py", *flags, ACCELERATE_DYNAMO_BACKEND="EAGER")
     assert done.returncode == 0, done.stderr
     assert_scores_are_those_of_the_run(tmp_path / "run")
 

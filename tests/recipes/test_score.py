@@ -4,7 +4,6 @@ import doctest
 import html
 import importlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 import finetune
+import forks
 import score
 from chestxray.data import official_test, predictions
 from chestxray.files import digest
@@ -26,7 +26,6 @@ from chestxray.scoring import predicting
 from conftest import NIH, ROOT
 from multilabel_auroc import compare
 
-BIN = Path(sys.executable).parent
 SCRIPT = ROOT / "recipes" / "score.py"
 
 
@@ -106,6 +105,7 @@ def test_predictions_name_every_image_of_both_splits_once_with_its_patient(archi
     assert about["synthetic"] is True and "Synthetic" in about["dataset"]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch):
     monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
     before = (scored[1] / "predictions.parquet").stat().st_mtime_ns
@@ -113,6 +113,7 @@ def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch
     assert (scored[1] / "predictions.parquet").stat().st_mtime_ns == before
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_other_predictions_are_not_taken_for_these(checkpoint, scored):
     with pytest.raises(ValueError, match="holds others, with sha256"):
         run(checkpoint(seed=1), "--output-dir", scored[1])
@@ -123,11 +124,7 @@ def test_other_predictions_are_not_taken_for_these(checkpoint, scored):
 
 
 def test_two_processes_predict_each_image_once_and_as_one_does(checkpoint, scored, tmp_path):
-    # `--cpu --num_processes=2` would quietly run one process; this is how Accelerate runs two without a GPU.
-    launch = [BIN / "accelerate", "launch", "--multi_gpu", "--num_processes=2", SCRIPT, checkpoint()]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    flags = ["--batch-size", "8", "--output-dir", tmp_path]
-    done = subprocess.run([*launch, *flags], capture_output=True, text=True, env=environment)
+    done = forks.run_two(SCRIPT, checkpoint(), "--batch-size", 8, "--output-dir", tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(re.findall("Mean AUROC", done.stdout)) == 1, "one process reports"
     assert len(re.findall("Predicting: +0%", done.stderr)) == 1, "one process shows its progress"
@@ -136,6 +133,7 @@ def test_two_processes_predict_each_image_once_and_as_one_does(checkpoint, score
     pd.testing.assert_frame_equal(one, two, atol=1e-5)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_views_are_averaged_and_named(checkpoint, scored, tmp_path, capsys):
     run(checkpoint(), "--tta", "ten-crop", "--output-dir", tmp_path)
     assert "averaged over views of each image (ten-crop)" in capsys.readouterr().out
@@ -147,6 +145,7 @@ def test_views_are_averaged_and_named(checkpoint, scored, tmp_path, capsys):
         assert np.corrcoef(plain.ravel(), shown.ravel())[0, 1] > 0.5
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_timm_checkpoint_is_scored_too(checkpoint, tmp_path):
     run(checkpoint("timm"), "--output-dir", tmp_path)
     theirs = json.loads((checkpoint("timm") / "all_results.json").read_text())
@@ -167,6 +166,7 @@ def test_everything_is_made_again_from_the_predictions_alone(scored, tmp_path, m
         assert (tmp_path / "out" / name).read_bytes() == (scored[1] / name).read_bytes(), name
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_an_ensemble_is_the_mean_probability_and_is_compared_with_a_rival(checkpoint, scored, tmp_path, capsys):
     first, second = scored[1] / "predictions.parquet", checkpoint(seed=1)
     run(first, second, "--against", second, "--output-dir", tmp_path)
@@ -234,6 +234,7 @@ def test_the_checkpoint_gets_a_model_card_that_the_hub_understands(checkpoint, s
     assert (scored[1] / "README.md").read_text() == (checkpoint() / "README.md").read_text()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_card_written_by_hand_stays(checkpoint, archive, tmp_path):
     shutil.copytree(checkpoint(), tmp_path / "mine")
     (tmp_path / "mine" / "README.md").write_text("by hand")
@@ -242,6 +243,7 @@ def test_a_card_written_by_hand_stays(checkpoint, archive, tmp_path):
     assert "model-index" in (tmp_path / "out" / "README.md").read_text()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_published_results_are_shown_on_the_official_split_only(scored, tmp_path, monkeypatch):
     assert "EVA-X" not in (scored[1] / "report.md").read_text()
     test = predictions.read(scored[1] / "predictions.parquet").of("test")
@@ -277,6 +279,7 @@ def named_otherwise(checkpoint, folder, renamed):
     return folder
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_finding_that_the_dataset_does_not_label_is_left_out_of_its_scores(checkpoint, tmp_path, capsys):
     odd = named_otherwise(checkpoint(), tmp_path / "odd", lambda name: "Fracture" if name == "Hernia" else name)
     run(odd)
@@ -300,8 +303,9 @@ def test_a_model_of_other_findings_altogether_is_refused(checkpoint, tmp_path):
 
 
 @pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
-def test_real_radiographs_are_not_called_synthetic(checkpoint, tmp_path, capsys):
-    run(checkpoint(), "--dataset", NIH, "--allow-missing", "--output-dir", tmp_path)
+@pytest.mark.usefixtures("no_pictures")
+def test_real_radiographs_are_not_called_synthetic(checkpoint, radiographs, tmp_path, capsys):
+    run(checkpoint(), "--dataset", radiographs, "--output-dir", tmp_path)
     assert "Hernia" in capsys.readouterr().out
     pages = [(tmp_path / name).read_text() for name in ("report.md", "README.md")]
     assert not any("Synthetic" in page for page in pages)
@@ -339,6 +343,7 @@ def test_predictions_of_the_scored_split_alone_end_with_a_full_report(scored, tm
     assert "no rows of validation" in (tmp_path / "README.md").read_text()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_findings_with_too_few_positives_on_validation_are_named_on_screen_page_and_card(scored, tmp_path, capsys):
     whole = predictions.read(scored[1] / "predictions.parquet")
     targets, of_validation = whole.targets.copy(), (whole.rows["split"] == "validation").to_numpy()

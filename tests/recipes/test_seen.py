@@ -13,7 +13,8 @@ import publish
 import score
 import transfer
 from chestxray.scoring import predicting
-from chestxray.synthetic import archives
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 def run(command, *flags):
@@ -56,7 +57,7 @@ def checkpoint(archive, chosen, tiny, tmp_path_factory):
 def subset(archive, tmp_path_factory):
     """A published subset of the same archive, cut anew: its test holds images that the checkpoint was trained on."""
     folder = tmp_path_factory.mktemp("subset") / "published"
-    run(publish, archive, folder, "--patients", 110, "--seed", 1)
+    run(publish, archive, folder, "--patients", 110, "--seed", 1, "--num-proc", 1)
     return folder
 
 
@@ -177,9 +178,8 @@ def test_weights_that_know_the_images_held_out_are_no_beginning(checkpoint, arch
     run(finetune, *flags, "--validation-list", tmp_path / "val.txt")
 
 
-def test_what_the_first_weights_have_seen_the_next_ones_have_seen_too(checkpoint, tmp_path):
-    other = tmp_path / "CheXpert-v1.0-small"
-    archives.write_chexpert(other, patients=60, size=32)
+def test_what_the_first_weights_have_seen_the_next_ones_have_seen_too(checkpoint, hospital, tmp_path):
+    other = hospital("chexpert", 60)
     run(finetune, "--dataset", other, "--model", checkpoint, "--epochs", 0, "--output-dir", tmp_path / "next")
     before, after = (
         set(pd.read_parquet(folder / "images.parquet").query("split == 'train'")["image"])
@@ -196,9 +196,8 @@ def test_the_training_images_themselves_are_scored_with_a_word(checkpoint, tmp_p
 # Several datasets, several models
 
 
-def test_a_model_of_several_datasets_is_scored_on_each(archive, synthetic, tiny, tmp_path, capsys):
-    other = tmp_path / "CheXpert-v1.0-small"
-    archives.write_chexpert(other, patients=120, size=32)
+def test_a_model_of_several_datasets_is_scored_on_each(archive, hospital, tiny, tmp_path, capsys):
+    other = hospital("chexpert", 60)
     flags = ["--dataset", archive, "--dataset", other, "--findings", "shared", "--model", tiny("vit"), "--epochs", 1]
     run(finetune, *flags, "--output-dir", tmp_path / "run")
     run(score, tmp_path / "run")
@@ -210,9 +209,8 @@ def test_a_model_of_several_datasets_is_scored_on_each(archive, synthetic, tiny,
     assert screen.count("Mean AUROC") == 2
 
 
-def test_a_dataset_without_a_test_split_does_not_stop_the_others(archive, tiny, tmp_path, capsys):
-    other = tmp_path / "CheXpert-v1.0-small"
-    archives.write_chexpert(other, patients=120, size=32)
+def test_a_dataset_without_a_test_split_does_not_stop_the_others(archive, hospital, tiny, tmp_path, capsys):
+    other = shutil.copytree(hospital("chexpert", 60), tmp_path / "CheXpert-v1.0-small")
     for table in (other / "test_labels.csv", *other.rglob("groundtruth.csv")):
         table.unlink()
     shutil.rmtree(other / "test")
@@ -243,7 +241,7 @@ def test_a_rival_is_scored_on_the_first_models_images(checkpoint, archive, subse
 
 def test_a_dataset_without_validation_borrows_that_of_the_training_dataset(checkpoint, archive, chosen, tmp_path):
     hospital = tmp_path / "hospital"
-    run(publish, archive, tmp_path / "published")
+    run(publish, archive, tmp_path / "published", "--num-proc", 1)
     (hospital / "data").mkdir(parents=True)
     for shard in (tmp_path / "published" / "full").glob("test-*.parquet"):
         shutil.copy(shard, hospital / "data" / shard.name)

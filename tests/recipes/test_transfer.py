@@ -1,12 +1,10 @@
 """What `recipes/transfer.py` promises, asked of the command itself."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,9 +12,9 @@ import yaml
 from PIL import Image
 
 import finetune
+import forks
 import score
 import transfer
-from archives import write_archive
 from chestxray.scoring import predicting
 from conftest import ROOT
 from multilabel_auroc import auroc_report
@@ -42,10 +40,9 @@ def home(synthetic):
 
 
 @pytest.fixture(scope="module")
-def away(tmp_path_factory):
+def away(hospital):
     """(a CheXpert, a MIMIC-CXR-JPG)"""
-    folder = tmp_path_factory.mktemp("away")
-    return [write_archive(layout, folder / layout, 200) for layout in ("chexpert", "mimic")]
+    return [hospital(layout, 200) for layout in ("chexpert", "mimic")]
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +156,8 @@ def test_a_second_run_predicts_nothing_anew(checkpoint, home, away, transferred,
 
 
 def test_two_processes_report_once_what_one_reports(checkpoint, away, transferred, tmp_path):
-    # `--cpu --num_processes=2` would quietly run one process; this is how Accelerate runs two without a GPU.
-    launch = [Path(sys.executable).parent / "accelerate", "launch", "--multi_gpu", "--num_processes=2", SCRIPT]
-    flags = [checkpoint, "--dataset", away[0], "--dataset", away[1], "--batch-size", "8", "--output-dir", tmp_path]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run([*launch, *flags], capture_output=True, text=True, env=environment)
+    flags = [checkpoint, "--dataset", away[0], "--dataset", away[1], "--batch-size", 8, "--output-dir", tmp_path]
+    done = forks.run_two(SCRIPT, *flags)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Mean AUROC") == 1
     for name in ("vit-on-chexpert.parquet", "vit-on-mimic.parquet"):

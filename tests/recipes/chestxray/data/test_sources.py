@@ -87,9 +87,8 @@ def test_a_dataset_without_a_train_split_or_without_images_is_refused(dataset, t
 
 
 @pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not on this machine (../shared/nih)")
-def test_the_official_train_split_is_cut_in_the_same_place_for_ever(tmp_path):
-    builder = NIHChestXray("metadata", data_dir=str(NIH), cache_dir=str(tmp_path))
-    builder.download_and_prepare()
+def test_the_official_train_split_is_cut_in_the_same_place_for_ever(nih_metadata):
+    builder = NIHChestXray("metadata", data_dir=str(NIH), cache_dir=str(nih_metadata))
     cut = sources.with_validation(builder.as_dataset())
     assert cut.num_rows == {"train": 75903, "validation": 10621, "test": 25596}
 

@@ -1,14 +1,9 @@
 """A checkpoint holds whole weights, however they are spread over processes."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import torch
 
+import forks
 from chestxray.training import checkpoints
-from conftest import ROOT
 
 # What Accelerate's FSDP 2 does on GPUs, which it refuses on a CPU: weights and moments in parts, one per process.
 SHARDED = """
@@ -71,10 +66,7 @@ accelerator.end_training()
 
 def test_sharded_weights_moments_and_average_are_restored_and_written_whole(tmp_path):
     (tmp_path / "sharded.py").write_text(SHARDED)
-    launch = Path(sys.executable).parent / "torchrun"
-    command = [launch, "--nproc_per_node=2", "--standalone", tmp_path / "sharded.py", tmp_path / "checkpoints"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "recipes"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = forks.run_two(tmp_path / "sharded.py", tmp_path / "checkpoints")
     assert done.returncode == 0, done.stderr
     assert "as if undisturbed" in done.stdout
     state = checkpoints.read_tensors(tmp_path / "checkpoints" / "last.safetensors")

@@ -1,11 +1,6 @@
 """A gradient is the whole batch's, in however many parts and processes it is computed."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-from conftest import ROOT
+import forks
 
 # Seven rows: the two processes have four and three of them, in parts of two.
 TWO = """
@@ -79,15 +74,8 @@ def run_two(script, folder):
     Not its exit status: once in some twenty runs gloo's threads abort at the interpreter's end, when all is said.
     """
     (folder / "two.py").write_text(script)
-    command = [Path(sys.executable).parent / "torchrun", "--nproc_per_node=2", "--standalone", folder / "two.py"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "recipes"),
-        "OMP_NUM_THREADS": "1",
-        "ACCELERATE_USE_CPU": "true",
-    }
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.run(command, env=environment, cwd=folder, timeout=120, **pipes).stdout
+    done = forks.run_two(folder / "two.py")
+    return done.stdout + done.stderr
 
 
 def test_two_processes_with_uneven_shares_in_parts_have_the_whole_batchs_gradient(tmp_path):
