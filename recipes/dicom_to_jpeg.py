@@ -132,7 +132,7 @@ def convert_shard(source, out, settings, files):
 def run_on_processes(job, shards, num_proc):
     """Yield the results of `job(shard)` as they come, from processes that end with this one."""
     with pool.workers(num_proc) as workers:
-        futures = [workers.submit(job, shard) for shard in shards]
+        futures = [workers.executor.submit(job, shard) for shard in shards]
         try:
             for future in as_completed(futures):
                 yield future.result()

@@ -27,7 +27,7 @@ def main(argv=None):
         # What there is, and who belongs to which split
         registry.refuse_restricted(arguments.archive)
         builder = NIHChestXray("full", data_dir=arguments.archive, allow_missing=arguments.allow_missing)
-        source = archive.open_archive(builder, workers.map)
+        source = archive.open_archive(builder, workers.executor.map)
         splits, draw = source.splits, None
         if arguments.patients:
             draw = subset.Draw(arguments.patients, arguments.seed)

@@ -141,7 +141,7 @@ def choose_validation(dataset: OpenDataset, settings: DataSettings, seen: Exposu
     if validated.any():
         return replace(dataset, splits=sources.cut_validation(dataset.splits, validated))
     listed = None if seen else settings.validation_list
-    if listed and place(dataset.source) not in map(place, settings.dataset):
+    if listed and place(dataset.source) not in map(place, settings.dataset or ()):
         if "validation" in dataset.splits:
             return dataset
         note = f"No validation images: the model had those of a list, {place(listed).name}, perhaps of this dataset."
@@ -159,7 +159,7 @@ def borrow_validation(dataset: OpenDataset, split: str, settings: DataSettings, 
         settings, seen: of the checkpoint.
     """
     patients = set(dataset.keys(split).patients)
-    for source in settings.dataset:
+    for source in settings.dataset or ():
         if place(source) == place(dataset.source):
             continue
         try:

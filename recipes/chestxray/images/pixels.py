@@ -58,6 +58,7 @@ def check_room(datasets: list[Dataset], size: int, equalize: bool, tell: Callabl
     if not missing:
         return
     folder = datasets_internals.cache_folder(datasets[0])
+    assert folder, "a dataset in memory misses nothing on the disk"
     free = shutil.disk_usage(folder).free
     if missing > free:
         raise OSError(

@@ -98,10 +98,10 @@ def tables(pixels: torch.Tensor, choices: Choices) -> torch.Tensor:
     """The new grey, 0 to 255, of each old one: (n, 256) float64 on the CPU. pixels: (n, 1, s, s) uint8."""
     greys = torch.arange(256, dtype=torch.float64).repeat(len(pixels), 1)
     counted = np.isin(choices.operations, [NUMBER[name] for name in ("AutoContrast", "Equalize", "Contrast")])
-    rows = torch.from_numpy(np.flatnonzero(counted.any(1)))
+    present = torch.from_numpy(np.flatnonzero(counted.any(1)))
     counts = torch.zeros((len(pixels), 256), dtype=torch.float64)
-    if len(rows):
-        counts[rows] = histograms(pixels[rows.to(pixels.device)]).double().cpu()
+    if len(present):
+        counts[present] = histograms(pixels[present.to(pixels.device)]).double().cpu()
     for layer in range(LAYERS):
         for name, change in CHANGES.items():
             rows = np.flatnonzero(choices.operations[:, layer] == NUMBER[name])

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from math import isqrt
+from typing import Any
 
 import torch
 from accelerate import init_empty_weights
@@ -14,7 +15,8 @@ CLASSES = 3  # of a finding, where uncertain is one of its own: negative, positi
 
 def names_of(config: PretrainedConfig) -> list[str]:
     """The names of a model's outputs, in their order."""
-    return [config.id2label[number] for number in range(config.num_labels)]
+    names: dict[Any, str] = config.id2label or {}
+    return [names[number] for number in range(len(names))]
 
 
 def with_outputs(config: PretrainedConfig, names: Sequence[str]) -> PretrainedConfig:

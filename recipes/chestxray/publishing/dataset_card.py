@@ -61,7 +61,7 @@ def write_card(
 
 
 def from_template(name: str, data: DatasetCardData, **values) -> DatasetCard:
-    return DatasetCard.from_template(data, template_path=TEMPLATES / name, **escape_values(values))
+    return DatasetCard.from_template(data, template_path=str(TEMPLATES / name), **escape_values(values))
 
 
 # The whole release

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import yaml
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
@@ -37,7 +38,7 @@ def push_dataset(out: Path, repository: str, files: Collection[str], public: boo
         OSError: the Hub refuses, or cannot be reached.
     """
     api = HfApi()
-    common = {"repo_id": repository, "repo_type": "dataset"}
+    common: dict[str, Any] = {"repo_id": repository, "repo_type": "dataset"}
     with clear_errors(repository):
         api.create_repo(**common, private=not public, exist_ok=True)
         api.create_branch(**common, branch=REVISION, exist_ok=True)
@@ -129,7 +130,7 @@ def names_no_path(folder: Path) -> bool:
     if not results.exists() or not saved.exists():
         return False
     names = json.loads(results.read_text()).get("datasets", [])
-    paths = [source for source in read_settings(saved).dataset if public_name(source) != source]
+    paths = [source for source in (read_settings(saved).dataset or []) if public_name(source) != source]
     return not any(path in name for path in paths for name in names)
 
 

@@ -7,23 +7,38 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pyarrow
 from tqdm.auto import tqdm
 
 STEP = 0.2  # seconds between looks at the progress
 
-_ticks = _stop = None  # of this worker; set by `start_worker`
+_ticks: Any = None  # of this worker, as `_stop`; `start_worker` sets both
+_stop: Any = None
 
 
 class Stopped(Exception):
     """Another job failed, so this one ends early."""
 
 
+@dataclass(frozen=True)
+class Workers:
+    """Processes that take jobs, the queue in which they count images, and the event that ends all of them."""
+
+    executor: Executor
+    ticks: Any
+    stop: Any
+
+
 @contextmanager
-def workers(processes: int) -> Iterator[Executor]:
-    """An executor whose processes end with this one, however it ends. One process means a thread of this one."""
+def workers(processes: int) -> Iterator[Workers]:
+    """Workers that end with this process, however it ends. One process means a thread of this one."""
+    ticks: Any
+    stop: Any
+    executor: Executor
     if processes == 1:
         ticks, stop = queue.SimpleQueue(), threading.Event()
         executor = ThreadPoolExecutor(1, initializer=start_worker, initargs=(ticks, stop))
@@ -32,8 +47,7 @@ def workers(processes: int) -> Iterator[Executor]:
         ticks, stop = context.SimpleQueue(), context.Event()
         executor = ProcessPoolExecutor(processes, context, start_worker, (ticks, stop))
     with executor as pool:
-        pool.ticks, pool.stop = ticks, stop
-        yield pool
+        yield Workers(pool, ticks, stop)
 
 
 def start_worker(ticks, stop) -> None:
@@ -46,7 +60,9 @@ def start_worker(ticks, stop) -> None:
 
 def end_with_parent() -> None:
     # A killed parent leaves its workers waiting on their queue for ever.
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
     os._exit(1)
 
 
@@ -57,7 +73,7 @@ def tick(images: int) -> None:
     _ticks.put(images)
 
 
-def run_jobs(pool: Executor, job: Callable, jobs: Sequence, images: int, chunk: int = 1) -> None:
+def run_jobs(pool: Workers, job: Callable, jobs: Sequence, images: int, chunk: int = 1) -> None:
     """Call `job(item, tick)` for each of `jobs`, `chunk` neighbours in one process.
 
     Args:
@@ -67,7 +83,7 @@ def run_jobs(pool: Executor, job: Callable, jobs: Sequence, images: int, chunk: 
         Whatever a job raises first, after the others have ended.
     """
     parts = [jobs[start : start + chunk] for start in range(0, len(jobs), chunk)]
-    futures = [pool.submit(partial(run_part, job), part) for part in parts]
+    futures = [pool.executor.submit(partial(run_part, job), part) for part in parts]
     with tqdm(total=images, unit=" images", desc="Publishing", smoothing=0.05) as bar:
         while not all(future.done() for future in futures):
             failed = [future for future in futures if future.done() and not future.cancelled() and future.exception()]
@@ -78,9 +94,9 @@ def run_jobs(pool: Executor, job: Callable, jobs: Sequence, images: int, chunk: 
             drain(pool.ticks, bar)
             threading.Event().wait(STEP)
         drain(pool.ticks, bar)
-    errors = [future.exception() for future in futures if not future.cancelled() and future.exception()]
-    for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
-        raise error
+    errors = [error for future in futures if not future.cancelled() and (error := future.exception())]
+    if errors:
+        raise min(errors, key=lambda error: isinstance(error, Stopped))  # the cause, not those that it stopped
 
 
 def drain(ticks, bar: tqdm) -> None:

@@ -1,6 +1,7 @@
 """Names as Markdown text: what somebody called a finding or a dataset is shown, and never read as a mark."""
 
 import re
+from typing import Any
 
 from markupsafe import Markup
 
@@ -18,7 +19,7 @@ def escape_markdown(value: object) -> Markup:
     return Markup(MARKS.sub(r"\\\g<0>", " ".join(str(value).split())))
 
 
-def escape_values(value: object) -> object:
+def escape_values(value: Any) -> Any:
     """The same for every string within dicts and lists; other values stay as they are."""
     if isinstance(value, dict):
         return {name: escape_values(item) for name, item in value.items()}

@@ -28,7 +28,7 @@ CHOICES = ("views", "labeler", "equalize")  # of images and labels: a checkpoint
 def model_card(cards: Sequence[Scorecard]) -> str:
     """The README.md of a checkpoint, front matter included, as text."""
     values = escape_values(card_values(cards))
-    card = ModelCard.from_template(front_matter(cards), template_path=pages.TEMPLATES / "model_card.md", **values)
+    card = ModelCard.from_template(front_matter(cards), template_path=str(pages.TEMPLATES / "model_card.md"), **values)
     card.text = "\n" + pages.tidy(card.text)
     return card.content
 

@@ -199,7 +199,7 @@ def published_table(card: Scorecard) -> Table:
 
 
 def comparison_table(card: Scorecard) -> Table:
-    rows = [comparison_row(card.comparison, name) for name in [*card.scored.findings, "mean"]]
+    rows = [comparison_row(card.comparison or {}, name) for name in [*card.scored.findings, "mean"]]
     return Table(["finding", "AUROC A", "AUROC B", "A - B", "95% interval", "p"], rows, last_is_mean=True)
 
 
@@ -290,7 +290,7 @@ def origin_table(card: Scorecard) -> Table:
     rows = [
         ["dataset", f"{name} ({about['source']})" if "source" in about else name],
         ["split", about["split"] + (", the official test list" if about["official"] else "")],
-        ["synthetic", {True: "yes", False: "no"}.get(about.get("synthetic"), "not stated")],
+        ["synthetic", {True: "yes", False: "no", None: "not stated"}[about.get("synthetic")]],
         ["level", about["level"]],
         *(["checkpoint", describe_model(model)] for model in models),
     ]

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -130,7 +131,7 @@ class Checkpoints:
         return get_optimizer_state_dict(self.model, self.optimizer, options=WHOLE if self.sharded else PLAIN)
 
 
-def whole_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def whole_weights(model: torch.nn.Module) -> dict[str, Any]:
     """The weights by the model's own names, whatever torch.compile, DDP and FSDP made of it.
 
     Each of these puts a word before the names, and `Accelerator.get_state_dict` does not remove torch.compile's. If the

@@ -45,7 +45,7 @@ def parse_settings(argv: Sequence[str] | None = None) -> Settings:
             go together.
     """
     parser = Flags(
-        Settings,
+        Settings,  # type: ignore[arg-type]  # mypy does not take a dataclass's type for what HfArgumentParser calls one
         description="Fine-tune an image classifier on chest X-rays. A preset's settings stand above the defaults here.",
         allow_abbrev=False,
     )

@@ -3,6 +3,7 @@
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -12,7 +13,6 @@ from accelerate.utils import (
     InitProcessGroupKwargs,
     ProjectConfiguration,
 )
-from transformers import PreTrainedModel
 
 CPU_BATCH = 32  # images per pass: a CPU is no faster with more of them, and they cost memory
 GPU_EVALUATION_BATCH = 128  # without gradients, this is small beside what training needs
@@ -49,9 +49,7 @@ def uses_channels_last(asked: bool | None, device: torch.device) -> bool:
     return device.type == "cuda" if asked is None else asked
 
 
-def fit_to_device(
-    model: PreTrainedModel, device: torch.device, gradient_checkpointing: bool, channels_last: bool | None
-) -> None:
+def fit_to_device(model: Any, device: torch.device, gradient_checkpointing: bool, channels_last: bool | None) -> None:
     """Choose fast float32 products, the model's memory layout, and whether it keeps its activations."""
     torch.set_float32_matmul_precision("high")
     if gradient_checkpointing and hasattr(model, "timm_model"):

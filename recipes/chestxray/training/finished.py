@@ -34,4 +34,4 @@ def refuse_other_data(output: Path, digests: list[dict]) -> bool:
     seen = exposure.read(output)
     if seen and not all(map(exposure.same_data, digests, seen.digests)):
         raise ValueError(f"{output} holds a finished run on other images or labels. Give another --output-dir.")
-    return bool(seen) and all(map(exposure.is_checked, digests, seen.digests))
+    return seen is not None and all(map(exposure.is_checked, digests, seen.digests))
