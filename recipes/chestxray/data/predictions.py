@@ -6,8 +6,10 @@ finding `logit/NAME` (float32) and `target/NAME` (0 or 1, empty where unknown). 
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -44,13 +46,13 @@ class Predictions:
     findings: list
     about: dict = field(default_factory=dict)
 
-    def where(self, chosen):
+    def where(self, chosen: "np.ndarray | Sequence") -> "Predictions":
         """The rows that a boolean mask, or an array of positions, chooses."""
         chosen = np.asarray(chosen)
         rows = self.rows[chosen] if chosen.dtype == bool else self.rows.iloc[chosen]
         return replace(self, rows=rows.reset_index(drop=True), logits=self.logits[chosen], targets=self.targets[chosen])
 
-    def of(self, split):
+    def of(self, split: str) -> "Predictions":
         """The rows of one split. Raises ValueError where there are none."""
         mask = (self.rows["split"] == split).to_numpy()
         if not mask.any():
@@ -61,7 +63,7 @@ class Predictions:
 # The file
 
 
-def write(predictions, path):
+def write(predictions: Predictions, path: Path) -> None:
     """Write beside `path`, then rename, so that the file is either whole or not there."""
     table = predictions.rows.copy()
     whole = not np.isnan(predictions.targets).any()
@@ -77,9 +79,9 @@ def write(predictions, path):
         pq.write_table(arrow, part, write_page_checksum=True)
 
 
-def read_about(path):
+def read_about(path: Path) -> dict:
     """The JSON object of the schema's metadata, {} where there is none. Raises ValueError: no Parquet file."""
-    with one_error(path):
+    with name_unreadable_file(path):
         metadata = pq.read_schema(path).metadata or {}
         about = json.loads(metadata.get(KEY, b"{}"))
         if not isinstance(about, dict):
@@ -87,15 +89,15 @@ def read_about(path):
         return about
 
 
-def read_columns(path):
+def read_columns(path: Path) -> pd.DataFrame:
     """The file's table, its pages compared with their checksums where it has any."""
-    with one_error(path):
+    with name_unreadable_file(path):
         # What pandas wrote of itself into the file is not needed, and may be damaged.
         return pq.read_table(path, page_checksum_verification=True).to_pandas(ignore_metadata=True)
 
 
 @contextmanager
-def one_error(path):
+def name_unreadable_file(path: Path) -> Iterator[None]:
     """Whatever pyarrow raises of a file, as one error that names it."""
     try:
         yield
@@ -106,7 +108,7 @@ def one_error(path):
         raise ValueError(f"{path} is no Parquet file, or a damaged one: {reason}. Predict again.") from error
 
 
-def read(path):
+def read(path: Path) -> Predictions:
     """A file as `write` leaves it, or any Parquet file with its columns.
 
     Raises:
@@ -125,7 +127,7 @@ def read(path):
         raise ValueError(f"{path} has no column {', '.join(missing)}; it has {', '.join(table.columns)}")
     if not findings:
         raise ValueError(f"{path} has no column logit/NAME, so no finding; it has {', '.join(table.columns)}")
-    with one_error(path):
+    with name_unreadable_file(path):
         logits, targets = (
             table[[f"{kind}/{name}" for name in findings]].to_numpy(np.float64) for kind in ("logit", "target")
         )
@@ -143,7 +145,7 @@ def _refuse(wrong, kind, what, path, findings):
         raise ValueError(f"{path} has {what} in row {row}, column {kind}/{findings[column]}")
 
 
-def mean_logit(logits, axis):
+def mean_logit(logits: np.ndarray, axis: int) -> np.ndarray:
     """The logit of the mean probability, along an axis, computed in logarithms so that nothing rounds to 0 or 1.
 
     >>> mean_logit(np.array([0.0, 1000.0]), axis=0).round(4)  # probabilities 1/2 and 1: 3/4, odds 3

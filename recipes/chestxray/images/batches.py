@@ -154,6 +154,6 @@ def shares(rows: np.ndarray, size: int, process: int, processes: int) -> list[li
     ]
 
 
-def keep_batch(batch):
+def keep_batch(batch: dict) -> dict:
     """A batch comes whole from `Batches`: there is nothing to collate. (A DataLoader's worker cannot take a lambda.)"""
     return batch

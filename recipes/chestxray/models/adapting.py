@@ -95,7 +95,7 @@ def class_names(findings: Sequence[str], classes: int) -> list[str]:
     return list(findings) if classes == 1 else [f"{name} {number}" for name in findings for number in range(classes)]
 
 
-def merge_classes(outputs):
+def merge_classes(outputs: torch.Tensor) -> torch.Tensor:
     """(n, 3 k) outputs of negative, positive and uncertain side by side, as (n, k) logits: positive less negative.
 
     That is the logit of the probability that Irvin et al. 2019 (section 3, U-MultiClass) take: of positive, among

@@ -7,6 +7,7 @@ or a table are macros, `blocks.md.jinja` and `blocks.html.jinja`.
 import base64
 import re
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -39,7 +40,7 @@ HTML = environment(autoescape=True)
 TEXT = environment(autoescape=False)
 
 
-def markdown(template: str, **values) -> Markup:
+def markdown(template: str, **values: Any) -> Markup:
     """A template in GitHub's Markdown, with one blank line between blocks."""
     return tidy(MARKDOWN.get_template(template).render(values, spelling="blocks.md.jinja"))
 
@@ -49,17 +50,17 @@ def tidy(text: str) -> Markup:
     return Markup(re.sub(r"\n\s*\n", "\n\n", text).strip() + "\n")
 
 
-def markdown_sentences(template: str, **values) -> Markup:
+def markdown_sentences(template: str, **values: Any) -> Markup:
     """A template without blocks, as a part of a Markdown page."""
     return Markup(one_line(MARKDOWN.get_template(template).render(values)))
 
 
-def html(template: str, **values) -> str:
+def html(template: str, **values: Any) -> str:
     """A template as one HTML file that needs nothing else: style and pictures lie in it."""
     page = HTML.get_template("page.html.jinja").render(values, body=template, spelling="blocks.html.jinja")
     return re.sub(r"\n\s*\n", "\n", page) + "\n"
 
 
-def sentences(template: str, **values) -> str:
+def sentences(template: str, **values: Any) -> str:
     """A template without blocks as plain words, for a terminal."""
     return one_line(TEXT.get_template(template).render(values))
