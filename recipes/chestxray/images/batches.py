@@ -1,6 +1,7 @@
 """Batches of a split, read a batch at a time, and their order over a whole run."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -154,6 +155,6 @@ def shares(rows: np.ndarray, size: int, process: int, processes: int) -> list[li
     ]
 
 
-def keep_batch(batch: dict) -> dict:
+def keep_batch(batch: Any) -> Any:
     """A batch comes whole from `Batches`: there is nothing to collate. (A DataLoader's worker cannot take a lambda.)"""
     return batch

@@ -3,13 +3,15 @@
 import copy
 from collections.abc import Mapping, Sequence
 from math import isqrt
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from accelerate import init_empty_weights
 from timm.layers import resample_abs_pos_embed
 from transformers import AutoModelForImageClassification, PretrainedConfig, PreTrainedModel, TimmWrapperConfig
 
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
 CLASSES = 3  # of a finding, where uncertain is one of its own: negative, positive, uncertain
 
 
@@ -95,7 +97,7 @@ def class_names(findings: Sequence[str], classes: int) -> list[str]:
     return list(findings) if classes == 1 else [f"{name} {number}" for name in findings for number in range(classes)]
 
 
-def merge_classes(outputs: torch.Tensor) -> torch.Tensor:
+def merge_classes(outputs: Array) -> Array:
     """(n, 3 k) outputs of negative, positive and uncertain side by side, as (n, k) logits: positive less negative.
 
     That is the logit of the probability that Irvin et al. 2019 (section 3, U-MultiClass) take: of positive, among
