@@ -105,7 +105,6 @@ def test_predictions_name_every_image_of_both_splits_once_with_its_patient(archi
     assert about["synthetic"] is True and "Synthetic" in about["dataset"]
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch):
     monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
     before = (scored[1] / "predictions.parquet").stat().st_mtime_ns

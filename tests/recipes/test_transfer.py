@@ -95,7 +95,7 @@ def test_every_cell_is_the_auroc_of_its_predictions_over_the_shared_findings(hom
 
 def test_the_shared_findings_are_counted_and_named_above_the_table(transferred):
     screen, output = transferred
-    words = f"the 7 findings that all the models have and all the datasets label: {', '.join(SHARED)}."
+    words = f"the 7 findings that all models have and all datasets label: {', '.join(SHARED)}."
     assert words in screen and words in (output / "transfer.md").read_text()
     assert json.loads((output / "transfer.json").read_text())["averaged"] == SHARED
 

@@ -6,9 +6,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from chestxray import repository
 from chestxray.data import exposure, opening
-from chestxray.repository import SAMPLE
 from chestxray.training.settings import Settings
+
+SAMPLE = str(repository.SAMPLE)
 
 
 @pytest.fixture(autouse=True, scope="module")
