@@ -16,7 +16,6 @@ from scipy.special import expit
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from chestxray.reporting.figure_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, style
-from chestxray.reporting.score_page import has_validation
 from chestxray.reporting.tables import figure as value
 from chestxray.scoring import calibration, scorecard
 from chestxray.scoring.anchors import ANCHORS
@@ -53,7 +52,7 @@ def draw(card: scorecard.Scorecard) -> list[Picture]:
     """
     with matplotlib.rc_context(style(9)):
         pictures = [intervals(card), *curves(card), by_subgroup(card, "subgroups", "auroc", "AUROC")]
-        if has_validation(card):
+        if card.has_validation:
             pictures += [reliability(card), by_subgroup(card, "missed", "missed", "Missed positives")]
     return pictures
 
@@ -70,7 +69,7 @@ def intervals(card: scorecard.Scorecard) -> Picture:
 
 def curves(card: scorecard.Scorecard) -> Iterator[Picture]:
     split, title, alternative = card.about["split"], "", ""
-    if has_validation(card):
+    if card.has_validation:
         title, alternative = "; the point is the threshold", ", with the threshold's point"
     yield picture(
         "roc",

@@ -91,7 +91,7 @@ def summary_values(card: Scorecard) -> dict:
 def findings_values(card: Scorecard) -> dict:
     """What templates/findings.jinja names."""
     return {
-        "has_validation": has_validation(card),
+        "has_validation": card.has_validation,
         "validation": validation_name(card),
         "rule": card.about["rule"],
         "sensitivity": f"{card.about['sensitivity']:g}",
@@ -102,7 +102,7 @@ def findings_values(card: Scorecard) -> dict:
 
 def page_tables(card: Scorecard) -> dict:
     """The tables of the page by name; None for a table that this scorecard has no numbers for."""
-    fitted, about = has_validation(card), card.about
+    fitted, about = card.has_validation, card.about
     return {
         "findings": findings_table(card),
         "published": published_table(card) if about["official"] and about["level"] == "image" else None,
@@ -117,11 +117,6 @@ def page_tables(card: Scorecard) -> dict:
 
 
 # Names and counts
-
-
-def has_validation(card: Scorecard) -> bool:
-    """Whether there are rows to fit on; without them the page has nothing that needs a threshold or a fit."""
-    return card.about["n_validation"] > 0
 
 
 def n_with_threshold(card: Scorecard) -> int:
@@ -167,7 +162,7 @@ def out_of_reach(card: Scorecard) -> dict:
 
 def findings_table(card: Scorecard) -> Table:
     header, keys = ["finding", "positives", "AUROC", "95% interval", "AP"], ["average_precision"]
-    if has_validation(card):
+    if card.has_validation:
         header += ["sensitivity", "specificity", "PPV", "NPV"]
         keys += ["sensitivity", "specificity", "ppv", "npv"]
     rows = [
@@ -244,9 +239,9 @@ def calibration_table(card: Scorecard) -> Table:
 
 def subgroup_table(card: Scorecard) -> Table:
     header = ["subgroup", UNITS[card.about["level"]], "patients", "positive labels", "findings", "mean AUROC"]
-    header += ["95% interval", *(["missed"] if has_validation(card) else [])]
+    header += ["95% interval", *(["missed"] if card.has_validation else [])]
     means = card.subgroups[card.subgroups["finding"] == "mean"]
-    return Table(header, [subgroup_row(row, has_validation(card)) for _, row in means.iterrows()])
+    return Table(header, [subgroup_row(row, card.has_validation) for _, row in means.iterrows()])
 
 
 def subgroup_row(row: pd.Series, has_missed: bool) -> list[str]:
@@ -261,7 +256,7 @@ def subgroup_row(row: pd.Series, has_missed: bool) -> list[str]:
 
 def gap_table(card: Scorecard) -> Table:
     attributes = list(dict.fromkeys(card.gaps["attribute"]))
-    keys = ["auroc_gap", "missed_gap"] if has_validation(card) else ["auroc_gap"]
+    keys = ["auroc_gap", "missed_gap"] if card.has_validation else ["auroc_gap"]
     cells = {(row["finding"], row["attribute"]): gap_cell(row, keys) for _, row in card.gaps.iterrows()}
     names = [*card.scored.findings, "mean"]
     rows = [[name, *(cells[name, attribute] for attribute in attributes)] for name in names]

@@ -57,6 +57,11 @@ class Scorecard:
     probabilities: np.ndarray
     notes: list
 
+    @property
+    def has_validation(self) -> bool:
+        """Whether the predictions had rows of validation."""
+        return bool(self.about["n_validation"])
+
 
 def make(
     table: Predictions,
