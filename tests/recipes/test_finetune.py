@@ -430,6 +430,8 @@ def test_streamed_it_scores_the_same_images_learns_and_stores_nothing(archive, t
     flags = ["--dataset", tmp_path / "parquet", "--model", tiny("vit"), "--batch-size", 16, "--seed", 3]
     run(*flags, "--epochs", 0, "--output-dir", tmp_path / "stored")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    # datasets 5 sleeps five seconds at the end of each shuffled epoch, for the threads that read Parquet
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0.1, raising=False)
     for epochs in (0, 3):
         run(*flags, "--streaming", "--epochs", epochs, "--output-dir", tmp_path / f"streamed-{epochs}")
     stored, streamed = (results_of(tmp_path / name) for name in ("stored", "streamed-0"))
