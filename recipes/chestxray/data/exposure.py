@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,6 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from chestxray.data import sources
-
-if TYPE_CHECKING:
-    from chestxray.data.opening import OpenDataset
 
 FILE = "images.parquet"
 NIH_NAME = re.compile(r"\d{8}_\d{3}\.png")
@@ -32,6 +29,15 @@ class Keys(NamedTuple):
 
     images: list[str]
     patients: list[str]
+
+
+class KeyedDataset(Protocol):
+    """What `write` needs of a dataset, as `opening.OpenDataset` has it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def keys(self, split: str) -> Keys: ...
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,11 @@ def keys_of(rows: Dataset, name: str, synthetic: bool) -> Keys:
     return keys
 
 
-def write(datasets: Sequence["OpenDataset"], digests: Sequence[dict], folder: Path, base: Path | None = None) -> None:
+def write(datasets: Sequence[KeyedDataset], digests: Sequence[dict], folder: Path, base: Path | None = None) -> None:
     """Write `images.parquet` into a folder that is not in its place yet.
 
     Args:
-        datasets: the run's, `opening.OpenDataset`; digests: {split: digest} of each.
+        datasets: the run's; digests: {split: digest} of each.
         base: the folder whose weights the run began with. What they have seen, the new weights have seen too.
     """
     parts = [
