@@ -86,7 +86,7 @@ def test_the_table_is_the_last_thing_on_the_screen_and_says_synthetic(scored):
     rows = {line.split()[0]: line for line in screen.splitlines() if line.strip()}
     for finding, row in card_of(output)["findings"].items():
         assert f"{row['auroc']:.3f}" in rows[finding]
-    assert "Synthetic images: these scores say nothing of radiographs." in screen
+    assert "Synthetic images: these scores say nothing about radiographs." in screen
 
 
 def test_predictions_name_every_image_of_both_splits_once_with_its_patient(archive, scored):

@@ -104,7 +104,7 @@ def test_the_table_is_the_last_thing_on_the_screen_and_synthetic_images_are_call
     header, rule, row = transferred[0].splitlines()[-3:]
     assert header.split() == ["model", "trained", "on", home.name, "chexpert", "mimic"]
     assert set(rule) == {"-"} and row.split()[:2] == ["vit", home.name]
-    assert "Synthetic images: these scores say nothing of radiographs." in transferred[0]
+    assert "Synthetic images: these scores say nothing about radiographs." in transferred[0]
     assert "Histograms: as each dataset comes (MIMIC-CXR-JPG's are equalised" in transferred[0]
     assert "Labels of mimic: chexpert." in transferred[0]
 

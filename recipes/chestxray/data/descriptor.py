@@ -14,10 +14,10 @@ SYNTHETIC_MARK = "SYNTHETIC.txt"  # lies beside drawn images; NIH's builder, whi
 
 
 class Meaning(NamedTuple):
-    """How a dataset's own names stand to a canonical finding.
+    """How a dataset's own names relate to a canonical finding.
 
     Attributes:
-        relation: what the names mean is "equal" to the finding, "broader", "narrower", or has "no counterpart".
+        relation: the meaning of the names is "equal" to the finding, "broader" or "narrower"; or "no counterpart".
         names: the dataset's own names.
         source: where this is from.
     """
@@ -48,7 +48,7 @@ class BuildOptions:
     """What a run may ask of a builder.
 
     Attributes:
-        allow_missing: accept a folder that lacks images its tables name.
+        allow_missing: accept a folder without some of the images that its tables name.
         labeler: whose labels to read, where a dataset has several; see `Descriptor.labelers`.
     """
 
@@ -76,7 +76,7 @@ class Descriptor:
         frontal_views: the classes of `view_position` that are frontal; empty where the classes are not known.
         labelers: whose labels there are to choose from; empty where there is no choice.
         vocabulary: a short word for the set of label names. Several forms of one dataset share it.
-        meanings: {canonical finding: what the dataset's own names say of it}.
+        meanings: {canonical finding: what the dataset's own names say about it}.
     """
 
     name: str | None

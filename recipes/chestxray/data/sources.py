@@ -26,14 +26,14 @@ def load(
 
     Args:
         source: a folder of a dataset of `registry.DATASETS`, or a Hub id.
-        allow_missing: accept a folder that lacks images its tables name.
+        allow_missing: accept a folder without some of the images that its tables name.
         num_proc: processes that read a folder; None for this one alone.
         labeler: whose labels of MIMIC-CXR: "chexpert", "negbio", "both" or "radiologist".
-        descriptor: of what the folder holds; told from its contents by default.
+        descriptor: of the dataset in the folder; by default `registry.recognise` finds it.
 
     Returns:
         Splits of `SPLITS`, as many as there are, each with `image_file_path`, `image`, and `labels` (lists of class
-        ids) or columns of observations, and what the source has besides.
+        ids) or columns of observations, and the source's other columns.
 
     Raises:
         FileNotFoundError: neither a folder nor on the Hub. ValueError: a dataset that has none of these columns.
@@ -112,7 +112,7 @@ def patient(image_file_path: str) -> str:
 
 
 def patients(rows: Dataset) -> list[str]:
-    """The patient of each row, eight digits: of the column `patient_id`, or else of the file's name."""
+    """The patient of each row, eight digits: from the column `patient_id`, or else from the file's name."""
     if "patient_id" in rows.column_names:
         return [f"{number:08}" for number in rows["patient_id"]]
     return [patient(path) for path in rows["image_file_path"]]
@@ -121,7 +121,7 @@ def patients(rows: Dataset) -> list[str]:
 def is_validation(patient: str) -> bool:
     """Whether a patient of `train` belongs to validation: the SHA-256 of the eight digits begins with 0 or 1.
 
-    One patient in eight, with no random state: the same patients on every machine and in every subset, and
+    This is one patient in eight, and always the same ones: on every machine and in every subset.
     `printf 00000798 | sha256sum` shows it.
     """
     return digest(patient)[0] in "01"

@@ -15,7 +15,7 @@ from chestxray.reporting.tables import Table, between, figure
 from chestxray.scoring.scorecard import SYNTHETIC
 
 UNOFFICIAL = "These are not the 25,596 images of NIH's official test list: do not compare with published scores"
-NEXT = "For scores that do, give the folder of NIH's archive: --dataset FOLDER --model convnext-tiny"
+NEXT = "For scores on radiographs, give the folder of NIH's archive: --dataset FOLDER --model convnext-tiny"
 SPLITS = ("validation", "test")
 
 

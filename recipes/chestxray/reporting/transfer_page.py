@@ -66,7 +66,7 @@ def synthetic_warning(result: Transfer) -> list[str]:
     drawn = [target.name for target in result.targets if result.about[target.name].get("synthetic")]
     if len(drawn) == len(result.targets):
         return [scorecard.SYNTHETIC]
-    return [f"Synthetic images: scores on {', '.join(drawn)} say nothing of radiographs."] if drawn else []
+    return [f"Synthetic images: scores on {', '.join(drawn)} say nothing about radiographs."] if drawn else []
 
 
 def one_class_datasets(result: Transfer, finding: str) -> list[str]:

@@ -14,7 +14,7 @@ from chestxray.places import public_about, public_models
 from chestxray.scoring import calibration, ensembles, levels, shortcuts, subgroups, thresholds, validation
 from multilabel_auroc import auroc_report, compare
 
-SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
+SYNTHETIC = "Synthetic images: these scores say nothing about radiographs."
 VALIDATION = "validation"
 NO_VALIDATION = (
     "These predictions have no rows of validation: no thresholds, no calibration and no score of the metadata alone."

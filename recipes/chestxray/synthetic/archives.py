@@ -11,7 +11,7 @@ lateral chest: a frontal one squeezed to three fifths of its width takes its pla
 The tables have the real columns, cells and odd rows. Most cells are blank, and a tenth of the positive ones are
 uncertain. There is an age of 0, a sex unknown, and LL and RL among the frontal images; a study without a row, a row
 without a label, a blank view, two labelers that differ. Three patients in five are for training, one each for
-validation and test. A run that was cut short goes on where it stopped. Scores reached on it say nothing of radiographs.
+validation and test. A run that was cut short goes on where it stopped. Scores reached on it say nothing about radiographs.
 """
 
 import argparse

@@ -9,7 +9,7 @@ number of processes changes nothing. A run that was cut short goes on where it s
 
 The archive is balanced where NIH's is not: each finding is on about an eighth of the images, and a quarter of
 the images have none. So a few hundred images hold positives and negatives of each finding in every split.
-A quarter of the patients form the test list. Its scores say nothing of radiographs.
+A quarter of the patients form the test list. Its scores say nothing about radiographs.
 """
 
 import argparse

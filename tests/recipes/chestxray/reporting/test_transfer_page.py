@@ -36,7 +36,7 @@ def result():
 
 def test_warnings_name_drawn_images_lost_findings_notes_and_other_histograms(result):
     assert transfer_page.warnings(result) == [
-        "Synthetic images: scores on home say nothing of radiographs.",
+        "Synthetic images: scores on home say nothing about radiographs.",
         "Mass on away: in no mean, because test has only positives or only negatives there.",
         "away: Mind this.",
         "a was trained without histogram equalisation and is scored with.",
