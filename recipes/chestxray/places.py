@@ -1,4 +1,4 @@
-"""What others read names no place on this machine: they see a path's last part, or the id of a Hub repository."""
+"""Paths as others may see them: only the last part, or the id of a Hub repository, no place on this machine."""
 
 import os
 import re
@@ -56,7 +56,7 @@ def public_settings(values: dict[str, Any]) -> dict[str, Any]:
     """A fine-tune's settings as others may read them.
 
     Each string is cut to its last part. A Hub id stays only in the settings that `HUB_SETTINGS` names. So a setting
-    that is new, or that somebody wrote by hand, tells nothing.
+    that is new, or that somebody wrote by hand, shows no path.
     """
     return {name: shorten(value, public_name if name in HUB_SETTINGS else last_part) for name, value in values.items()}
 

@@ -114,7 +114,9 @@ def test_predictions_of_other_labels_are_not_served(checkpoint, archive, tmp_pat
     cells = lines[row].split(",")
     lines[row] = ",".join([cells[0], "Hernia" if cells[1] != "Hernia" else "Mass", *cells[2:]])
     table.write_text("".join(lines))
-    with pytest.raises(ValueError, match="holds others, of other images or labels of test; give another --output-dir"):
+    with pytest.raises(
+        ValueError, match="holds predictions of other images or labels of test; give another --output-dir"
+    ):
         run(score, *flags)
 
 
@@ -138,7 +140,7 @@ def test_an_image_replaced_in_place_is_another_image(archive, tiny, tmp_path):
     run(score, tmp_path / "run")
     one, other = [mine / "images" / name for name in (mine / "test_list.txt").read_text().split()[:2]]
     one.write_bytes(other.read_bytes())
-    with pytest.raises(ValueError, match="holds others, of other images or labels of test"):
+    with pytest.raises(ValueError, match="holds predictions of other images or labels of test"):
         run(score, tmp_path / "run")
     with pytest.raises(ValueError, match="holds a finished run on other images or labels"):
         run(finetune, *flags)

@@ -1,4 +1,4 @@
-"""The image processor that is saved with a model, and shows it radiographs as training did."""
+"""The image processor that is saved with a model. It prepares radiographs as training did."""
 
 import json
 from pathlib import Path
@@ -88,7 +88,7 @@ def sides(processor: CLIPImageProcessor) -> tuple[int, int]:
 
 
 def describe_to_timm(config: PretrainedConfig, processor: CLIPImageProcessor) -> None:
-    """Write what the processor does into a timm model's configuration, in its own words and in timm's.
+    """Write what the processor does into a timm model's configuration, by the processor's names and by timm's.
 
     timm's are for `timm.create_model("local-dir:FOLDER")`. If there is a `pretrained_cfg`, transformers reads the
     processor from config.json too: 4.57.1 all of it, 5.23 its class (AutoImageProcessor.from_pretrained).

@@ -1,4 +1,4 @@
-"""By what predictions know the model that made them. Nothing here needs PyTorch."""
+"""The digest of a model's weights; predictions keep it to identify their model. Nothing here needs PyTorch."""
 
 from pathlib import Path
 

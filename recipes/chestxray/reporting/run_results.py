@@ -23,7 +23,7 @@ SPLITS = ("validation", "test")
 
 
 def write_results(results: Mapping, path: Path) -> None:
-    """Flat JSON; what is undefined is null, for NaN is not JSON."""
+    """Write flat JSON. What is undefined is null, because JSON has no NaN."""
     undefined = {name: None for name, value in results.items() if isinstance(value, float) and math.isnan(value)}
     write(path, json.dumps({**results, **undefined}, indent=2) + "\n")
 

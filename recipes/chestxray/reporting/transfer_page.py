@@ -80,7 +80,7 @@ def one_class_datasets(result: Transfer, finding: str) -> list[str]:
 
 
 def explain_means(result: Transfer) -> str:
-    """Over which findings the means are, and what the brackets and the mark say, as plain text."""
+    """The findings of the means, and the meaning of the brackets and the mark, as plain text."""
     return pages.sentences("transfer_means.jinja", **means_values(result))
 
 

@@ -4,8 +4,8 @@
     python -m chestxray.synthetic.phantom OUT --patients 10000 --size 1024                # an archive to measure with
 
 In a clone that is not installed, set PYTHONPATH=recipes. Each patient has a generator of its own,
-`np.random.default_rng([seed, patient])`: the same patient stands in a small and in a large archive, and the
-number of processes changes nothing. A run that was cut short goes on where it stopped.
+`np.random.default_rng([seed, patient])`: a small and a large archive have the same patient, and the number of
+processes changes nothing. If a run is stopped, start it again and it goes on.
 
 The archive is balanced where NIH's is not: each finding is on about an eighth of the images, and a quarter of
 the images have none. So a few hundred images hold positives and negatives of each finding in every split.
