@@ -1,10 +1,10 @@
 """Compute the dataset card's tables and draw its figures from NIH's own metadata.
 
     python recipes/describe.py ARCHIVE             rewrite README.md and data/figures/
-    python recipes/describe.py ARCHIVE --check     write nothing; exit 1 naming what is out of date
+    python recipes/describe.py ARCHIVE --check     write nothing; if something is out of date, name it and exit 1
 
-ARCHIVE is a folder with NIH's tables; no image need be in it. What lies between `<!-- begin: NAME -->` and
-`<!-- end -->` in the card is written by this command, the rest by hand.
+ARCHIVE is a folder with NIH's tables; it needs no images. This command writes the text between `<!-- begin: NAME -->`
+and `<!-- end -->` in the card. The rest is written by hand.
 """
 
 import argparse
