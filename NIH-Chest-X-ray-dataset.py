@@ -689,7 +689,7 @@ def read_archive(archive, wanted):
 def image_of(path, data):
     """An image in the form that `datasets` takes; without its path if the current folder has a file at this path.
 
-    `datasets` would then store only the path, and later read whatever file is there.
+    `datasets` would then store only the path, and later read the file that is there.
     """
     return {"path": None if os.path.isfile(path) else path, "bytes": data}
 
@@ -722,8 +722,8 @@ METADATA_COLUMNS = {
     "spacing_y": ("y]",),
 }
 
-# SHA-256 of every copy of the tables that is known by checksum. The lists and the first of the others are the
-# copies in lulucikyo/CheXNet and mlmed/torchxrayvision; Kaggle's is from an LFS pointer of its mirror.
+# SHA-256 of all copies of the tables whose checksum we know. The lists and the first of the other tables are from
+# lulucikyo/CheXNet and mlmed/torchxrayvision; Kaggle's is from an LFS pointer of its mirror.
 PUBLISHED = {
     "Data_Entry_2017_v2020.csv": {
         "dc1d2df67fdc1c5a7601d48699cda2b13dc2c4841488b4183dcf04884dbaca11": "NIH's v2020 metadata",

@@ -26,7 +26,7 @@ def main(argv=None):
     """The exit status: 1 where `--check` finds something out of date, else 0."""
     settings = parse(argv)
 
-    # Tables and figures as the archive has them
+    # Compute tables and figures from the archive
     builder = NIHChestXray("metadata", data_dir=str(settings.archive))
     builder.download_and_prepare()
     dataset = builder.as_dataset()

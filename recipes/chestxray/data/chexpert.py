@@ -28,7 +28,7 @@ VIEWS = ("PA", "AP", "LL", "RL", "LATERAL", "FRONTAL")  # the last two are for a
 FRONTAL_VIEWS = ("PA", "AP", "FRONTAL")
 SEXES = {"Female": builder_file.SEXES.index("F"), "Male": builder_file.SEXES.index("M"), "Unknown": None, "": None}
 PATIENT_COLUMNS = ("Path", "Study", "Sex", "Age", "Frontal/Lateral", "AP/PA")  # each of them is missing in some table
-TABLES = {  # the names under which each split's labels are handed out, the finer form first
+TABLES = {  # the names of the files with each split's labels, the finer form first
     datasets.Split.TRAIN: ("train.csv",),
     datasets.Split.VALIDATION: ("valid.csv", "val_labels.csv"),
     datasets.Split.TEST: ("test_labels.csv", "test.csv", "groundtruth.csv"),

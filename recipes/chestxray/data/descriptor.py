@@ -63,7 +63,7 @@ def has_mark(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """One dataset, or one form in which it is handed out.
+    """One dataset, or one of its published forms.
 
     Attributes:
         name: what reports call it; None where the folder or Hub repository has to give its own name.

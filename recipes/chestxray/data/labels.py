@@ -241,7 +241,7 @@ def observation_targets(rows, name, policy, teacher, seed):
 
 
 def state_targets(name: str, policy: Policy) -> np.ndarray:
-    """The target of each state, (states,) float32; NaN for one that says nothing."""
+    """The target of each state, (states,) float32; NaN for a state without information."""
     # The labelers write "No Finding" as positive or leave it blank (chexpert-labeler, stages/aggregate.py, commit
     # 6dd0efa): a blank there says that something was found.
     blank = 0.0 if policy.blank == "negative" or name == NO_FINDING else np.nan

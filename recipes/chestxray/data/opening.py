@@ -67,7 +67,7 @@ class OpenDataset:
     validation_source: str | None = None
 
     def keys(self, split: str) -> Keys:
-        """What the images and patients of a split are known by; see `exposure.keys_of`."""
+        """The keys of the images and patients of a split; see `exposure.keys_of`."""
         name = self.validation_source if split == "validation" and self.validation_source else self.name
         return exposure.keys_of(self.splits[split], name, self.synthetic)
 

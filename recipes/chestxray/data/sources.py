@@ -149,7 +149,7 @@ def with_validation(
         held_out = is_listed(list_file, dataset["train"]["image_file_path"], allow_missing)
     else:
         held_out = np.array([is_validation(patient) for patient in patients(dataset["train"])])
-    return refuse_straddling(cut_validation(dataset, held_out), list_file)
+    return refuse_straddling(cut_validation(dataset, held_out), list_file or "the dataset's own splits")
 
 
 def cut_validation(dataset: DatasetDict, held_out: np.ndarray) -> DatasetDict:
@@ -190,7 +190,7 @@ def refuse_straddling(dataset: DatasetDict, by: object) -> DatasetDict:
     for split in ("validation", "test"):
         if shared := trained_on.intersection(patients(dataset[split]) if split in dataset else ()):
             raise ValueError(
-                f"patient {min(shared)} is in train and in {split} ({len(shared):,} such patients), as {by} has it: "
+                f"patient {min(shared)} is in train and in {split} ({len(shared):,} such patients) by {by}: "
                 "name all images of a patient, or none"
             )
     return dataset

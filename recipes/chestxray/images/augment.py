@@ -1,7 +1,7 @@
 """Augmentation and normalisation of a whole batch: one warp and one table of 256 greys per image.
 
 Each change of geometry is a 2×3 matrix and each change of greys is a table. They are combined first, so each pixel is
-resampled once and looked up once, whatever the number of changes.
+resampled once and looked up once, also if there are many changes.
 """
 
 import math

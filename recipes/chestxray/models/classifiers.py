@@ -184,7 +184,7 @@ def load_pretrained(name, names, drop_path, pooling):
 
 
 def load_weights(name, **options):
-    """(float32 model, {kind: keys}): which weights the file lacks, has besides, or has in another shape."""
+    """(float32 model, {kind: keys}): the weights that are missing in the file, unexpected, or of another shape."""
     return AutoModelForImageClassification.from_pretrained(
         name, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True, **options
     )

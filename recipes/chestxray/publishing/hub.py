@@ -47,7 +47,7 @@ def push_dataset(out: Path, repository: str, files: Collection[str], public: boo
         # upload_folder resumes since huggingface_hub 2; releases before have a method of its own for that.
         upload = getattr(api, "upload_large_folder", api.upload_folder)
         upload(folder_path=out, allow_patterns=list(files), **common)
-        # A script named after the repository makes `datasets` 4 and later refuse all of it, whatever else it holds.
+        # `datasets` 4 and later refuse the whole repository if it holds a script with the repository's name.
         remote = api.list_repo_files(**common)
         if superseded := [path for path in remote if path == name or is_shard(path) and path not in files]:
             api.delete_files(delete_patterns=superseded, commit_message="Remove what this upload supersedes", **common)

@@ -1,7 +1,7 @@
 """The dataset card's figures, drawn from the metadata.
 
 They are transparent, in colours of middle brightness, so one file can be read on a light and on a dark page. Each file
-holds the SHA-256 of the numbers that it shows. So an outdated figure is found, whichever matplotlib drew it.
+holds the SHA-256 of the numbers that it shows. So an outdated figure is found, also after a change of matplotlib.
 """
 
 import re

@@ -186,7 +186,7 @@ def draw_cells(axes: Axes, result: Transfer) -> AxesImage:
 
 
 def annotate(axes: Axes, centre: tuple[int, int], image: AxesImage, cell: dict, framed: bool) -> None:
-    """Write a cell's figures, in black or white, whichever is seen better on its colour."""
+    """Write a cell's figures, in black or in white: the one that is easier to read on the cell's colour."""
     if np.isnan(cell["auroc"]):
         axes.text(*centre, "–", ha="center", va="center")
         return

@@ -154,7 +154,7 @@ def table_of(
 
 
 def metadata_of(split: Split, name: str) -> pd.DataFrame:
-    """The columns of a predictions file besides the findings', in words where the dataset has class ids."""
+    """The columns of a predictions file that are not about findings. Class ids of the dataset become words."""
     rows = split.rows
     columns = {"image_file_path": rows["image_file_path"], "split": name, "patient": split.patients}
     for ours, theirs in COLUMNS.items():

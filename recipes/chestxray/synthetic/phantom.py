@@ -31,7 +31,7 @@ ENTRY_HEADER = (
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]\n"
 )
 BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
-FRAME = 1024  # boxes are given in the frame of NIH's 1024-pixel images, whatever the size of ours
+FRAME = 1024  # boxes are always in the frame of NIH's 1024-pixel images; our images may be smaller
 # NIH's four commonest: width and height in pixels, spacing in mm
 DETECTORS = ((2500, 2048, 0.168), (2992, 2991, 0.143), (3056, 2544, 0.139), (2048, 2500, 0.171))
 

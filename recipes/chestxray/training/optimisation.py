@@ -139,8 +139,8 @@ def levels_by_name(names):
 def has_weight_decay(model, name):
     """Whether a weight decays: only the matrices of linear, convolution and recurrent layers do.
 
-    Norms, biases, layer scales, temperatures, tokens and embeddings of positions do not, whatever their shapes. The
-    models' authors do the same: see `no_weight_decay` of timm's models, `no_weight_decay_keywords` of Swin V2
+    Norms, biases, layer scales, temperatures, tokens and position embeddings of any shape do not. The models' authors
+    do the same: see `no_weight_decay` of timm's models, `no_weight_decay_keywords` of Swin V2
     (microsoft/Swin-Transformer, models/swin_transformer_v2.py@055c506) and "gamma" and "beta" of ConvNeXt V2's response
     norm (`get_parameter_groups` in its optim_factory.py@2553895).
     """
