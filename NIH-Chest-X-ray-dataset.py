@@ -537,7 +537,7 @@ def read_metadata(name, path):
 
 
 def find_columns(name, header):
-    """{column: its place in the header}; ValueError where one is missing."""
+    """{column: its place in the header}; ValueError if one is missing."""
     where = {}
     for column, spellings in METADATA_COLUMNS.items():
         where[column] = next((header.index(spelling) for spelling in spellings if spelling in header), None)

@@ -88,7 +88,7 @@ def public_models(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def folder_names(sources: Sequence[str]) -> list[str]:
     """A different name for each folder or Hub id: the last part of its path, and as many before it as are needed.
 
-    Raises ValueError where one is given twice.
+    Raises ValueError if one is given twice.
 
     >>> folder_names(["runs/a/best", "runs/b/best"])
     ['a-best', 'b-best']

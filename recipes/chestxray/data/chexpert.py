@@ -167,7 +167,7 @@ def find_release(folder: str | os.PathLike) -> str | os.PathLike:
 def find_roots(folder: str | os.PathLike) -> list[str]:
     """The folder, and the folders in it that hold a release or a batch of the full download.
 
-    Raises ValueError where it holds two releases.
+    Raises ValueError if it holds two releases.
     """
     inside = [name for name in sorted(os.listdir(folder)) if os.path.isdir(os.path.join(folder, name))]
     releases = [name for name in inside if name in RELEASES]
@@ -206,7 +206,7 @@ def read_path(cells: dict[str, str]) -> tuple[str, str, int, int, str | None]:
 
 
 def read_age(cells: dict[str, str]) -> int | None:
-    """Years, or None where the table has none; newborns are 0."""
+    """Years, or None if the table has none; newborns are 0."""
     cell = cells.get("Age", "").strip()
     return int(cell) if cell else None
 

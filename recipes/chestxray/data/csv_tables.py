@@ -46,7 +46,7 @@ def read_text(path: str | os.PathLike) -> str:
 
 
 def check_header(name: str, header: Collection[str], columns: Collection[str], others: Collection[str] | None) -> None:
-    """Raise ValueError where a header lacks one of `columns`, or has one that is in neither list."""
+    """Raise ValueError if a header lacks one of `columns`, or has one that is in neither list."""
     if missing := [column for column in columns if column not in header]:
         raise ValueError(f"{name} has no column {missing[0]!r}; it has {', '.join(header)}")
     if others is not None and (unknown := [column for column in header if column not in (*columns, *others)]):

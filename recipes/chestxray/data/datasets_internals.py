@@ -65,7 +65,7 @@ def fingerprint(rows: Dataset, *parts: object) -> str:
 
 
 def cache_folder(rows: Dataset) -> Path | None:
-    """The folder of a dataset's files; None where it lives in memory."""
+    """The folder of a dataset's files; None if it lives in memory."""
     return Path(rows.cache_files[0]["filename"]).parent if rows.cache_files else None
 
 

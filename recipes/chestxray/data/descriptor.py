@@ -66,15 +66,15 @@ class Descriptor:
     """One dataset, or one of its published forms.
 
     Attributes:
-        name: what reports call it; None where the folder or Hub repository has to give its own name.
-        licence: the owner's terms in one sentence; empty where they are not known.
+        name: what reports call it; None if the folder or Hub repository has to give its own name.
+        licence: the owner's terms in one sentence; empty if they are not known.
         may_be_passed_on: whether the owner lets others pass on the images and the patients' rows. False where nobody
             knows.
         recognise: whether a folder holds this dataset. It looks at names and headers only.
         build: the builder of a folder; None for Parquet, which `datasets` reads by itself.
         is_synthetic: whether the images in a folder were drawn.
-        frontal_views: the classes of `view_position` that are frontal; empty where the classes are not known.
-        labelers: whose labels there are to choose from; empty where there is no choice.
+        frontal_views: the classes of `view_position` that are frontal; empty if the classes are not known.
+        labelers: whose labels there are to choose from; empty if there is no choice.
         vocabulary: a short word for the set of label names. Several forms of one dataset share it.
         meanings: {canonical finding: what the dataset's own names say about it}.
     """
@@ -91,5 +91,5 @@ class Descriptor:
     meanings: Mapping[str, Meaning] = field(default_factory=dict)
 
     def title(self, synthetic: bool) -> str | None:
-        """The name for a reader, who must see that images were drawn; None where `name` is."""
+        """The name for a reader, who must see that images were drawn; None if `name` is."""
         return f"Synthetic archive in the layout of {self.name}" if synthetic and self.name else self.name

@@ -57,7 +57,7 @@ def labelled_names(rows: Dataset | DatasetInfo) -> list[str]:
     """The names of what a dataset labels, in its own order, read from its features.
 
     They are the classes of a column `labels`, or else the columns of observations. The class "No Finding" is left out:
-    it says only that none of the others was found. Raises ValueError where a dataset has neither.
+    it says only that none of the others was found. Raises ValueError if a dataset has neither.
     """
     if has_lists(rows):
         return [name for name in rows.features["labels"].feature.names if name != NO_FINDING]
@@ -304,7 +304,7 @@ def merge_meanings(datasets: Mapping[str, Descriptor]) -> tuple[Finding, ...]:
 
 
 def canonical_names(table: Iterable[Finding]) -> dict[str, str]:
-    """{a dataset's name: the finding that it is equal to}. Raises ValueError where a name is equal to two findings."""
+    """{a dataset's name: the finding that it is equal to}. Raises ValueError if a name is equal to two findings."""
     names: dict[str, str] = {}
     for finding in table:
         for meaning in finding.meanings.values():

@@ -184,7 +184,7 @@ def is_mimic(folder: str | os.PathLike) -> bool:
 
 
 def find_table(folder: str | os.PathLike, which: str) -> str | None:
-    """The path of a table, gzipped or not; None where there is none."""
+    """The path of a table, gzipped or not; None if there is none."""
     paths = (os.path.join(folder, TABLES[which] + ending) for ending in (".gz", ""))
     return next(filter(os.path.isfile, paths), None)
 

@@ -37,7 +37,7 @@ class ObservationBuilder(FolderBuilder):
     """A builder of an archive whose tables give each image a state for each observation.
 
     Columns: `image_file_path` (the path inside the folder), `image` (the file's own bytes), `patient_id`, `study_id`,
-    `patient_age` (years), `patient_sex` and `view_position` (None where the archive does not say), and one ClassLabel
+    `patient_age` (years), `patient_sex` and `view_position` (None if the archive does not say), and one ClassLabel
     of `observations.STATES` for each of `OBSERVATIONS`.
 
     A subclass says what it is (`NAME`, `VIEWS` and the texts), gives `_rows`, and finds files in `_file`. Its config is
@@ -142,7 +142,7 @@ def refuse_outside(path: str) -> None:
 
 
 def read_jpeg(path: str) -> bytes:
-    """A JPEG file's bytes; ValueError where its beginning or its end is missing."""
+    """A JPEG file's bytes; ValueError if its beginning or its end is missing."""
     with open(path, "rb") as file:
         data = file.read()
     if not data.startswith(JPEG_START) or JPEG_END not in data[-64:]:  # padding may follow the end

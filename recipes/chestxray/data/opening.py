@@ -52,9 +52,9 @@ class OpenDataset:
         splits: a DatasetDict with `validation` cut from `train`.
         synthetic: whether the images are drawn.
         may_be_passed_on: whether the owner lets others pass on its images and its patients' rows.
-        streams: {split: IterableDataset} of the images, None where they are in `splits`.
+        streams: {split: IterableDataset} of the images, None if they are in `splits`.
         notes: what a reader of its scores must know, one sentence each.
-        validation_source: the name of the dataset that `validation` comes from, None where it is this one.
+        validation_source: the name of the dataset that `validation` comes from, None if it is this one.
     """
 
     source: str
@@ -257,7 +257,7 @@ def open_to_score(
 
 
 def refuse_leaks(datasets: Sequence[OpenDataset]) -> None:
-    """Raise ValueError where an image or patient that one dataset trains on is in validation or test of another.
+    """Raise ValueError if an image or patient that one dataset trains on is in validation or test of another.
 
     For example, MichaelNoya's subset trains on images of NIH's official test list.
     """
@@ -281,7 +281,7 @@ def held_out_splits(dataset: OpenDataset) -> list[str]:
 
 
 def refuse_seen(datasets: Sequence[OpenDataset], seen: Exposure | None, model: str) -> None:
-    """Raise ValueError where the weights of `model`, with which a run begins, know images of validation or test."""
+    """Raise ValueError if the weights of `model`, with which a run begins, know images of validation or test."""
     if seen is None:
         return
     for dataset in datasets:

@@ -34,7 +34,7 @@ class Predictions:
         targets: (n, k) float64 of 0, 1 and NaN for unknown.
         findings: k names.
         about: `dataset` (its name), `source` (where it was read from), `synthetic`, `may_be_passed_on`,
-            `validation_source` (the dataset of the validation rows, None where it is the same), `notes` (sentences for
+            `validation_source` (the dataset of the validation rows, None if it is the same), `notes` (sentences for
             the reader of the scores), `digests` ({split: `Split.digests`}), and `models`, a list of dicts of
             `checkpoint`, `sha256`, `tta`. Its paths are of this machine, and others must not see them; see
             `places.public_about`.
@@ -53,7 +53,7 @@ class Predictions:
         return replace(self, rows=rows.reset_index(drop=True), logits=self.logits[chosen], targets=self.targets[chosen])
 
     def of(self, split: str) -> "Predictions":
-        """The rows of one split. Raises ValueError where there are none."""
+        """The rows of one split. Raises ValueError if there are none."""
         mask = (self.rows["split"] == split).to_numpy()
         if not mask.any():
             raise ValueError(f"the predictions have no rows of {split}; they have {', '.join(set(self.rows['split']))}")

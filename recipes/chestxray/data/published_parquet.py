@@ -24,7 +24,7 @@ def has_key(file: Path) -> bool:
 
 
 def read_key(path: Path) -> str | None:
-    """The key a file was written with; None where it is no whole Parquet file, or not ours."""
+    """The key a file was written with; None if it is no whole Parquet file, or not ours."""
     try:
         return (pq.read_schema(path).metadata or {}).get(KEY, b"").decode()
     except pa.ArrowInvalid:

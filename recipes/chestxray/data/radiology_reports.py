@@ -134,7 +134,7 @@ def read_reports(source: str | Path, studies: Collection[tuple[int, int]]) -> It
 
 
 def open_reports(source: Path) -> Callable[[str], bytes | None]:
-    """A function from a report's place in `source` to its bytes, or to None where there is no such report."""
+    """A function from a report's place in `source` to its bytes, or to None if there is no such report."""
     if source.is_dir():
         return lambda place: (source / place).read_bytes() if (source / place).is_file() else None
     if not source.exists():

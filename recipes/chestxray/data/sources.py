@@ -51,7 +51,7 @@ def load(
 
 
 def refuse_unusable(rows: Dataset, source: str) -> None:
-    """Raise ValueError where rows have no image, no path or no labels."""
+    """Raise ValueError if rows have no image, no path or no labels."""
     if missing := {"image_file_path", "image"} - set(rows.column_names):
         raise ValueError(f"{source} has no column {', '.join(sorted(missing))}; it has {rows.column_names}")
     labels.labelled_names(rows)
@@ -76,7 +76,7 @@ def stream(source: str) -> tuple[DatasetDict, dict[str, IterableDataset]]:
         tables: a DatasetDict of all columns but `image`, in memory.
         streams: {split: IterableDataset} of all columns, the images still encoded.
 
-    Raises ValueError where `image` cannot be left out while reading, as from tar or zip archives.
+    Raises ValueError if `image` cannot be left out while reading, as from tar or zip archives.
     """
     config = full_config(source)
     streams = load_dataset(source, config, streaming=True)
@@ -158,7 +158,7 @@ def cut_validation(dataset: DatasetDict, held_out: np.ndarray) -> DatasetDict:
     Args:
         held_out: (rows of train,) bool.
 
-    Raises ValueError where train or validation would be empty.
+    Raises ValueError if train or validation would be empty.
     """
     if held_out.all() or not held_out.any():
         raise ValueError(f"{len(held_out)} training images are too few to cut a validation split from by patient")
@@ -185,7 +185,7 @@ def is_listed(list_file: str | Path, paths: Sequence[str], allow_missing: bool) 
 
 
 def refuse_straddling(dataset: DatasetDict, by: object) -> DatasetDict:
-    """The dataset itself. Raises ValueError where a patient of train is in validation or test as well."""
+    """The dataset itself. Raises ValueError if a patient of train is in validation or test as well."""
     trained_on = set(patients(dataset["train"]))
     for split in ("validation", "test"):
         if shared := trained_on.intersection(patients(dataset[split]) if split in dataset else ()):

@@ -192,7 +192,7 @@ def is_image(place: Place) -> bool:
 
 
 def refuse_twice(places: Iterable[Place]) -> None:
-    """Raise ValueError where an image comes twice."""
+    """Raise ValueError if an image comes twice."""
     seen: dict[str, Place] = {}
     for place in filter(is_image, places):
         if (first := seen.setdefault(name_of(place), place)) is not place:
@@ -223,7 +223,7 @@ def read_labels(path: str) -> dict[str, list[int]]:
 
 
 def pair_images(path: Path, places: list[Place]) -> list[tuple[Place, Place]]:
-    """[(image, its JSON)] of a tar. Raises ValueError where there is no image, or one without its JSON."""
+    """[(image, its JSON)] of a tar. Raises ValueError if there is no image, or one without its JSON."""
     beside = {name_of(place): place for place in places}
     images = {place: name_of(place).replace(".png", ".json") for place in places if is_image(place)}
     if not images:

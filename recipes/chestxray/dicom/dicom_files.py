@@ -199,7 +199,7 @@ def metadata_row(path: str | Path, withheld: Counter | None = None) -> dict[str,
 
 
 def field_text(header: pydicom.Dataset, keyword: str, item: str | None = None) -> str:
-    """A field as text; with `item`, that field of a sequence's first entry. "malformed" where it cannot be read."""
+    """A field as text; with `item`, that field of a sequence's first entry. "malformed" if it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -8,7 +8,7 @@ from chestxray.files import digest_files
 def digest_weights(checkpoint: str | Path) -> str:
     """SHA-256 of the *.safetensors in a checkpoint's folder, in the order of their names.
 
-    Raises FileNotFoundError where there are none.
+    Raises FileNotFoundError if there are none.
     """
     weights = sorted(Path(checkpoint).glob("*.safetensors"))
     if not weights:

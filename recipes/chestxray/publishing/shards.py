@@ -174,7 +174,7 @@ def builder_of(config: str) -> GeneratorBasedBuilder:
 
 
 def refuse_strangers(out: Path, shards: Sequence[Shard]) -> None:
-    """Raise ValueError where `out` holds shards of another archive or of other settings."""
+    """Raise ValueError if `out` holds shards of another archive or of other settings."""
     planned = {shard.file for shard in shards}
     found = {path.relative_to(out).as_posix() for path in Path(out).glob("*/*-of-*.*")}
     if strangers := sorted(found - planned):

@@ -145,7 +145,7 @@ def calibration_error(card: Scorecard) -> dict | None:
 
 
 def metadata_auroc(card: Scorecard) -> str | None:
-    """The mean AUROC of view, age and sex without the image; None where it is unknown."""
+    """The mean AUROC of view, age and sex without the image; None if it is unknown."""
     if "together" not in card.shortcuts or math.isnan(card.shortcuts.loc["mean", "together"]):
         return None
     return f"{card.shortcuts.loc['mean', 'together']:.3f}"
@@ -167,7 +167,7 @@ def model_name(cards: Sequence[Scorecard]) -> str:
 
 
 def checkpoint_of(cards: Sequence[Scorecard]) -> Path | None:
-    """The folder of the one checkpoint that made all scores; None where there are several, or it is not here."""
+    """The folder of the one checkpoint that made all scores; None if there are several, or it is not here."""
     folders = {model["checkpoint"] for card in cards for model in card.scored.about.get("models", [])}
     folder = Path(folders.pop()) if len(folders) == 1 else None
     return folder if folder and folder.is_dir() else None

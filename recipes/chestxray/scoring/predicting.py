@@ -122,7 +122,7 @@ def compute_logits(
 
 
 def refuse_not_finite(logits: Mapping[str, np.ndarray], parts: Mapping[str, Split], checkpoint: str | Path) -> None:
-    """Raise ValueError, with the name of the image, where a model gives no finite number."""
+    """Raise ValueError, with the name of the image, if a model gives no finite number."""
     for name, rows in logits.items():
         finite = np.isfinite(rows).all(1)
         if not finite.all():
@@ -169,7 +169,7 @@ def metadata_of(split: Split, name: str) -> pd.DataFrame:
 
 
 def refuse_others(path: Path, made_by: dict, digests: dict) -> None:
-    """Raise ValueError where the predictions in `path` are of another model, or of other images or labels."""
+    """Raise ValueError if the predictions in `path` are of another model, or of other images or labels."""
     about = predictions.read_about(path)
     there = about["models"][0] if len(about.get("models", [])) == 1 else {}
     for name, here, had in (
@@ -189,7 +189,7 @@ def refuse_others(path: Path, made_by: dict, digests: dict) -> None:
 
 
 def refuse_unlabelled(findings: Sequence[str], opened: OpenDataset, split: str, checkpoint: str | Path) -> None:
-    """Raise ValueError where a dataset labels none of a model's findings."""
+    """Raise ValueError if a dataset labels none of a model's findings."""
     known = labels.labelled_names(opened.splits[split])
     if not {labels.canonical(name) for name in findings} & {labels.canonical(name) for name in known}:
         raise ValueError(

@@ -137,7 +137,7 @@ def other_validation(about: dict) -> str | None:
 
 
 def refuse_shared_patients(validated: Predictions, images: Predictions, split: str) -> None:
-    """Raise ValueError where a patient has images on both sides."""
+    """Raise ValueError if a patient has images on both sides."""
     shared = images.rows["patient"].isin(validated.rows["patient"])
     if shared.any():
         raise ValueError(

@@ -17,7 +17,7 @@ ATTRIBUTES = {"sex": "sex", "age": "age, years", "view": "view", "images": "imag
 
 
 def to_bands(values: Iterable[float | None], bands: Sequence[tuple[int, str]]) -> pd.Series:
-    """The band of each number, as an ordered categorical; missing where the number is.
+    """The band of each number, as an ordered categorical; missing if the number is.
 
     Args:
         values: numbers.

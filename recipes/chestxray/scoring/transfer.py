@@ -85,7 +85,7 @@ def common_choice(name: str, models: Sequence[Model]) -> str:
 def shared_findings(known: Mapping[str, Sequence[str]]) -> list[str]:
     """The canonical findings that are in all of `known`, {who: list of findings}, in the order of the first.
 
-    Raises ValueError where there are none; the message says who knows which.
+    Raises ValueError if there are none; the message says who knows which.
     """
     canonicals = [list(map(canonical, findings)) for findings in known.values()]
     common = [finding for finding in canonicals[0] if all(finding in others for others in canonicals)]

@@ -201,7 +201,7 @@ def write_chexpert(
     The test labels come in both published forms, `test_labels.csv` by image and `groundtruth.csv` by study. With five
     patients or more every split has one. With nine or more all odd cells are there.
 
-    Raises FileExistsError where the folder holds anything but this archive.
+    Raises FileExistsError if the folder holds anything but this archive.
     """
     out = Path(folder)
     claim_for(out, f"chexpert OUT --patients {patients} --size {size} --seed {seed}")
@@ -303,7 +303,7 @@ def write_mimic(
     version: "2.0.0", or "2.1.0", which also has the radiologist's table. With five patients or more every split has
     one. With seven or more all odd rows are there.
 
-    Raises FileExistsError where the folder holds anything but this archive.
+    Raises FileExistsError if the folder holds anything but this archive.
     """
     out = Path(folder)
     claim_for(out, f"mimic OUT --patients {patients} --size {size} --seed {seed} --version {version}")
