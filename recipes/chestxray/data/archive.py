@@ -134,7 +134,7 @@ def read_member(place: Place) -> bytes:
 
 @lru_cache(maxsize=16)
 def open_to_read(path: str) -> zipfile.ZipFile | io.BufferedIOBase:
-    # Kept open between images: a tar.gz that is reopened is decompressed from its beginning again.
+    # The file stays open between images, because a tar.gz that is opened again is decompressed from its beginning.
     if zipfile.is_zipfile(path):
         return zipfile.ZipFile(path)
     return gzip.open(path) if is_gzip(path) else open(path, "rb")

@@ -30,7 +30,7 @@ def processor_for(
             the side that the model sees (after a cut, if it cuts). If it cuts from the middle of a square, as DeiT's
             and our own processors do, the square is kept too. If it shrinks the shorter edge (DINOv2, ConvNeXt,
             timm's `crop_pct`), whole images are shrunk to the side, so that no margin is lost.
-        image_size: side that the model sees, pixels. Given alone, whole images are shrunk to it.
+        image_size: side that the model sees, pixels. Without `resize`, whole images are shrunk to it.
         resize: side to which whole images are shrunk before image_size is cut from the middle.
 
     Returns:

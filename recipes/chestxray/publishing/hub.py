@@ -156,7 +156,7 @@ MODEL_FILES: dict[str, Callable] = {  # {pattern of a file's name: function to i
 
 @contextmanager
 def clear_errors(repository: str) -> Iterator[None]:
-    """Turn an error of the Hub into an OSError of one line, which never holds the token."""
+    """Turn an error of the Hub into an OSError of one line, without the token."""
     try:
         yield
     except HfHubHTTPError as error:

@@ -224,7 +224,7 @@ def draw_precision_recall(
     axes: Axes, targets: np.ndarray, logits: np.ndarray, row: pd.Series, has_threshold: bool
 ) -> None:
     """One finding's precision over its recall; `row` of `card.findings` says where its threshold is."""
-    # In ascending order, and without scikit-learn's own first point (0, 1), where nothing is called positive.
+    # In ascending order, and without scikit-learn's extra point (recall 0, precision 1), where nothing is positive.
     precision, recall = (values[-2::-1] for values in precision_recall_curve(targets, logits)[:2])
     axes.axhline(targets.mean(), color=INK, linestyle=":", linewidth=1)
     axes.plot(*thin_out(recall, precision), color=BLUE, linewidth=1.5)
@@ -233,7 +233,7 @@ def draw_precision_recall(
 
 
 def thin_out(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most about POINTS points of a curve, evenly along its way, its first and last among them."""
+    """About POINTS points of a curve at most, at even distances, with its first and last point."""
     if len(x) <= POINTS:
         return x, y
     way = np.cumsum(np.abs(np.diff(x, prepend=x[0])) + np.abs(np.diff(y, prepend=y[0])))
