@@ -1,7 +1,7 @@
 """NIH ChestX-ray14: 112,120 frontal chest X-rays of 30,805 patients, 14 findings, the official split.
 
-Reads the raw release in any layout it is handed out in (loose PNGs, tar.gz or zip, read in place) and needs
-nothing but `datasets`. Source: https://nihcc.app.box.com/v/ChestXray-NIHCC and Wang et al., CVPR 2017.
+Reads the raw release in each of its layouts (loose PNGs, tar.gz or zip, read in place) and needs only
+`datasets`. Source: https://nihcc.app.box.com/v/ChestXray-NIHCC and Wang et al., CVPR 2017.
 
     datasets < 4    load_dataset("NIH-Chest-X-ray-dataset.py", "full", data_dir=DIR, trust_remote_code=True)
     any release     builder = NIHChestXray("full", data_dir=DIR)
@@ -50,7 +50,7 @@ LABELS = [
 ]
 SEXES = ["F", "M"]
 VIEW_POSITIONS = ["PA", "AP"]
-BOX_NAMES = {"Infiltrate": "Infiltration"}  # BBox_List_2017.csv spells one finding its own way
+BOX_NAMES = {"Infiltrate": "Infiltration"}  # BBox_List_2017.csv spells one finding differently
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BOX_FRAME = 1024  # pixels; every published image and box is in this frame
 
@@ -61,7 +61,7 @@ IMAGE_NAME = re.compile(r"[0-9]{8}_[0-9]{3}\.png")  # patient and number; other 
 LIST_FILES = {datasets.Split.TRAIN: "train_val_list.txt", datasets.Split.TEST: "test_list.txt"}
 TABLES = (*METADATA_FILES, BOX_FILE, *LIST_FILES.values())
 ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar", ".zip")
-# What publish.py writes may lie in the archive's own folder
+# publish.py may have written its shards into the archive's own folder
 PUBLISHED_TAR = re.compile(r"(?P<split>train|validation|test)-\d{5}-of-(?P<of>\d{5})\.tar")
 SYNTHETIC_MARK = "SYNTHETIC.txt"  # lies in archives made by chestxray.synthetic.phantom
 SHARD_LENGTH = 100  # loose images or metadata rows in one of the shards that `num_proc` divides
@@ -91,9 +91,9 @@ CITATION = """\
 
 @dataclass
 class FolderConfig(datasets.BuilderConfig):
-    """A config whose cache is known by what is read from `data_dir`, wherever the folder lies.
+    """A config whose cache key comes from the content of `data_dir`, not from the folder's path.
 
-    allow_missing: accept a folder that lacks images its tables name.
+    allow_missing: accept a folder without some of the images that its tables name.
     """
 
     allow_missing: bool = False
@@ -103,8 +103,8 @@ class FolderConfig(datasets.BuilderConfig):
         raise NotImplementedError
 
     def create_config_id(self, config_kwargs, *args, **kwargs):
-        # `datasets` keys its cache by the folder's path. A folder that was moved, or is spelt otherwise, would be
-        # copied once more (46 GB), and one that has changed would be served as it was.
+        # `datasets` makes its cache key from the folder's path. It would copy a folder again (46 GB) after a move or
+        # under another spelling. If the content changes, it would still give the old rows.
         if self.data_dir:
             contents = fingerprint(self.data_dir, *self.files_read())
             config_kwargs = {**config_kwargs, "data_dir": None, "contents": contents}
@@ -113,7 +113,7 @@ class FolderConfig(datasets.BuilderConfig):
 
 @dataclass
 class NIHChestXrayConfig(FolderConfig):
-    """What to expose, and where from.
+    """Which columns to give, and where to read them from.
 
     allow_missing: accept an archive that holds fewer images than the official lists name.
     source: "hub" or "nih", the place to download from when there is no `data_dir`.
@@ -128,7 +128,7 @@ class NIHChestXrayConfig(FolderConfig):
 
 
 class NIHChestXray(datasets.GeneratorBasedBuilder):
-    """The builder; `NIHChestXray("full", data_dir=DIR, allow_missing=True)` takes a partial archive.
+    """The builder; `NIHChestXray("full", data_dir=DIR, allow_missing=True)` accepts a partial archive.
 
     Raises:
         FileNotFoundError: the metadata or a list is not in `data_dir`.
@@ -150,7 +150,7 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
     def __init__(self, config_name=None, **kwargs):
         if kwargs.get("data_dir"):
             kwargs["data_dir"] = os.path.realpath(kwargs["data_dir"])
-        # Neither a changed builder nor an older `datasets` may be served a cache that it cannot read.
+        # A changed builder, or an older `datasets`, must not get a cache that it cannot read.
         kwargs["hash"] = kwargs.get("hash") or f"{digest(__file__, 'sha256')}-{DATASETS_RELEASE}"
         super().__init__(config_name=config_name or self.DEFAULT_CONFIG_NAME, **kwargs)
 
@@ -297,11 +297,11 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
         return tables, [(path, dl_manager.iter_archive(path)) for path in paths.values()]
 
     def _shards(self, images, names, split, listable):
-        """What `num_proc` divides, the images of `names` in it: [(reader, what it reads)]."""
+        """The images of `names` as the list that `num_proc` divides: [(reader, what it reads)]."""
         if self.config.name == "metadata":
             return [(read_nothing, names[i : i + SHARD_LENGTH]) for i in range(0, len(names), SHARD_LENGTH)]
         if isinstance(images, dict):
-            self._require(names, images, split, "loose PNG files; where there are any, archives stay closed")
+            self._require(names, images, split, "loose PNG files; if there are any, no archive is read")
             paths = [images[name] for name in names if name in images]
             return [(read_files, paths[i : i + SHARD_LENGTH]) for i in range(0, len(paths), SHARD_LENGTH)]
         if listable and all(zipfile.is_zipfile(path) for path, _ in images):
@@ -324,7 +324,7 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
 
     def _prepare_split(self, split_generator, *args, **kwargs):
         super()._prepare_split(split_generator, *args, **kwargs)
-        # A compressed tar cannot be listed without reading all of it, so tars are checked once they are read.
+        # A compressed tar cannot be listed without reading all of it, so tars are checked after they are read.
         names, shards = (split_generator.gen_kwargs[key] for key in ("records", "shards"))
         written = split_generator.split_info.num_examples
         if written != len(names) and not (self.config.allow_missing and 0 < written < len(names)):
@@ -344,9 +344,9 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
 
 
 def cause_of(error):
-    """What a DatasetGenerationError was raised from, which says what and where.
+    """The error that caused a DatasetGenerationError. It says what is wrong, and where.
 
-    An OSError becomes a ValueError: `datasets` would say "Cannot find data file", in three lines, of any other.
+    An OSError becomes a ValueError: `datasets` reports every OSError as "Cannot find data file", in three lines.
     """
     cause = error.__cause__ or error
     return ValueError(str(cause)) if isinstance(cause, OSError) else cause
@@ -358,12 +358,12 @@ def cause_of(error):
 def files_below(folder):
     """Every file below `folder` that is not hidden, shallow ones first, in the same order on every machine.
 
-    Links are followed. A folder that is reached a second time, as by a link to one above it, is left out.
+    Links are followed. A folder that is found again, for example through a link to a folder above, is read once.
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"data_dir is not a folder: {folder}")
     found, seen, folders = [], set(), [os.fspath(folder)]
-    for place in folders:  # more are found on the way
+    for place in folders:  # the loop adds folders to its own list
         state = os.stat(place)
         if (state.st_dev, state.st_ino) in seen:
             continue
@@ -381,7 +381,7 @@ def list_folder(folder):
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            # DirEntry.is_dir raises where a link leads to itself
+            # DirEntry.is_dir raises an error for a link that leads to itself
             if not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()):
                 files.append(entry.path)
             elif not entry.name.startswith("__"):
@@ -392,7 +392,7 @@ def list_folder(folder):
 def find_release(folder):
     """What is read from a folder: (tables {name: path}, loose images {name: path}, paths of archives).
 
-    Of several tables of one name the one that lies least deep counts.
+    If several tables have the same name, the one nearest to the top of the folder counts.
     """
     tables, loose, archives = {}, {}, []
     for path in files_below(folder):
@@ -410,7 +410,7 @@ def find_release(folder):
 
 
 def is_release(folder):
-    """Whether a folder holds a table of NIH's and images or archives, whatever else lies there."""
+    """Whether a folder holds one of NIH's tables, and images or archives. Other files do not matter."""
     names = {os.path.basename(path) for path in files_below(folder)}
     return not names.isdisjoint(TABLES) and any(is_image(name) or is_archive(name) for name in names)
 
@@ -424,35 +424,35 @@ def is_archive(name):
 
 
 def refuse_rival(first, second):
-    """Raise ValueError where two tables of one name lie equally deep and differ."""
+    """Raise ValueError if two tables have the same name and depth, but different content."""
     equally_deep = first.count(os.sep) == second.count(os.sep)
     if first != second and equally_deep and not filecmp.cmp(first, second, shallow=False):
         raise ValueError(f"{first} and {second} differ. Remove one of them.")
 
 
 def synthetic_marks(folder):
-    """[the path of the mark of a synthetic archive] where there is one."""
+    """The path of the file that marks a synthetic archive, in a list; an empty list if there is none."""
     mark = os.path.join(folder, SYNTHETIC_MARK)
     return [mark] if os.path.isfile(mark) else []
 
 
 def fingerprint(folder, tables, images):
-    """SHA-256 over the bytes of tables and over name, size and time of images or archives, wherever `folder` lies.
+    """SHA-256 over the bytes of the tables, and over name, size and time of the images or archives.
 
-    Raises OSError, naming it, where one of them is no file.
+    It does not depend on where `folder` is. Raises OSError, with the path, if one of them is not a file.
     """
     state = hashlib.sha256()
     for path in images:
         size, time = size_and_time(path)
         state.update(f"{path.removeprefix(folder)} {size} {time}\n".encode())
     for path in tables:
-        size_and_time(path)  # a fifo would be read for ever
+        size_and_time(path)  # refuses a fifo: reading it would never end
         state.update(f"{path.removeprefix(folder)} {digest(path, 'sha256')}\n".encode())
     return state.hexdigest()
 
 
 def size_and_time(path):
-    """(bytes, modification time in ns) of a file; OSError where it is a link to nothing, or a fifo for one."""
+    """(bytes, modification time in ns) of a file. Raises OSError for anything else: a broken link, a fifo."""
     try:
         found = os.stat(path)
     except OSError as error:
@@ -473,7 +473,7 @@ def digest(path, algorithm):
 def warn_unless_published(name, path):
     if name in PUBLISHED and (found := digest(path, "sha256")) not in PUBLISHED[name]:
         known = " or ".join(PUBLISHED[name].values())
-        logger.warning(f"{path} is not {known}: its SHA-256 is {found}. Labels or splits may differ from published.")
+        logger.warning(f"{path} is not {known}: its SHA-256 is {found}. Its labels or splits may be different.")
 
 
 # Reading the tables
@@ -486,8 +486,8 @@ def read_text(path):
 
 
 def decode(data, path):
-    """The text of bytes in UTF-8, with or without a mark; ValueError names the file and the line where they are not."""
-    at = data.find(b"\0")  # every other byte of ASCII in UTF-16
+    """The text of bytes in UTF-8, with or without a byte order mark. A ValueError names the file and the line."""
+    at = data.find(b"\0")  # in UTF-16, every second byte of ASCII text is zero
     if at < 0:
         try:
             return data.decode("utf-8-sig")
@@ -509,7 +509,7 @@ def read_table(path):
 
 
 def read_metadata(name, path):
-    """{image name: row}, a row being the config `full`'s columns that come from this table.
+    """{image name: row}. A row has the columns of the config `full` that come from this table.
 
     Takes the 2017 and the v2020 release: `Patient Gender` or `Patient Sex`, a trailing comma or none, header
     cells with commas inside, quoted or not.
@@ -530,14 +530,14 @@ def read_metadata(name, path):
         try:
             rows[cell["image"]] = parse_row(cell)
             if not cell["image"].startswith(f"{rows[cell['image']]['patient_id']:08}"):
-                raise ValueError(f"patient {cell['patient_id']}, whom the image's name does not begin with")
+                raise ValueError(f"patient {cell['patient_id']}, but the image's name begins with another number")
         except ValueError as error:
             raise ValueError(f"{name}, line {line} ({cell['image']}): {error}") from None
     return rows
 
 
 def find_columns(name, header):
-    """{column: its place in the header}; ValueError where one is missing."""
+    """{column: its place in the header}; ValueError if one is missing."""
     where = {}
     for column, spellings in METADATA_COLUMNS.items():
         where[column] = next((header.index(spelling) for spelling in spellings if spelling in header), None)
@@ -547,12 +547,12 @@ def find_columns(name, header):
 
 
 def count_cells(cells):
-    """How many cells there are up to the last that is not empty: some copies end lines with a comma."""
+    """The number of cells up to the last one that is not empty. Some copies end their lines with a comma."""
     return max((number for number, cell in enumerate(cells, 1) if cell.strip()), default=0)
 
 
 def parse_row(cell):
-    """Typed values of one metadata row; ValueError names the value that is none."""
+    """Typed values of one metadata row. A ValueError names the value that cannot be read."""
     return {
         "labels": [index(LABELS, label, "finding") for label in cell["labels"].split("|")],
         "patient_id": whole(cell["patient_id"]),
@@ -567,14 +567,14 @@ def parse_row(cell):
 
 
 def whole(text):
-    """A count of up to nine digits; int() would take "5_0", "-5" and other scripts' digits, and int32 not all of it."""
+    """A whole number of up to nine digits, so that it fits int32. int() would also take "5_0" and "-5"."""
     if not re.fullmatch("[0-9]{1,9}", text):
         raise ValueError(f"{text!r} is no whole number")
     return int(text)
 
 
 def length(text):
-    """A length of digits with or without a point; float() would take "nan" and "1_0.5"."""
+    """A length: digits, with or without a point. float() would also take "nan" and "1_0.5"."""
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
         raise ValueError(f"{text!r} is no length")
     return float(text)
@@ -589,10 +589,10 @@ def index(names, value, what):
 def read_boxes(path, rows):
     """{image name: [(number, (x, y, width, height), label)]}, pixels in the 1024 frame, numbered by table row.
 
-    The first box is number 1: pycocotools writes the id of a detection's match where 0 means that it has none
-    (cocoeval.py of 2.0.11, `evaluateImg`, `dtm[tind,dind] = gt[m]['id']`), so that it never counts a match with box 0.
-    The header comes with and without trailing commas and its cell `Bbox [x,y,w,h]` holds some itself; only the
-    first six cells of a row mean anything.
+    The first box is number 1, not 0. For each detection pycocotools stores the id of the box that it matches, and 0
+    means no match (cocoeval.py of 2.0.11, `evaluateImg`, `dtm[tind,dind] = gt[m]['id']`). A match with a box 0 would
+    not count. The header comes with and without trailing commas, and its cell `Bbox [x,y,w,h]` has commas inside.
+    Only the first six cells of a row mean anything.
     """
     table = read_table(path)
     _, header = next(table, (0, []))
@@ -616,7 +616,7 @@ def read_boxes(path, rows):
 
 
 def read_lists(paths, rows):
-    """{split: image names in the list's order}; every name once, with a row in the metadata."""
+    """{split: image names in the list's order}. Each name comes once and has a row in the metadata."""
     splits, seen = {}, {}
     for split, path in paths.items():
         splits[split] = read_text(path).split()
@@ -633,12 +633,12 @@ def read_lists(paths, rows):
 
 # Reading the images
 
-# What tarfile and zipfile raise of damaged archives; the last three where a flag, a number or a name in one is.
+# What tarfile and zipfile raise for damaged archives. The last three are for a damaged flag, number or name in one.
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, struct.error, UnicodeError)
 
 
 def list_images(archives):
-    """How often each file name comes in (path, _) archives; reads a compressed tar to its end."""
+    """How often each file name comes in the archives, [(path, _)]. A compressed tar is read to its end."""
     names = Counter()
     for path, _ in archives:
         try:
@@ -687,15 +687,15 @@ def read_archive(archive, wanted):
 
 
 def image_of(path, data):
-    """An image as `datasets` takes it; without the path where that leads to a file from the current folder.
+    """An image in the form that `datasets` takes; without its path if the current folder has a file at this path.
 
-    `datasets` would keep the path alone then, and read whatever lies there later on.
+    `datasets` would then store only the path, and later read the file that is there.
     """
     return {"path": None if os.path.isfile(path) else path, "bytes": data}
 
 
 def png_size(data, path):
-    """(width, height) in pixels from a PNG's header; ValueError where any chunk is cut short or fails its CRC."""
+    """(width, height) in pixels from a PNG's header. Raises ValueError if a chunk is cut short or has a wrong CRC."""
     at, kind = 8, b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at) if at + 12 <= len(data) else (len(data), b"end of file")
@@ -722,8 +722,8 @@ METADATA_COLUMNS = {
     "spacing_y": ("y]",),
 }
 
-# SHA-256 of every copy of the tables that is known by checksum. The lists and the first of the others are the
-# copies in lulucikyo/CheXNet and mlmed/torchxrayvision; Kaggle's is from an LFS pointer of its mirror.
+# SHA-256 of all copies of the tables whose checksum we know. The lists and the first of the other tables are from
+# lulucikyo/CheXNet and mlmed/torchxrayvision; Kaggle's is from an LFS pointer of its mirror.
 PUBLISHED = {
     "Data_Entry_2017_v2020.csv": {
         "dc1d2df67fdc1c5a7601d48699cda2b13dc2c4841488b4183dcf04884dbaca11": "NIH's v2020 metadata",

@@ -1,10 +1,10 @@
 """Compute the dataset card's tables and draw its figures from NIH's own metadata.
 
     python recipes/describe.py ARCHIVE             rewrite README.md and data/figures/
-    python recipes/describe.py ARCHIVE --check     write nothing; exit 1 naming what is out of date
+    python recipes/describe.py ARCHIVE --check     write nothing; if something is out of date, name it and exit 1
 
-ARCHIVE is a folder with NIH's tables; no image need be in it. What lies between `<!-- begin: NAME -->` and
-`<!-- end -->` in the card is written by this command, the rest by hand.
+ARCHIVE is a folder with NIH's tables; it needs no images. This command writes the text between `<!-- begin: NAME -->`
+and `<!-- end -->` in the card. The rest is written by hand.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main(argv=None):
     """The exit status: 1 where `--check` finds something out of date, else 0."""
     settings = parse(argv)
 
-    # Tables and figures as the archive has them
+    # Compute tables and figures from the archive
     builder = NIHChestXray("metadata", data_dir=str(settings.archive))
     builder.download_and_prepare()
     dataset = builder.as_dataset()

@@ -1,4 +1,4 @@
-"""Turn MIMIC-CXR's DICOM files into the JPEG tree and the metadata table that MIMIC-CXR-JPG has of them.
+"""Turn MIMIC-CXR's DICOM files into the JPEG tree and the metadata table of MIMIC-CXR-JPG.
 
     python recipes/dicom_to_jpeg.py SOURCE OUT                              as MIMIC-CXR-JPG, on every core
     python recipes/dicom_to_jpeg.py SOURCE OUT --no-equalize                intensities as in NIH's images
@@ -8,8 +8,8 @@
 SOURCE is the folder that holds `files/p10/p10000032/s50414267/<dicom_id>.dcm`, or a part of it. OUT then holds
 `files/…/<dicom_id>.jpg`, mimic-cxr-2.0.0-metadata.csv.gz, conversion.json with the settings and, with --reports,
 reports.parquet. Put MIMIC-CXR-JPG's split and label tables beside them. Only the values that
-chestxray/dicom/dicom_files.py lists go from a DICOM header to OUT. After an interruption start the same command again:
-it does not read finished images again. On a cluster, SOURCE and OUT lie on a disk that all nodes share, at the same
+chestxray/dicom/dicom_files.py lists go from a DICOM header to OUT. After a stop, start the same command again: it does
+not read finished images again. On a cluster, SOURCE and OUT lie on a disk that all nodes share, at the same
 path, and each node has `chestxray` installed.
 """
 
@@ -70,7 +70,7 @@ def convert_missing(source, out, settings, files, arguments):
     missing = [file for file in files if file not in finished]
     if len(missing) < len(files):
         print(f"{len(files) - len(missing):,} of {len(files):,} images are finished already.")
-    # Any process can convert a shard of files, and twice does no harm.
+    # Any process can convert a shard of files, and it does no harm to convert a shard twice.
     shards = [missing[start : start + SHARD] for start in range(0, len(missing), SHARD)]
     job = partial(convert_shard, source, out, settings)
     run = run_on_ray(job, shards, arguments.ray) if arguments.ray else run_on_processes(job, shards, arguments.num_proc)
@@ -94,7 +94,7 @@ def refuse_gaps(out, files, rows, damaged):
 
 
 def list_damaged(out, damaged):
-    """Write DAMAGED, or remove that of an earlier run."""
+    """Write DAMAGED, or remove the file of an earlier run."""
     (out / DAMAGED).unlink(missing_ok=True)
     if damaged:
         write(out / DAMAGED, "".join(map(csv_line, [("file", "reason"), *sorted(damaged)])))
@@ -142,7 +142,7 @@ def run_on_processes(job, shards, num_proc):
 
 
 def run_on_ray(job, shards, address):
-    """The same from the nodes of a Ray cluster. When a node is lost, another one does its shard again."""
+    """The same from the nodes of a Ray cluster. If a node is lost, another node does its shard again."""
     try:
         import ray
     except ImportError as error:
@@ -200,7 +200,7 @@ def read_rows(out):
     for row in "".join(tables).splitlines(keepends=True):
         dicom_id, subject, study, _ = row.split(",", 3)
         file = f"files/p{subject[:2]}/p{subject}/s{study}/{dicom_id}"
-        if (out / f"{file}.jpg").exists():  # which is not so for the header's line
+        if (out / f"{file}.jpg").exists():  # the header's line has no image
             rows[f"{file}.dcm"] = row
     return dict(sorted(rows.items()))
 

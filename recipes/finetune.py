@@ -5,8 +5,9 @@
     accelerate launch recipes/finetune.py --dataset DIR --model convnext-tiny --output-dir runs/convnext-tiny
     accelerate launch --config_file recipes/launch/eight-gpus.yaml recipes/finetune.py …      the same on eight GPUs
 
-The model is chosen on validation, patients cut from `train`. The test set is read once, at the end. `output_dir` then
-holds a Transformers checkpoint, `all_results.json`, `settings.yaml`, `images.parquet`, `epochs.csv` and `results.png`.
+The best epoch is chosen on validation, which is some patients of `train`. The test set is read once, at the end. Then
+`output_dir` holds a Transformers checkpoint, `all_results.json`, `settings.yaml`, `images.parquet`, `epochs.csv` and
+`results.png`.
 A run may be killed at any moment. The same command then goes on from its last checkpoint, to the same weights.
 """
 
@@ -96,7 +97,7 @@ def train(run):
         state.step = step + 1
         epoch_ends = state.step % order.per_epoch == 0
         if epoch_ends or state.step % settings.checkpoint_steps == 0:
-            loss_check.finish()  # no checkpoint is made of a loss that is not finite
+            loss_check.finish()  # write no checkpoint after a loss that is not finite
             if epoch_ends:
                 end_epoch(run, state, rate, watch)
             save_state(run, state)
@@ -106,7 +107,7 @@ def train(run):
     progress.close()
     if state.best:
         run.checkpoints.load_best(state.best)
-    else:  # no epoch could be ranked
+    else:  # no epoch has a validation AUROC
         run.average.replace_model()
     return state
 
@@ -125,7 +126,7 @@ def take_step(run, batch, step, rate):
         outputs = run.model(pixel_values=images).logits.float()  # (m, k), or (m, 3 k) with three classes
         return run.loss(outputs, wanted)  # summed over all known targets
 
-    count = run.order.batch_size * len(run.data.findings)  # targets of the whole step, which the loss is divided by
+    count = run.order.batch_size * len(run.data.findings)  # targets of the whole step; the loss is divided by it
     seed = step_seed(settings.seed, step, accelerator.process_index)  # of dropout and mixup
     loss = run.gradients.compute(part_loss, len(targets), count, seed, run.largest_share)
     if settings.clip:
@@ -140,7 +141,7 @@ def take_step(run, batch, step, rate):
 
 
 def end_epoch(run, state, rate, watch):
-    """Rank the epoch on validation, note its figures, and keep its weights if they are the best yet."""
+    """Score the epoch on validation, note its figures, and keep its weights if they are the best yet."""
     with run.average.in_model():
         auroc = validate(run)
     run.model.train()
@@ -165,7 +166,7 @@ def save(run, results, state, output):
 
 
 def push(settings, accelerator, output):
-    """Score the checkpoint, which writes its model card, and upload both, where the settings name a repository."""
+    """If the settings name a repository: score the checkpoint, which writes its model card, and upload both."""
     if not settings.push_to_hub:
         return
     accelerator.wait_for_everyone()  # until the checkpoint is written
@@ -183,8 +184,8 @@ def show_finished(settings, accelerator, output):
     compared = refuse_other_data(output, data.digests)
     accelerator.print(run_results.results_text(json.loads((output / "all_results.json").read_text())))
     if not compared:
-        accelerator.print("Whether its images are still the same was not checked: they are read in another way now.")
-    accelerator.print(f"{output} holds this finished run; to train anew, give another --output-dir.")
+        accelerator.print("Its images were not compared with today's, because they are read in another way now.")
+    accelerator.print(f"{output} holds this finished run. To train again, give another --output-dir.")
     push(settings, accelerator, output)
 
 

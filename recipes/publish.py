@@ -1,7 +1,7 @@
 """Turn NIH's raw archive into a Hub dataset repository that every release of `datasets` loads.
 
     python recipes/publish.py ARCHIVE OUT                              Parquet, the official split
-    python recipes/publish.py ARCHIVE OUT --sizes 256 512              and shrunk: about 3.5 and 12 GB, not 46
+    python recipes/publish.py ARCHIVE OUT --sizes 256 512              also shrunk: about 3.5 and 12 GB, not 46
     python recipes/publish.py ARCHIVE OUT --format webdataset          tar shards of KEY.png and KEY.json
     python recipes/publish.py ARCHIVE OUT --patients 8400 --seed 42    some of the patients, cut 70/10/20
     python recipes/publish.py ARCHIVE OUT --push someone/NIH-Chest-X-ray-dataset
@@ -24,7 +24,7 @@ def main(argv=None):
     arguments = parse(argv)
     out = Path(arguments.out)
     with pool.workers(arguments.num_proc) as workers:
-        # What there is, and who belongs to which split
+        # The archive, and which image belongs to which split
         registry.refuse_restricted(arguments.archive)
         builder = NIHChestXray("full", data_dir=arguments.archive, allow_missing=arguments.allow_missing)
         source = archive.open_archive(builder, workers.executor.map)
@@ -54,7 +54,7 @@ def main(argv=None):
 
 
 def missing_shards(out, planned):
-    """The planned shards that a run before has not finished. Raises ValueError where `out` holds other shards."""
+    """The planned shards that no earlier run has finished. Raises ValueError if `out` holds other shards."""
     out.mkdir(parents=True, exist_ok=True)
     files.remove_unfinished(out)
     shards.refuse_strangers(out, planned)

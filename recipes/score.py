@@ -6,11 +6,11 @@
     python recipes/score.py A B C --output-dir OUT               an ensemble, by mean probability
     python recipes/score.py A --against B                        and the paired test of two models on A's images
 
-A checkpoint is a folder as finetune.py leaves it, scored on each dataset it was trained on; a predictions file stands
-for one anywhere. Thresholds and calibration are fitted on validation alone. The output folder then holds
-`predictions.parquet`, `report.html`, `report.md` with `figures/`, `scorecard.json` and the model card `README.md`,
-which the checkpoint gets as well if the scores are of its own test. Each of several datasets has a folder of its own
-there. All but the predictions tell no path, no image and no patient.
+A checkpoint is a folder as finetune.py leaves it. It is scored on each dataset that it was trained on. A predictions
+file can take the place of a checkpoint. Thresholds and calibration are fitted on validation alone. The output folder
+then holds `predictions.parquet`, `report.html`, `report.md` with `figures/`, `scorecard.json` and the model card
+`README.md`. If the scores are of the checkpoint's own test, its folder gets the card too. If there are several
+datasets, each has its own folder there. Only the predictions name paths, images and patients.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from chestxray.scoring.thresholds import RULES
 
 def main(argv=None):
     report = report_scores(parse(argv))
-    if report:  # one of several processes has it
+    if report:  # only the first of several processes has it
         print(screen_text(report))
 
 
@@ -32,12 +32,12 @@ def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add, many = parser.add_argument, {"nargs": "+", "action": "extend"}
     add("models", nargs="+", metavar="MODEL", help="checkpoint folder or predictions file; several: ensemble")
-    add("--dataset", **many, help="as for finetune.py, each with its own report; by default what it was trained on")
+    add("--dataset", **many, help="as for finetune.py, each with its own report (default: the model's datasets)")
     add("--output-dir", help="by default MODEL/score, or the folder of the predictions file")
     add("--against", metavar="MODEL", help="another checkpoint or predictions file, for the paired test")
-    add("--level", choices=levels.LEVELS, default="image", help="what is scored, by its highest image")
-    add("--rule", choices=RULES, default="youden", help="threshold of the tables; all are in the report")
-    add("--sensitivity", type=share, default=0.9, help="what the rule of that name reaches on validation")
+    add("--level", choices=levels.LEVELS, default="image", help="the unit to score; its score is its images' highest")
+    add("--rule", choices=RULES, default="youden", help="rule for the threshold; the report shows all rules")
+    add("--sensitivity", type=share, default=0.9, help="the least sensitivity for --rule sensitivity")
     add("--tta", choices=("none", "flip", "ten-crop"), default="none", help="views averaged per image")
     prediction_options.add_flags(parser)
     try:

@@ -3,9 +3,9 @@
     python recipes/transfer.py runs/nih runs/chexpert --dataset NIH --dataset CHEXPERT --dataset MIMIC --output-dir OUT
     accelerate launch --num_processes 8 recipes/transfer.py CHECKPOINT --dataset D1 --dataset D2 --output-dir OUT
 
-A checkpoint is a folder as finetune.py leaves it, a dataset whatever finetune.py takes. All models are scored on the
-same images against the same labels. OUT then holds `transfer.md` and `transfer.png` to look at, `transfer.json` to
-compute with, and the predictions of each pair, which a second run finds there and score.py takes as well.
+A checkpoint is a folder as finetune.py leaves it. A dataset is anything that finetune.py takes. All models are scored
+on the same images against the same labels. OUT then holds `transfer.md` and `transfer.png` to look at, `transfer.json`
+to compute with, and the predictions of each pair. A second run uses these predictions again, and score.py reads them.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main(argv=None):
     options = parse(argv)
     output, predictor = Path(options.output_dir), Predictor(options)
 
-    # Who is scored on what, over which findings: settled before anything is predicted, which can take hours
+    # Models, datasets and findings. They are checked first, because predicting can take hours
     names = folder_names(options.models)
     models = [model_of(*pair, predictor) for pair in zip(names, options.models, strict=True)]
     views, labeler = transfer.common_choice("views", models), transfer.common_choice("labeler", models)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and digests: the only place of the library that does either."""
+"""Writing files so that they are whole or not there, and digests. Only this module of the library does these two."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-UNFINISHED = ".writing"  # how the name of a file ends that is not whole yet
+UNFINISHED = ".writing"  # how the name of an unfinished file ends
 BLOCK = 1 << 20  # bytes read at a time
 
 

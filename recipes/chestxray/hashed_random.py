@@ -1,4 +1,4 @@
-"""Random numbers that are a function of what they are for: no state to save, the same in every batch and process."""
+"""Random numbers from a hash of seed, epoch and image: no state to save, the same in every batch and process."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,7 +13,7 @@ def uniforms(seed: int, epoch: int, index: ArrayLike, count: int) -> np.ndarray:
     a hash of seed, epoch and image.
 
     Args:
-        epoch: a use other than augmentation has a number that no epoch reaches: see `labels`.
+        epoch: of the augmentation. Another use takes a number that no epoch reaches: see `labels`.
         index: (n,) integers, the images.
     """
     state = mix(np.array([seed], np.uint64))

@@ -1,4 +1,4 @@
-"""What others read names no place on this machine: they see a path's last part, or the id of a Hub repository."""
+"""Paths as others may see them: only the last part, or the id of a Hub repository, no place on this machine."""
 
 import os
 import re
@@ -53,10 +53,10 @@ def without_paths(value: Any) -> Any:
 
 
 def public_settings(values: dict[str, Any]) -> dict[str, Any]:
-    """A fine-tune's settings as others may read them.
+    """A fine-tune's settings, in the form that others may read.
 
     Each string is cut to its last part. A Hub id stays only in the settings that `HUB_SETTINGS` names. So a setting
-    that is new, or that somebody wrote by hand, tells nothing.
+    that is new, or that somebody wrote by hand, shows no path.
     """
     return {name: shorten(value, public_name if name in HUB_SETTINGS else last_part) for name, value in values.items()}
 
@@ -71,7 +71,7 @@ def shorten(value: Any, name_of: Callable[[str], str]) -> Any:
 
 
 def public_about(about: dict[str, Any]) -> dict[str, Any]:
-    """The `about` of `predictions.Predictions` as others may read it."""
+    """The `about` of `predictions.Predictions`, in the form that others may read."""
     public = without_paths(about)
     if "source" in about:
         public["source"] = public_name(about["source"])
@@ -81,14 +81,14 @@ def public_about(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def public_models(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The `models` of such an `about` as others may read them."""
+    """The `models` in `about`, in the form that others may read."""
     return [without_paths(model) | {"checkpoint": last_part(model["checkpoint"])} for model in models]
 
 
 def folder_names(sources: Sequence[str]) -> list[str]:
     """A different name for each folder or Hub id: the last part of its path, and as many before it as are needed.
 
-    Raises ValueError where one is given twice.
+    Raises ValueError if one is given twice.
 
     >>> folder_names(["runs/a/best", "runs/b/best"])
     ['a-best', 'b-best']

@@ -1,4 +1,4 @@
-"""Where the library finds what lies outside it: in a clone of the repository, or in the installed package."""
+"""Where the library finds files that are not its code: in a clone of the repository, or in the installed package."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""AUROC per finding of a multi-label classifier, with intervals that know images come in patients.
+"""AUROC per finding of a multi-label classifier, with intervals for data with several images per patient.
 
 These functions need only NumPy. The class for `evaluate.load` is in multilabel_auroc.py, which `evaluate` finds by its
 name; it is not imported here, because it needs `evaluate` and `datasets`.

@@ -16,7 +16,7 @@ PATIENTS = '["a", "a", "b", "b", "c", "d"]'
 
 
 def report(scores: str, references: str, patients: str) -> dict:
-    """`auroc_report` of what stands in the three fields, each in JSON. What is wrong becomes an error in the form."""
+    """`auroc_report` of the three fields, each in JSON. A ValueError becomes an error in the form."""
     try:
         given = {"prediction_scores": json.loads(scores), "references": json.loads(references)}
         return METRIC.compute(**given, groups=json.loads(patients or "null"))

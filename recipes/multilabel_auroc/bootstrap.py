@@ -1,4 +1,4 @@
-"""The bootstrap over patients: it weights each finding's ranking anew, and never sorts again."""
+"""The bootstrap over patients: each resample gives a finding's ranking new weights. Nothing is sorted again."""
 
 import warnings
 from collections.abc import Hashable, Iterable
@@ -15,7 +15,7 @@ CHUNK = 2**20  # rows drawn at once, in all resamples of a chunk together: some 
 def bootstrap_auroc(
     scores: Any, references: Any, groups: Iterable[Hashable] | None = None, n_resamples: int = 1000, seed: int = 0
 ) -> np.ndarray:
-    """AUROC of each finding in resamples of the patients, drawn with replacement; each serves all findings.
+    """AUROC of each finding in resamples of the patients, drawn with replacement. All findings use the same resamples.
 
     Args:
         scores, references, groups: as for `auroc_covariance`; without groups, images are drawn.
@@ -53,7 +53,7 @@ def resample(rankings: list[Ranking], units: np.ndarray, n_units: int, n_resampl
 
 
 def _weighted_areas(ranking, units, counts):
-    """AUROC of one finding in resamples that hold each patient so many times; no sort, one running sum.
+    """AUROC of one finding in resamples. `counts` says how often each patient is in each. One running sum, no sort.
 
     Args:
         ranking, units: as for `resample`.
@@ -92,7 +92,7 @@ def percentile_interval(resamples: np.ndarray, confidence_level: float) -> tuple
 
 
 def warn_of_lost(resamples: np.ndarray, names: list[str], stacklevel: int) -> None:
-    """Warn of the findings that have one class only in some resamples, and so no AUROC there.
+    """Warn about findings that have one class only in some resamples, and so no AUROC there.
 
     Args:
         resamples: `(k, n_resamples)` float64.
@@ -103,7 +103,7 @@ def warn_of_lost(resamples: np.ndarray, names: list[str], stacklevel: int) -> No
     partly = [f"{name} {n}" for name, n in zip(names, lost, strict=True) if 0 < n < n_resamples]
     if partly:
         warnings.warn(
-            f"of {n_resamples} resamples, those with one class only are left out of the finding's interval "
-            f"and of the mean's: {', '.join(partly)}",
+            f"resamples with one class only are left out of the interval of the finding, and of the mean; how many "
+            f"of {n_resamples}: {', '.join(partly)}",
             stacklevel=stacklevel + 1,
         )

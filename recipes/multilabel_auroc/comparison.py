@@ -23,16 +23,16 @@ def compare(
 ) -> dict[str, Any]:
     """The paired test of two models on the same images: is A's AUROC other than B's?
 
-    The variance of the difference is that of DeLong et al. (1988) for correlated curves, with groups that of
-    Obuchowski (1997), and for the mean it includes the covariance between findings. The interval and the
-    p-value are normal, on the difference itself.
+    The variance of the difference is from DeLong et al. (1988) for correlated curves, or with groups from
+    Obuchowski (1997). For the mean it includes the covariance between findings. The interval and the p-value
+    are normal, on the difference itself.
 
     Args:
         scores_a, scores_b: `(n, k)` each, as `prediction_scores` of `auroc_report`.
         references, groups, label_names, confidence_level: as for `auroc_report`.
 
     Returns:
-        A flat dict as that of `auroc_report`: `auroc_a`, `auroc_b`, `difference` (A minus B),
+        A flat dict, as from `auroc_report`: `auroc_a`, `auroc_b`, `difference` (A minus B),
         `difference_low`, `difference_high` and the two-sided `p_value`, of the mean and of each finding;
         `n_findings`, `undefined`, `n_images`, `n_groups`.
 
@@ -60,7 +60,7 @@ def compare(
 
 
 def _test(difference, variance, confidence_level):
-    """The normal test of `(k + 1,)` differences. With variance 0 it can only say that nothing differs."""
+    """The normal test of `(k + 1,)` differences. With variance 0 it is NaN, unless the difference is 0 too."""
     error = np.sqrt(np.where((variance == 0) & (difference != 0), np.nan, variance))
     half = normal_quantile(confidence_level) * error
     z = np.abs(difference) / np.where(error == 0, 1, error)

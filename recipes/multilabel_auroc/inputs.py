@@ -1,4 +1,4 @@
-"""Reading what people give: scores, references and patients, each as a NumPy array, or an error that names the row."""
+"""Reading scores, references and patients, each as a NumPy array. An error names the row."""
 
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any

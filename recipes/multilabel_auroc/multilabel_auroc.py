@@ -1,7 +1,7 @@
 """The metric as an `evaluate` module: `evaluate.load` finds the class here, by the name of this file.
 
-`evaluate` copies this file and each file that it imports, but not the files that those import in turn. So this file
-imports all of them.
+`evaluate` copies this file and each file that it imports, but not what the imported files import. So this file imports
+all of them.
 """
 
 import datasets
@@ -77,7 +77,9 @@ class MultilabelAUROC(evaluate.Metric):
         if (prediction_scores is None) != (references is None):
             raise ValueError("give prediction_scores and references, or neither after add_batch")
         if prediction_scores is not None and self.writer is None and self.num_process == 1:
-            return auroc_report(prediction_scores, references, **settings)  # all here: spare the way by disk
+            return auroc_report(
+                prediction_scores, references, **settings
+            )  # all rows are here: no need to write them to disk
         return super().compute(prediction_scores=prediction_scores, references=references, **settings)
 
     def add_batch(self, *, prediction_scores, references):

@@ -1,7 +1,7 @@
 """One sort per finding. AUROC and average precision are sums over its levels, the distinct scores.
 
-This is our own and not scikit-learn's, because the variance and the bootstrap need the sort as well: each would
-otherwise sort again.
+This is our own code and not scikit-learn's, because the variance and the bootstrap use the same sort. With
+scikit-learn each would sort again.
 """
 
 import math
@@ -74,7 +74,7 @@ def rank_columns(scores: np.ndarray, labels: np.ndarray) -> list[Ranking]:
 
 
 def read_rankings(scores: Any, references: Any) -> list[Ranking]:
-    """The `Ranking` of each finding of what people give: arguments and errors as for `auroc`."""
+    """The `Ranking` of each finding: arguments and errors as for `auroc`."""
     labels, names = read_references(references)
     return rank_columns(read_scores(scores, labels, names, "scores"), labels)
 
@@ -100,7 +100,7 @@ def auroc(scores: Any, references: Any) -> np.ndarray:
     """Area under the ROC curve of each finding, exact with ties.
 
     Args:
-        scores: `(n, k)` float. Only their order counts, so any increasing function of them does as well;
+        scores: `(n, k)` float. Only their order counts, so any increasing function of them gives the same;
             infinities are ranked.
         references: `(n, k)` of 0 and 1, or NaN where unknown: that image is left out for that finding.
 

@@ -26,7 +26,7 @@ def auroc_report(
 
     Args:
         prediction_scores: `(n, k)` array, list, or torch tensor on any device; float16 to float64, bfloat16.
-            Logits or probabilities; where both are at hand take logits, for a sigmoid rounds them into ties.
+            Logits or probabilities. If you have both, give logits: a sigmoid rounds some to the same value.
         references: `(n, k)` of 0 and 1, or NaN where unknown: that image is left out for that finding.
         groups: `(n,)`, the patient of each image, of any hashable type. None: each image is its own patient.
         label_names: the k findings, in the order of the columns. Default: "0", "1", ...
@@ -41,7 +41,7 @@ def auroc_report(
           classes, and each finding's;
         - `positives`, `negatives`: known labels, in the whole table and for each finding;
         - `auroc_micro`, `average_precision_micro`: all entries of the table ranked as one finding;
-        - `n_findings`: how many entered the means; `undefined`: the names of those that did not;
+        - `n_findings`: how many entered the means; `undefined`: the names of the other findings;
         - `n_images`, `n_groups`: rows, and patients.
         What is undefined is NaN. Values are floats and ints, and `undefined` is a list.
 
@@ -49,7 +49,7 @@ def auroc_report(
         ValueError: input that is not as above; the message names the row or the column.
 
     Warns:
-        UserWarning: a finding has one class only in some resamples, which its interval must do without.
+        UserWarning: a finding has one class only in some resamples. Its interval leaves them out.
 
     >>> scores = [[0.9, 0.2], [0.6, 0.7], [0.2, 0.4], [0.7, 0.1]]
     >>> report = auroc_report(scores, [[1, 0], [0, 1], [0, 0], [1, 0]], label_names=["Mass", "Hernia"], interval=None)
@@ -91,7 +91,7 @@ def _bootstrap_bounds(resamples, rankings, confidence_level):
 
 
 def append_mean(values: Any, rankings: list[Ranking]) -> np.ndarray:
-    """`(k, ...)` to `(k + 1, ...)`: one row per finding, then the mean over those defined, NaN if none is."""
+    """`(k, ...)` to `(k + 1, ...)`: one row per finding, then the mean over the defined findings, NaN without any."""
     values = np.asarray(values)
     defined = np.array([ranking.defined for ranking in rankings], dtype=bool)
     mean = values[defined].mean(axis=0) if defined.any() else np.full(values.shape[1:], np.nan)

@@ -1,8 +1,8 @@
 """The analytic variance of AUROC, for images that come in patients.
 
 Notation, as in DeLong et al. (1988): a finding has m positive and n negative images. V10 of a positive
-image is the share of negatives that score below it, V01 of a negative image the share of positives that
-score above it, a tie counting one half. AUROC is the mean of either.
+image is the share of negatives that score below it. V01 of a negative image is the share of positives that
+score above it. A tie counts one half. The mean of V10 is AUROC, and so is the mean of V01.
 """
 
 from collections.abc import Hashable, Iterable
@@ -24,9 +24,9 @@ def influence(ranking: Ranking, units: np.ndarray, n_units: int) -> np.ndarray:
 
         a sum x^2 + b sum y^2 + 2 c sum x y,    a = I10 / (I10 - 1), b = I01 / (I01 - 1), c = I / (I - 1),
 
-    which equals c sum (x + y)^2 + (a - c) sum x^2 + (b - c) sum y^2. These are three sums of squares, as c
-    is the smallest factor; so the products of two such vectors are a covariance, and a matrix of them is
-    positive semi-definite. With one image per patient, x y = 0 and the variance is that of DeLong et al.
+    which equals c sum (x + y)^2 + (a - c) sum x^2 + (b - c) sum y^2. These are three sums of squares, because
+    c is the smallest factor. So the product of two such vectors is a covariance, and a matrix of such products
+    is positive semi-definite. With one image per patient, x y = 0, and the variance is DeLong's.
 
     Args:
         ranking: the finding.

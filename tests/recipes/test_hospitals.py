@@ -135,7 +135,7 @@ def test_a_model_is_scored_at_a_hospital_it_never_saw(nih, chexpert, tiny, tmp_p
     assert card["findings"]["Effusion"]["positives"] > 0
     assert card["findings"]["Hernia"]["auroc"] is None
     screen = capsys.readouterr().out
-    assert "Not labelled by this dataset, and in no mean:" in screen and "official test list" not in screen
+    assert "This dataset does not label" in screen and "official test list" not in screen
 
 
 def test_an_image_trained_on_is_never_scored_in_another_dataset(nih, tiny, tmp_path):

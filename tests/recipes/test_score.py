@@ -86,7 +86,7 @@ def test_the_table_is_the_last_thing_on_the_screen_and_says_synthetic(scored):
     rows = {line.split()[0]: line for line in screen.splitlines() if line.strip()}
     for finding, row in card_of(output)["findings"].items():
         assert f"{row['auroc']:.3f}" in rows[finding]
-    assert "Synthetic images: these scores say nothing of radiographs." in screen
+    assert "Synthetic images: these scores say nothing about radiographs." in screen
 
 
 def test_predictions_name_every_image_of_both_splits_once_with_its_patient(archive, scored):
@@ -114,7 +114,7 @@ def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch
 
 @pytest.mark.usefixtures("no_pictures")
 def test_other_predictions_are_not_taken_for_these(checkpoint, scored):
-    with pytest.raises(ValueError, match="holds others, with sha256"):
+    with pytest.raises(ValueError, match="holds predictions with sha256"):
         run(checkpoint(seed=1), "--output-dir", scored[1])
     with pytest.raises(ValueError, match="with tta none, not flip; give another --output-dir"):
         run(checkpoint(), "--tta", "flip", "--output-dir", scored[1])
@@ -282,7 +282,7 @@ def named_otherwise(checkpoint, folder, renamed):
 def test_a_finding_that_the_dataset_does_not_label_is_left_out_of_its_scores(checkpoint, tmp_path, capsys):
     odd = named_otherwise(checkpoint(), tmp_path / "odd", lambda name: "Fracture" if name == "Hernia" else name)
     run(odd)
-    assert "Not labelled by this dataset, and in no mean: Fracture" in capsys.readouterr().out
+    assert "This dataset does not label Fracture" in capsys.readouterr().out
     assert card_of(odd / "score")["findings"]["Fracture"]["positives"] == 0
 
 
@@ -297,7 +297,7 @@ def test_weights_that_give_no_finite_number_are_refused_before_anything_is_writt
 
 def test_a_model_of_other_findings_altogether_is_refused(checkpoint, tmp_path):
     odd = named_otherwise(checkpoint(), tmp_path / "odd", lambda name: f"not {name}")
-    with pytest.raises(ValueError, match="has the findings .*not Hernia.*, of which .* labels none"):
+    with pytest.raises(ValueError, match="labels none of the findings of .*The model has .*not Hernia"):
         run(odd)
 
 

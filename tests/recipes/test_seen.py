@@ -83,7 +83,9 @@ def test_a_checkpoint_of_an_older_version_has_its_list_read_again(checkpoint, ar
     (old / "settings.yaml").write_text(re.sub("validation_list: .*", f"validation_list: {tmp_path}/moved.txt", saved))
     run(score, old)
     assert sorted(names_of(old / "score", "validation")) == sorted(chosen)
-    assert "Which images old was trained on is not known: its folder has no images.parquet." in capsys.readouterr().out
+    assert (
+        "It is not known which images old was trained on: its folder has no images.parquet" in capsys.readouterr().out
+    )
 
 
 def test_where_nobody_knows_what_a_list_named_nothing_is_fitted(checkpoint, archive, tmp_path, monkeypatch, capsys):
@@ -96,7 +98,7 @@ def test_where_nobody_knows_what_a_list_named_nothing_is_fitted(checkpoint, arch
     monkeypatch.chdir(archive.parent)
     run(score, old, "--dataset", archive.name, "--output-dir", tmp_path / "out")
     assert not names_of(tmp_path / "out", "validation")
-    assert "No validation images: the model had those of a list, val.txt" in capsys.readouterr().out
+    assert "No validation images: the model's own came from the list val.txt" in capsys.readouterr().out
 
 
 # Images that have changed, and images that have not
@@ -112,7 +114,9 @@ def test_predictions_of_other_labels_are_not_served(checkpoint, archive, tmp_pat
     cells = lines[row].split(",")
     lines[row] = ",".join([cells[0], "Hernia" if cells[1] != "Hernia" else "Mass", *cells[2:]])
     table.write_text("".join(lines))
-    with pytest.raises(ValueError, match="holds others, of other images or labels of test; give another --output-dir"):
+    with pytest.raises(
+        ValueError, match="holds predictions of other images or labels of test; give another --output-dir"
+    ):
         run(score, *flags)
 
 
@@ -136,7 +140,7 @@ def test_an_image_replaced_in_place_is_another_image(archive, tiny, tmp_path):
     run(score, tmp_path / "run")
     one, other = [mine / "images" / name for name in (mine / "test_list.txt").read_text().split()[:2]]
     one.write_bytes(other.read_bytes())
-    with pytest.raises(ValueError, match="holds others, of other images or labels of test"):
+    with pytest.raises(ValueError, match="holds predictions of other images or labels of test"):
         run(score, tmp_path / "run")
     with pytest.raises(ValueError, match="holds a finished run on other images or labels"):
         run(finetune, *flags)

@@ -23,7 +23,7 @@ class Place(NamedTuple):
     Attributes:
         file: the image, or the archive that holds it.
         member: its name in the archive, None for a file of its own.
-        offset: of its bytes in a tar, else None.
+        offset: where its bytes begin in a tar, else None.
         size: in bytes.
     """
 
@@ -42,7 +42,7 @@ class Archive(NamedTuple):
 
     Attributes:
         splits: {split: names in the list's order}.
-        records: {name: (row, boxes)} of every image the lists name.
+        records: {name: (row, boxes)} of every image that the lists name.
         places: {name: Place} of every image that is there.
         compressed: whether any image lies in a tar.gz, which can only be read from its beginning.
     """
@@ -54,13 +54,13 @@ class Archive(NamedTuple):
 
 
 def open_archive(builder: GeneratorBasedBuilder, map: Callable = map) -> Archive:
-    """Everything the builder's config `full` finds in its `data_dir`; no image is read.
+    """The archive in the `data_dir` of a builder of the config `full`. No image is read.
 
     Args:
-        map: lists several archives at a time where a pool's `map` is given; a tar.gz has to be read to its end.
+        map: a pool's `map` lists several archives at a time. That takes long for a tar.gz, which is read to its end.
 
     Raises:
-        FileNotFoundError, ValueError: as the builder does, images that are missing or come twice included.
+        FileNotFoundError, ValueError: as the builder, also for images that are missing or come twice.
     """
     arguments = split_arguments(builder)
     splits = {split: list(given["records"]) for split, given in arguments.items()}
@@ -103,16 +103,16 @@ def list_archive(path: str) -> list[Place]:
 
 
 def refuse_unless_end(file: io.BufferedIOBase) -> None:
-    """Read to the end: only there a tar.gz tells whether it is whole, and a tar has zeros.
+    """Raise tarfile.ReadError unless the archive is complete. It is read to the end: gzip checks itself there.
 
-    tarfile takes a header that it cannot read for the end and says nothing. Raises tarfile.ReadError.
+    tarfile alone would not notice: it takes a header that it cannot read for the end.
     """
     zeros = 0
     while data := file.read(1 << 20):
         if data.strip(b"\0"):
             raise tarfile.ReadError("a header cannot be read")
         zeros += len(data)
-    if zeros < tarfile.BLOCKSIZE:  # the second of the two that end a tar; the first is read already
+    if zeros < tarfile.BLOCKSIZE:  # two blocks of zeros end a tar; tarfile has read the first
         raise tarfile.ReadError("its end is missing")
 
 
@@ -134,7 +134,7 @@ def read_member(place: Place) -> bytes:
 
 @lru_cache(maxsize=16)
 def open_to_read(path: str) -> zipfile.ZipFile | io.BufferedIOBase:
-    # Kept open between images: a tar.gz that is reopened is decompressed from its beginning again.
+    # The file stays open between images, because a tar.gz that is opened again is decompressed from its beginning.
     if zipfile.is_zipfile(path):
         return zipfile.ZipFile(path)
     return gzip.open(path) if is_gzip(path) else open(path, "rb")

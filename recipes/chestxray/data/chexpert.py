@@ -24,11 +24,11 @@ from chestxray.data.nih import builder_file
 from chestxray.data.observation_builder import ObservationBuilder, Row, refuse_outside
 from chestxray.data.observations import MEANINGS, OBSERVATIONS, read_states
 
-VIEWS = ("PA", "AP", "LL", "RL", "LATERAL", "FRONTAL")  # the last two where the table has no finer word
+VIEWS = ("PA", "AP", "LL", "RL", "LATERAL", "FRONTAL")  # the last two are for a table without a finer word
 FRONTAL_VIEWS = ("PA", "AP", "FRONTAL")
 SEXES = {"Female": builder_file.SEXES.index("F"), "Male": builder_file.SEXES.index("M"), "Unknown": None, "": None}
-PATIENT_COLUMNS = ("Path", "Study", "Sex", "Age", "Frontal/Lateral", "AP/PA")  # none of which every table has
-TABLES = {  # the names under which each split's labels are handed out, the finer form first
+PATIENT_COLUMNS = ("Path", "Study", "Sex", "Age", "Frontal/Lateral", "AP/PA")  # each of them is missing in some table
+TABLES = {  # the names of the files with each split's labels, the finer form first
     datasets.Split.TRAIN: ("train.csv",),
     datasets.Split.VALIDATION: ("valid.csv", "val_labels.csv"),
     datasets.Split.TEST: ("test_labels.csv", "test.csv", "groundtruth.csv"),
@@ -47,7 +47,7 @@ PATH = re.compile(
 
 @dataclass
 class CheXpertConfig(FolderConfig):
-    """allow_missing: skip, and count in one warning, rows without an image."""
+    """allow_missing: skip rows without an image, and count them in one warning."""
 
     def files_read(self):
         places = [place for found in find_folders(self.data_dir).values() for place in found]
@@ -64,13 +64,13 @@ class CheXpert(ObservationBuilder):
     patient. 17 training images have LL or RL for a view although `Frontal/Lateral` calls them frontal.
 
     The test labels come in two forms: `test_labels.csv` (or `test.csv`) with a row per image, as in CheXlocalize, and
-    `groundtruth.csv` with a row per study (rajpurkarlab/cheXpert-test-set-labels, a930205), which then holds for
-    every image in the study's folder. Neither has sex or age; the view is in the file's name.
+    `groundtruth.csv` with a row per study (rajpurkarlab/cheXpert-test-set-labels, a930205). The row of a study is
+    used for every image in its folder. Neither form has sex or age; the view is in the file's name.
 
     Raises:
-        FileNotFoundError: there is no table, or images of a split without its table.
-        ValueError: a column, cell, path or JPEG that cannot be; an image that a table names and the folder lacks,
-            unless `allow_missing`. The message names file and line.
+        FileNotFoundError: there is no table, or a split has images but no table.
+        ValueError: a column, cell, path or JPEG is wrong; the folder lacks an image that a table names, unless
+            `allow_missing`. The message names file and line.
     """
 
     BUILDER_CONFIG_CLASS = CheXpertConfig
@@ -167,7 +167,7 @@ def find_release(folder: str | os.PathLike) -> str | os.PathLike:
 def find_roots(folder: str | os.PathLike) -> list[str]:
     """The folder, and the folders in it that hold a release or a batch of the full download.
 
-    Raises ValueError where it holds two releases.
+    Raises ValueError if it holds two releases.
     """
     inside = [name for name in sorted(os.listdir(folder)) if os.path.isdir(os.path.join(folder, name))]
     releases = [name for name in inside if name in RELEASES]
@@ -206,7 +206,7 @@ def read_path(cells: dict[str, str]) -> tuple[str, str, int, int, str | None]:
 
 
 def read_age(cells: dict[str, str]) -> int | None:
-    """Years, or None where the table has none; newborns are 0."""
+    """Years, or None if the table has none; newborns are 0."""
     cell = cells.get("Age", "").strip()
     return int(cell) if cell else None
 

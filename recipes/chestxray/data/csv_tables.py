@@ -1,4 +1,4 @@
-"""CSV tables with a header that is known, gzipped or not; every error names the file and the column or line."""
+"""CSV tables with a known header, gzipped or not. Every error names the file and the column or line."""
 
 import csv
 import gzip
@@ -17,10 +17,10 @@ def read_rows(
     """(line number, {column: cell}) for each row.
 
     Args:
-        columns: what the table must have.
-        others: what it may have besides; None for anything.
+        columns: the columns that the table must have.
+        others: further columns that it may have; None allows any.
 
-    Raises ValueError where the header is otherwise, a row has another length than the header, or the file is cut short.
+    Raises ValueError if the header is different, a row has another length than the header, or the file is cut short.
     """
     name = os.path.basename(path)
     table = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
@@ -29,14 +29,14 @@ def read_rows(
         check_header(name, header, columns, others)
         for cells in table:
             if None in cells or None in cells.values():
-                raise ValueError(f"{name}, line {table.line_num}: not the {len(header)} cells of its header")
+                raise ValueError(f"{name}, line {table.line_num}: not {len(header)} cells, as in the header")
             yield table.line_num, cells
     except csv.Error as error:
         raise ValueError(f"{name}, line {table.line_num}: {error}. Fetch it again.") from error
 
 
 def read_text(path: str | os.PathLike) -> str:
-    """The text of a file, unzipped where its name ends in .gz. Raises ValueError for a damaged file, or no UTF-8."""
+    """The text of a file, unzipped where its name ends in .gz. Raises ValueError if it is damaged or not UTF-8."""
     name = os.path.basename(path)
     try:
         with (gzip.open if name.endswith(".gz") else open)(path, "rb") as file:
@@ -46,7 +46,7 @@ def read_text(path: str | os.PathLike) -> str:
 
 
 def check_header(name: str, header: Collection[str], columns: Collection[str], others: Collection[str] | None) -> None:
-    """Raise ValueError where a header lacks one of `columns`, or has one that is in neither list."""
+    """Raise ValueError if a header lacks one of `columns`, or has one that is in neither list."""
     if missing := [column for column in columns if column not in header]:
         raise ValueError(f"{name} has no column {missing[0]!r}; it has {', '.join(header)}")
     if others is not None and (unknown := [column for column in header if column not in (*columns, *others)]):

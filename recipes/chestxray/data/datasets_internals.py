@@ -1,4 +1,4 @@
-"""All that only the insides of `datasets` can tell: private names, fingerprints, cache files, hooks of its builders."""
+"""The only module that uses internals of `datasets`: private names, fingerprints, cache files, hooks of builders."""
 
 import inspect
 import os
@@ -12,14 +12,14 @@ from datasets.fingerprint import Hasher
 from chestxray.data.nih import builder_file
 from chestxray.files import digest, digest_files
 
-FolderConfig = builder_file.FolderConfig  # a config whose cache is known by what is read from `data_dir`
+FolderConfig = builder_file.FolderConfig  # a config whose cache key comes from the content of `data_dir`
 
 
 class FolderBuilder(datasets.GeneratorBasedBuilder):
-    """A builder of a folder, `data_dir`. Its cache is known by the builder's code and by the folder's contents.
+    """A builder of a folder, `data_dir`. Its cache key comes from the builder's code and the folder's content.
 
-    A subclass has a `BUILDER_CONFIG_CLASS`, a `FolderConfig` whose `files_read` names all that is read. What reading
-    raises comes out as it was raised, not as the `DatasetGenerationError` that `datasets` makes of it.
+    A subclass has a `BUILDER_CONFIG_CLASS`, a `FolderConfig` whose `files_read` names all files that are read. An error
+    in reading keeps its type and message; `datasets` alone would turn it into a `DatasetGenerationError`.
     """
 
     BUILDER_CONFIG_CLASS = FolderConfig
@@ -27,7 +27,7 @@ class FolderBuilder(datasets.GeneratorBasedBuilder):
     def __init__(self, config_name: str | None = None, **kwargs):
         if kwargs.get("data_dir"):
             kwargs["data_dir"] = os.path.realpath(kwargs["data_dir"])
-        # Neither a changed builder nor an older `datasets` may be served a cache that it cannot read.
+        # A changed builder, or an older `datasets`, must not get a cache that it cannot read.
         kwargs["hash"] = kwargs.get("hash") or f"{digest_code(type(self))}-{builder_file.DATASETS_RELEASE}"
         super().__init__(config_name=config_name, **kwargs)
 
@@ -39,7 +39,7 @@ class FolderBuilder(datasets.GeneratorBasedBuilder):
 
 
 def digest_code(builder: type) -> str:
-    """SHA-256 over the files that define a builder and those it inherits from in this library."""
+    """SHA-256 over the files that define a builder and the classes of this library that it inherits from."""
     files = sorted({inspect.getfile(kind) for kind in builder.__mro__ if kind.__module__.startswith("chestxray.")})
     return digest(*(digest_files(file) for file in files))
 
@@ -60,12 +60,12 @@ def column(rows: Dataset, name: str) -> pa.Array:
 
 
 def fingerprint(rows: Dataset, *parts: object) -> str:
-    """What a cache knows a dataset by that is computed from `rows` and `parts`."""
+    """The cache key of a dataset that is computed from `rows` and `parts`."""
     return Hasher.hash((rows._fingerprint, *parts))
 
 
 def cache_folder(rows: Dataset) -> Path | None:
-    """The folder of a dataset's files; None where it lives in memory."""
+    """The folder of a dataset's files; None if it lives in memory."""
     return Path(rows.cache_files[0]["filename"]).parent if rows.cache_files else None
 
 

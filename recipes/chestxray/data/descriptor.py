@@ -14,10 +14,10 @@ SYNTHETIC_MARK = "SYNTHETIC.txt"  # lies beside drawn images; NIH's builder, whi
 
 
 class Meaning(NamedTuple):
-    """How a dataset's own names stand to a canonical finding.
+    """How a dataset's own names relate to a canonical finding.
 
     Attributes:
-        relation: what the names mean is "equal" to the finding, "broader", "narrower", or has "no counterpart".
+        relation: the meaning of the names is "equal" to the finding, "broader" or "narrower"; or "no counterpart".
         names: the dataset's own names.
         source: where this is from.
     """
@@ -48,7 +48,7 @@ class BuildOptions:
     """What a run may ask of a builder.
 
     Attributes:
-        allow_missing: accept a folder that lacks images its tables name.
+        allow_missing: accept a folder without some of the images that its tables name.
         labeler: whose labels to read, where a dataset has several; see `Descriptor.labelers`.
     """
 
@@ -63,20 +63,20 @@ def has_mark(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """One dataset, or one form in which it is handed out.
+    """One dataset, or one of its published forms.
 
     Attributes:
-        name: what reports call it; None where the folder or Hub repository has to give its own name.
-        licence: the owner's terms in one sentence; empty where they are not known.
+        name: what reports call it; None if the folder or Hub repository has to give its own name.
+        licence: the owner's terms in one sentence; empty if they are not known.
         may_be_passed_on: whether the owner lets others pass on the images and the patients' rows. False where nobody
             knows.
         recognise: whether a folder holds this dataset. It looks at names and headers only.
         build: the builder of a folder; None for Parquet, which `datasets` reads by itself.
         is_synthetic: whether the images in a folder were drawn.
-        frontal_views: the classes of `view_position` that are frontal; empty where the classes are not known.
-        labelers: whose labels there are to choose from; empty where there is no choice.
+        frontal_views: the classes of `view_position` that are frontal; empty if the classes are not known.
+        labelers: whose labels there are to choose from; empty if there is no choice.
         vocabulary: a short word for the set of label names. Several forms of one dataset share it.
-        meanings: {canonical finding: what the dataset's own names say of it}.
+        meanings: {canonical finding: what the dataset's own names say about it}.
     """
 
     name: str | None
@@ -91,5 +91,5 @@ class Descriptor:
     meanings: Mapping[str, Meaning] = field(default_factory=dict)
 
     def title(self, synthetic: bool) -> str | None:
-        """The name for a reader, who must see that images were drawn; None where `name` is."""
+        """The name for a reader, who must see that images were drawn; None if `name` is."""
         return f"Synthetic archive in the layout of {self.name}" if synthetic and self.name else self.name

@@ -2,7 +2,7 @@
 
 Columns: `dataset` (its name), `split` ("train" or "validation"), `image` and `patient`, the keys of `keys_of`. The
 schema's metadata hold `digests` and `complete`. `digests` is what `Split.digests` gives for each split of each dataset,
-in the run's order. `complete` says whether it is known what the weights at the beginning of the run had seen.
+in the run's order. `complete` is true if it is known what the weights had seen before the run began.
 """
 
 import json
@@ -57,7 +57,7 @@ class Exposure:
     complete: bool
 
     def has_seen(self, keys: Keys) -> np.ndarray:
-        """Which of n rows were trained on, or show a patient who was: (n,) bool. keys: `Keys` of the rows."""
+        """Which of n rows were trained on, or show a patient of the training: (n,) bool. keys: `Keys` of the rows."""
         pairs = zip(keys.images, keys.patients, strict=True)
         return np.array([image in self.images or patient in self.patients for image, patient in pairs], bool)
 
@@ -69,9 +69,9 @@ class Exposure:
 def keys_of(rows: Dataset, name: str, synthetic: bool) -> Keys:
     """The `Keys` of a split's rows.
 
-    NIH's images and patients are known by NIH's file names, in whatever dataset they lie. Other images are known by
-    their path and the name of their dataset, other patients by their number and this name. Drawn images are never taken
-    for real ones.
+    The keys of NIH's images and patients come from NIH's file names, in every dataset that holds them. The key of
+    another image is its path and the name of its dataset. The key of another patient is the number and this name. The
+    keys of drawn images begin with a word of their own, so they never match real ones.
     """
     keys, drawn = Keys([], []), "synthetic " if synthetic else ""
     for path, patient in zip(rows["image_file_path"], sources.patients(rows), strict=True):
@@ -87,7 +87,7 @@ def write(datasets: Sequence[KeyedDataset], digests: Sequence[dict], folder: Pat
 
     Args:
         datasets: the run's; digests: {split: digest} of each.
-        base: the folder whose weights the run began with. What they have seen, the new weights have seen too.
+        base: the folder whose weights the run began with. The new weights have also seen what these had seen.
     """
     parts = [
         pd.DataFrame({"dataset": dataset.name, "split": split, **dataset.keys(split)._asdict()})
@@ -108,7 +108,7 @@ def write(datasets: Sequence[KeyedDataset], digests: Sequence[dict], folder: Pat
 
 
 def read(folder: str | Path) -> Exposure | None:
-    """The `Exposure` of a checkpoint, None where its folder does not tell. Raises ValueError for a damaged file."""
+    """The `Exposure` of a checkpoint, None if its folder has no such file. Raises ValueError for a damaged file."""
     path = Path(folder) / FILE
     if not path.exists():
         return None
@@ -126,7 +126,7 @@ def read(folder: str | Path) -> Exposure | None:
 
 
 def merge(exposures: Iterable[Exposure | None]) -> Exposure | None:
-    """What several checkpoints have seen together; None where none of them tells."""
+    """What several checkpoints have seen together; None if nothing is known about any of them."""
     known = [exposure for exposure in exposures if exposure]
     if not known:
         return None
@@ -138,24 +138,26 @@ def merge(exposures: Iterable[Exposure | None]) -> Exposure | None:
 
 
 def doubts(checkpoints: Iterable[str | Path]) -> list[str]:
-    """A sentence for each checkpoint of which it is not known, or not wholly, what it has seen."""
+    """A sentence for each checkpoint, if it is not known or only partly known what it has seen."""
     notes = []
     for checkpoint in checkpoints:
         seen, name = read(checkpoint), Path(checkpoint).name
         if seen is None:
-            notes.append(f"Which images {name} was trained on is not known: its folder has no {FILE}.")
+            notes.append(f"It is not known which images {name} was trained on: its folder has no {FILE}.")
         elif not seen.complete:
-            notes.append(f"What the weights that {name} began with had seen is not known: their folder had no {FILE}.")
+            notes.append(
+                f"It is not known which images the first weights of {name} had seen: their folder had no {FILE}."
+            )
     return notes
 
 
 def is_checked(ours: Mapping[str, dict], theirs: Mapping[str, dict]) -> bool:
-    """Whether both {split: digest} tell of the images; they are read in one way with the cache, in another without."""
+    """Whether two {split: digest} compare the images. They do not if only one of the two runs used the cache."""
     return all(set(ours[split]) & set(theirs.get(split, {})) - {"rows"} or len(ours[split]) == 1 for split in ours)
 
 
 def same_data(ours: Mapping[str, dict], theirs: object) -> bool:
-    """Whether two {split: digest} tell of the same data: the same splits, each alike in all that both digests hold."""
+    """Whether two {split: digest} are of the same data: the same splits, and the same digests where both have one."""
     return (
         isinstance(theirs, dict)
         and ours.keys() == theirs.keys()

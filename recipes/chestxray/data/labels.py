@@ -1,6 +1,6 @@
 """One label space for all datasets, and what uncertain labels count as in training.
 
-`TABLE`, at the end, is made of the meanings in the datasets' descriptors. Two names share an output only where they
+`TABLE`, at the end, is made of the meanings in the datasets' descriptors. Two names share an output only if they
 mean the same. A finding that a dataset does not label, or labels as part of something broader, is NaN in its targets:
 masked in the loss and left out of its scores, never counted negative.
 
@@ -27,16 +27,16 @@ from chestxray.data.observations import DISAGREEMENT, NEGATIVE, NOT_MENTIONED, O
 from chestxray.hashed_random import uniforms
 
 NO_FINDING = "No Finding"
-# Irvin et al. 2019 chose these five by clinical importance and prevalence; their test scores are of these.
+# Irvin et al. 2019 chose these five by clinical importance and prevalence, and report test scores for them.
 COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 CHOICES = ("nih14", "chexpert14", "chexpert5", "shared")
 
 UNCERTAIN_CLASS = 2.0  # the target of an uncertain label under `multi-class`, where 0 and 1 are the other two classes
-# Irvin et al. 2019: U-Ignore, U-Zeros, U-Ones, U-MultiClass. The ranges are of Pham et al. 2019
+# Irvin et al. 2019: U-Ignore, U-Zeros, U-Ones, U-MultiClass. The ranges are from Pham et al. 2019
 # (arXiv 1911.06475), U-Ones+LSR and U-Zeros+LSR.
 CONSTANTS = {"ignore": np.nan, "zeros": 0.0, "ones": 1.0, "multi-class": UNCERTAIN_CLASS}
 RANGES = {"smooth-ones": (0.55, 0.85), "smooth-zeros": (0.0, 0.3)}
-SELF_TRAINED = "self-trained"  # U-SelfTrained: the probability that a model trained without the uncertain ones gives
+SELF_TRAINED = "self-trained"  # U-SelfTrained: the probability from a model trained without uncertain labels
 WORDS = (*CONSTANTS, *RANGES, SELF_TRAINED)
 # LibAUC, EVA-X and jfhealthcare/Chexpert: Edema and Atelectasis ones, the rest of the five zeros.
 PRESETS = {
@@ -49,7 +49,7 @@ BLANKS = ("negative", "missing")
 
 
 def canonical(name: str) -> str:
-    """The finding a dataset's name stands for, `Effusion` for "Pleural Effusion"; an unknown name stands for itself."""
+    """The finding of a dataset's name, `Effusion` for "Pleural Effusion"; an unknown name is its own finding."""
     return CANONICAL.get(name, name)
 
 
@@ -57,7 +57,7 @@ def labelled_names(rows: Dataset | DatasetInfo) -> list[str]:
     """The names of what a dataset labels, in its own order, read from its features.
 
     They are the classes of a column `labels`, or else the columns of observations. The class "No Finding" is left out:
-    it says only that none of the others was found. Raises ValueError where a dataset has neither.
+    it says only that none of the others was found. Raises ValueError if a dataset has neither.
     """
     if has_lists(rows):
         return [name for name in rows.features["labels"].feature.names if name != NO_FINDING]
@@ -89,7 +89,7 @@ def findings(choice: str | None, rows: Sequence[Dataset]) -> list[str]:
             "chexpert14": CheXpert's observations;
             "chexpert5": the five of CheXpert's competition;
             "shared": what all the datasets label, by canonical name;
-            None: what the first dataset labels, then what only the next ones label, by the name it has there.
+            None: what the first dataset labels, then what only the next ones label, by their own names.
         rows: the train split of each dataset.
 
     Raises:
@@ -153,7 +153,7 @@ class Policy:
             if word not in WORDS:
                 presets = ", ".join(PRESETS)
                 raise ValueError(
-                    f"there is no policy {word!r}; there are {', '.join(WORDS)} and, to begin with, {presets}"
+                    f"there is no policy {word!r}; choose from {', '.join(WORDS)}, or begin with {presets}"
                 )
         if unknown := set(self.words) - set(CANONICAL.values()):
             raise ValueError(f"the policy names {', '.join(sorted(unknown))}; the findings are {', '.join(CANONICAL)}")
@@ -190,15 +190,15 @@ class Policy:
 def targets(
     rows: Dataset, findings: Sequence[str], policy: Policy | None = None, training: bool = False, seed: int = 0
 ) -> np.ndarray:
-    """What a model is to say of each image.
+    """The target of each image for each finding.
 
     Args:
         rows: n rows with a column `labels`, a list of classes, or with columns of observations.
         findings: k names, of any dataset.
         policy: what uncertain and blank labels count as in training, `Policy()` by default.
         training: without it the targets are for scores: an uncertain label is unknown, a blank one negative.
-        seed: of the smoothed policies. Their numbers depend on it, the finding and `image_file_path`, not on the order
-            of the rows.
+        seed: of the smoothed policies. Their numbers depend on the seed, the finding and `image_file_path`, not on the
+            order of the rows.
 
     Returns:
         (n, k) float32: 0 to 1, NaN where it is unknown, and `UNCERTAIN_CLASS` under `multi-class`. A finding that the
@@ -241,7 +241,7 @@ def observation_targets(rows, name, policy, teacher, seed):
 
 
 def state_targets(name: str, policy: Policy) -> np.ndarray:
-    """The target of each state, (states,) float32; NaN for one that says nothing."""
+    """The target of each state, (states,) float32; NaN for a state without information."""
     # The labelers write "No Finding" as positive or leave it blank (chexpert-labeler, stages/aggregate.py, commit
     # 6dd0efa): a blank there says that something was found.
     blank = 0.0 if policy.blank == "negative" or name == NO_FINDING else np.nan
@@ -267,24 +267,24 @@ def teacher_targets(finding, paths, teacher, file):
     found = teacher.index.get_indexer(paths)
     if (lacking := found < 0).any():
         raise ValueError(
-            f"{file} lacks {lacking.sum():,} of the {len(paths):,} images whose {finding} is uncertain, "
-            f"{paths[lacking][0]} among them. Predict the training images too."
+            f"{file} lacks {lacking.sum():,} of the {len(paths):,} images whose {finding} is uncertain, for example "
+            f"{paths[lacking][0]}. Predict the training images too."
         )
     return teacher[finding].to_numpy()[found]
 
 
 def read_teacher(file: str) -> pd.DataFrame:
     """A predictions file as a table of probabilities: a row per image path, a column per canonical finding."""
-    said = predictions.read(Path(file))
-    probabilities = np.exp(-np.logaddexp(0, -said.logits))
-    return pd.DataFrame(probabilities, said.rows["image_file_path"], map(canonical, said.findings))
+    table = predictions.read(Path(file))
+    probabilities = np.exp(-np.logaddexp(0, -table.logits))
+    return pd.DataFrame(probabilities, table.rows["image_file_path"], map(canonical, table.findings))
 
 
 # The table
 
 
 class Finding(NamedTuple):
-    """A canonical finding, and {vocabulary: what the names of the datasets with this vocabulary say of it}."""
+    """A canonical finding, and {vocabulary: what its names say about the finding}."""
 
     name: str
     meanings: dict[str, Meaning]
@@ -304,7 +304,7 @@ def merge_meanings(datasets: Mapping[str, Descriptor]) -> tuple[Finding, ...]:
 
 
 def canonical_names(table: Iterable[Finding]) -> dict[str, str]:
-    """{a dataset's name: the finding that it is equal to}. Raises ValueError where a name is equal to two findings."""
+    """{a dataset's name: the finding that it is equal to}. Raises ValueError if a name is equal to two findings."""
     names: dict[str, str] = {}
     for finding in table:
         for meaning in finding.meanings.values():

@@ -31,7 +31,7 @@ from chestxray.data.observations import (
 
 LABELERS = ("chexpert", "negbio", "both", "radiologist")
 SPLITS = {"train": datasets.Split.TRAIN, "validate": datasets.Split.VALIDATION, "test": datasets.Split.TEST}
-VIEWS = (  # every ViewPosition of the 377,110 but the blank one, the frequent ones first
+VIEWS = (  # every ViewPosition of the 377,110 except the blank one, the most frequent first
     *("PA", "AP", "LATERAL", "LL", "PA LLD", "PA RLD", "AP LLD", "AP RLD", "AP AXIAL"),
     *("XTABLE LATERAL", "LAO", "RAO", "LPO", "SWIMMERS"),
 )
@@ -44,8 +44,8 @@ TABLES = {
     "radiologist": "mimic-cxr-2.1.0-test-set-labeled.csv",
 }
 RADIOLOGIST_NAMES = {"Lung Opacity": "Airspace Opacity"}  # what its header calls one observation
-# "Eight studies could not be labeled due to a lack of a findings or impression section" (README, which names none):
-# taken to be the eight with "no findings at all in the entire report" in the parser that cut the reports for the
+# "Eight studies could not be labeled due to a lack of a findings or impression section" (README). It does not name
+# them. We take the eight with "no findings at all in the entire report" in the parser that cut the reports for the
 # labelers (MIT-LCP/mimic-code, 58b2987, txt/section_parser.py, end of `custom_mimic_cxr_rules`).
 UNLABELLED = {50798377, 52035334, 53071062, 53607029, 54168089, 54231141, 56724958, 58235663}
 DICOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
@@ -53,7 +53,7 @@ DICOM_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 
 @dataclass
 class MIMICCXRConfig(FolderConfig):
-    """labeler: whose labels; allow_missing: skip, and count in one warning, rows without an image or labels."""
+    """labeler: whose labels; allow_missing: skip rows without an image or labels, and count them in one warning."""
 
     labeler: str = "chexpert"
 
@@ -86,15 +86,15 @@ class MIMICCXR(ObservationBuilder):
         both                the state on which the two agree, `disagreement` where they differ in any way
         radiologist         2.1.0's reading of 687 test reports by one radiologist; there is no other split then
 
-    Nothing is made up for a study without labels. The eight that the release could not label have no row and are
-    skipped, with their number in a warning; any other study without a row is an error unless `allow_missing`. The
-    2,414 whose row is blank throughout (the CheXpert labeler saw something, but none of the 14) are kept, `not
-    mentioned` throughout.
+    A study without labels gets no invented ones. The release could not label eight studies. They have no row, so they
+    are skipped, and a warning counts them. Any other study without a row is an error unless `allow_missing`. In 2,414
+    studies every cell is blank: the CheXpert labeler saw something, but none of the 14. They are kept, and all their
+    observations are `not mentioned`.
 
     Raises:
         FileNotFoundError: a table is missing.
-        ValueError: a column, cell or JPEG that cannot be; a study without labels or an image that the folder lacks,
-            unless `allow_missing`. The message names file and line.
+        ValueError: a column, cell or JPEG is wrong; a study has no labels, or the folder lacks an image, unless
+            `allow_missing`. The message names file and line.
     """
 
     NAME = "MIMIC-CXR-JPG"
@@ -184,7 +184,7 @@ def is_mimic(folder: str | os.PathLike) -> bool:
 
 
 def find_table(folder: str | os.PathLike, which: str) -> str | None:
-    """The path of a table, gzipped or not; None where there is none."""
+    """The path of a table, gzipped or not; None if there is none."""
     paths = (os.path.join(folder, TABLES[which] + ending) for ending in (".gz", ""))
     return next(filter(os.path.isfile, paths), None)
 

@@ -1,7 +1,7 @@
-"""NIH ChestX-ray14 for the library: its builder and what is known of it.
+"""NIH ChestX-ray14 for the library: its builder and its descriptor.
 
-The builder stands in `NIH-Chest-X-ray-dataset.py`, the name that the Hub wants and that no import statement can spell.
-It is imported here and nowhere else; `builder_file` also has the functions by which other datasets read their folders.
+The builder is in `NIH-Chest-X-ray-dataset.py`. The Hub wants this name, but an import statement cannot spell it. Only
+this module imports the file. `builder_file` also has functions that other datasets use to read their folders.
 """
 
 import os

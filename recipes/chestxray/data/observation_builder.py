@@ -37,7 +37,7 @@ class ObservationBuilder(FolderBuilder):
     """A builder of an archive whose tables give each image a state for each observation.
 
     Columns: `image_file_path` (the path inside the folder), `image` (the file's own bytes), `patient_id`, `study_id`,
-    `patient_age` (years), `patient_sex` and `view_position` (None where the archive does not say), and one ClassLabel
+    `patient_age` (years), `patient_sex` and `view_position` (None if the archive does not say), and one ClassLabel
     of `observations.STATES` for each of `OBSERVATIONS`.
 
     A subclass says what it is (`NAME`, `VIEWS` and the texts), gives `_rows`, and finds files in `_file`. Its config is
@@ -49,7 +49,7 @@ class ObservationBuilder(FolderBuilder):
 
     def __init__(self, config_name=None, **kwargs):
         if not kwargs.get("data_dir"):
-            raise ValueError(f"{self.NAME} may not be handed on: get it from {self.HOMEPAGE} and give data_dir=DIR")
+            raise ValueError(f"{self.NAME} may not be passed on: get it from {self.HOMEPAGE} and give data_dir=DIR")
         super().__init__(config_name, **kwargs)
 
     def _info(self):
@@ -84,12 +84,15 @@ class ObservationBuilder(FolderBuilder):
             else:
                 seen.add(row.image_file_path)
                 splits.setdefault(split, []).append(row)
-        self._answer_for(lacking, total, bool(splits))
+        self._refuse_or_warn(lacking, total, bool(splits))
         ordered = [split for split in SPLITS if split in splits]
         return [datasets.SplitGenerator(split, {"shards": divide(splits[split])}) for split in ordered]
 
-    def _answer_for(self, lacking, total, any_left):
-        """Raise for what rows lack, {lack: [the first, how many]}, or count it in one warning where that is allowed."""
+    def _refuse_or_warn(self, lacking, total, any_left):
+        """Raise ValueError for rows that lack something, or count them in one warning if they may be skipped.
+
+        lacking: {what rows lack: [the first row, how many]}.
+        """
         if not total:
             raise ValueError(f"the tables in {self.config.data_dir} have no rows")
         for lack, (first, count) in lacking.items():
@@ -121,7 +124,7 @@ class ObservationBuilder(FolderBuilder):
 
     @abc.abstractmethod
     def _file(self, image_file_path: str) -> str | None:
-        """Where the image lies on this disk; None if nowhere."""
+        """Where the image is on this disk; None if it is not there."""
 
 
 def divide(rows: list[Row]) -> list[list[Row]]:
@@ -133,13 +136,13 @@ def divide(rows: list[Row]) -> list[list[Row]]:
 
 
 def refuse_outside(path: str) -> None:
-    """Raise ValueError for a path that is not below the folder it is read against."""
+    """Raise ValueError for a path that leads out of its folder."""
     if path.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", path) or re.match("[A-Za-z]:", path):
         raise ValueError(f"{path!r} leads outside the folder; refused")
 
 
 def read_jpeg(path: str) -> bytes:
-    """A JPEG file's bytes; ValueError where its beginning or its end is missing."""
+    """A JPEG file's bytes; ValueError if its beginning or its end is missing."""
     with open(path, "rb") as file:
         data = file.read()
     if not data.startswith(JPEG_START) or JPEG_END not in data[-64:]:  # padding may follow the end

@@ -38,7 +38,7 @@ def state_feature() -> ClassLabel:
 def read_states(cells: Mapping[str, str], columns: Sequence[str] = OBSERVATIONS) -> bytes:
     """The states of the observations in these columns, one byte each, an index into `STATES`.
 
-    Raises ValueError where a cell is none of `CELLS`.
+    Raises ValueError if a cell is none of `CELLS`.
     """
     try:
         return bytes(CELLS[cells[column].strip()] for column in columns)

@@ -1,4 +1,4 @@
-"""The official test split of NIH ChestX-ray14, known by its file names."""
+"""The official test split of NIH ChestX-ray14, recognised by its file names."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ TEST_IMAGES = 25_596
 
 
 def is_official(image_file_paths: Iterable[str]) -> bool | None:
-    """Whether these are the images of NIH's test list, all of them and no other; None where they are not NIH's at all.
+    """Whether these are exactly the images of NIH's test list; None if they are not NIH's images.
 
     Only the files' names count: 00000798_022.png is one of NIH's.
     """

@@ -52,9 +52,9 @@ class OpenDataset:
         splits: a DatasetDict with `validation` cut from `train`.
         synthetic: whether the images are drawn.
         may_be_passed_on: whether the owner lets others pass on its images and its patients' rows.
-        streams: {split: IterableDataset} of the images, None where they are in `splits`.
+        streams: {split: IterableDataset} of the images, None if they are in `splits`.
         notes: what a reader of its scores must know, one sentence each.
-        validation_source: the name of the dataset that `validation` comes from, None where it is this one.
+        validation_source: the name of the dataset that `validation` comes from, None if it is this one.
     """
 
     source: str
@@ -67,7 +67,7 @@ class OpenDataset:
     validation_source: str | None = None
 
     def keys(self, split: str) -> Keys:
-        """What the images and patients of a split are known by; see `exposure.keys_of`."""
+        """The keys of the images and patients of a split; see `exposure.keys_of`."""
         name = self.validation_source if split == "validation" and self.validation_source else self.name
         return exposure.keys_of(self.splits[split], name, self.synthetic)
 
@@ -75,8 +75,8 @@ class OpenDataset:
 def open_dataset(source: str, settings: DataSettings, seen: Exposure | None = None) -> OpenDataset:
     """Open a dataset with the images, labels and validation that the settings ask for.
 
-    If `seen` holds validation images of this dataset, these are the validation. Otherwise it is what `validation_list`
-    names, if the settings list this dataset. Otherwise it is the dataset's own split, or the cut of
+    `validation` is the first of these that exists: the images of this dataset that `seen` was validated on; the images
+    that `validation_list` names, if the settings list this dataset; the dataset's own split; the cut of
     `sources.with_validation`.
 
     Args:
@@ -120,7 +120,7 @@ def is_synthetic(descriptor: Descriptor, source: str, info: DatasetInfo) -> bool
 
 
 def distinct_names(datasets: Sequence[OpenDataset]) -> list[str]:
-    """The names of several datasets, each its own; none of them tells where a folder lies."""
+    """A different name for each of several datasets. No name shows where a folder is."""
     names = [dataset.name for dataset in datasets]
     folders = [public_name(dataset.source) for dataset in datasets]
     return number_repeats(
@@ -144,7 +144,10 @@ def choose_validation(dataset: OpenDataset, settings: DataSettings, seen: Exposu
     if listed and place(dataset.source) not in map(place, settings.dataset or ()):
         if "validation" in dataset.splits:
             return dataset
-        note = f"No validation images: the model had those of a list, {place(listed).name}, perhaps of this dataset."
+        note = (
+            f"No validation images: the model's own came from the list {place(listed).name}, and some of them may be "
+            "in this dataset."
+        )
         return replace(dataset, notes=(*dataset.notes, note))
     return replace(dataset, splits=sources.with_validation(dataset.splits, listed, settings.allow_missing))
 
@@ -195,8 +198,8 @@ def leave_out_seen(dataset: OpenDataset, split: str, seen: Exposure, leave_out: 
     none_left = mask.all() and split != "validation"
     if none_left or not leave_out:
         raise ValueError(
-            f"{count} in {dataset.source} must not be scored: {what} ({path_of(rows, mask)}, for one). "
-            + ("No others are there." if none_left else "To score the others: --seen leave-out")
+            f"{count} in {dataset.source} must not be scored: {what} (for example {path_of(rows, mask)}). "
+            + ("There are no other images." if none_left else "To score the others: --seen leave-out")
         )
     kept = {**dataset.splits, split: rows.select(np.flatnonzero(~mask))}
     kept = DatasetDict({name: rows for name, rows in kept.items() if len(rows)})
@@ -204,7 +207,7 @@ def leave_out_seen(dataset: OpenDataset, split: str, seen: Exposure, leave_out: 
 
 
 def say_validated(dataset: OpenDataset, split: str, seen: Exposure) -> OpenDataset:
-    """The dataset with a note where images to score are among those by which a model was chosen."""
+    """The dataset, with a note if a model was chosen by some of the images to score."""
     mask = seen.has_validated(dataset.keys(split))
     if split == "validation" or not mask.any():
         return dataset
@@ -225,7 +228,7 @@ def open_to_score(
     Args:
         source: a folder or a Hub id. split: what is to be scored.
         settings: of the first checkpoint, see `training.prediction_settings`.
-        models: folders of the checkpoints, of which `images.parquet` tells what they have seen.
+        models: folders of the checkpoints. Their `images.parquet` says what they have seen.
         rivals: folders of other models, which are scored on the same images, but no threshold is fitted for them.
         leave_out: leave out images that a model has seen, and say so in a note. Otherwise they are refused.
 
@@ -241,7 +244,7 @@ def open_to_score(
     if split not in dataset.splits:
         raise NoSplit(f"{source} has no split {split}, only {', '.join(dataset.splits)}: give another --split")
     dataset = replace(dataset, notes=(*dataset.notes, *exposure.doubts(everyone)))
-    if split == "train":  # predictions of a teacher are made so
+    if split == "train":  # a teacher predicts the training images
         dataset = replace(dataset, notes=(*dataset.notes, TRAINED_ON))
     elif seen := exposure.merge(map(exposure.read, everyone)):
         dataset = say_validated(leave_out_seen(dataset, split, seen, leave_out), split, seen)
@@ -254,9 +257,9 @@ def open_to_score(
 
 
 def refuse_leaks(datasets: Sequence[OpenDataset]) -> None:
-    """Raise ValueError where an image or patient that one dataset trains on is in validation or test of another.
+    """Raise ValueError if an image or patient that one dataset trains on is in validation or test of another.
 
-    MichaelNoya's subset, for one, trains on images of NIH's official test list.
+    For example, MichaelNoya's subset trains on images of NIH's official test list.
     """
     for one in datasets:
         images, patients = map(set, one.keys("train"))
@@ -278,7 +281,7 @@ def held_out_splits(dataset: OpenDataset) -> list[str]:
 
 
 def refuse_seen(datasets: Sequence[OpenDataset], seen: Exposure | None, model: str) -> None:
-    """Raise ValueError where the weights of `model`, with which a run begins, know images of validation or test."""
+    """Raise ValueError if the weights of `model`, with which a run begins, know images of validation or test."""
     if seen is None:
         return
     for dataset in datasets:

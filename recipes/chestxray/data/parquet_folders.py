@@ -1,4 +1,4 @@
-"""Folders and Hub repositories of Parquet, anybody's; `datasets` reads them by itself."""
+"""Folders and Hub repositories of Parquet, from any owner. `datasets` reads them by itself."""
 
 import re
 from pathlib import Path
@@ -18,8 +18,9 @@ SHARD = re.compile(r"(train|valid|val|dev|test)")  # how the name of a Hub repos
 def is_parquet(folder: Path) -> bool:
     """Whether a folder is to be read as Parquet, as a Hub repository is.
 
-    Shards named after a split, at its top or one folder below, make it one. Beside NIH's own tables and images they do
-    so only where `configs` in README.md name what to load; any other Parquet only where no table or shard is known.
+    It is, if it holds Parquet files named after a split, at its top or one folder below. If NIH's own tables and images
+    are there too, `configs` in README.md must also name what to load. Other Parquet files count only if the folder has
+    neither tables of NIH's nor tar shards.
     """
     if find_shards(folder):
         return has_configs(folder / "README.md") or not builder_file.is_release(folder)
@@ -42,10 +43,10 @@ def find_shards(folder: Path) -> list[Path]:
 
 
 def cache_of(folder: Path) -> str | None:
-    """Where `datasets` is to keep a folder of Parquet: by what is read. None, its own place, for what is no folder.
+    """Where `datasets` is to keep a folder of Parquet; the name comes from the content. None for a Hub id.
 
-    `datasets` itself keys a folder with a README.md by its name and that page, so that one that was published anew, or
-    another one of the same name, would be served as the first one was (seen with 5.2).
+    For a folder with a README.md, `datasets` makes its cache key from the folder's name and this page. If the folder is
+    published again, or another folder has the same name, it would give the old rows (seen with 5.2).
     """
     if not folder.is_dir():
         return None
@@ -55,17 +56,17 @@ def cache_of(folder: Path) -> str | None:
     return str(cache_root() / f"parquet-{key[:16]}")
 
 
-# What came with it
+# Marks and descriptions that came with the data
 
 
 def has_hub_mark(repository: str) -> bool:
-    """Whether publish.py's mark of drawn images lies in a dataset repository; False where nobody can say.
+    """Whether publish.py's mark of drawn images lies in a dataset repository; False if the Hub does not answer.
 
     The answer is kept in the Hub's cache, so that it is the same later without a network.
     """
     try:
         hf_hub_download(repository, SYNTHETIC_MARK, repo_type="dataset")
-    except (EntryNotFoundError, HfHubHTTPError, ValueError):  # ValueError: no repository can be called so
+    except (EntryNotFoundError, HfHubHTTPError, ValueError):  # ValueError: no repository has such a name
         return False
     return True
 
@@ -79,7 +80,7 @@ def described_name(info: DatasetInfo) -> str | None:
 
 
 def is_described_as_synthetic(info: DatasetInfo) -> bool:
-    """The same of whether the images were drawn, which that description begins with."""
+    """Whether such a description says that the images were drawn. It then begins with this word."""
     return (info.description or "").startswith("Synthetic")
 
 

@@ -1,4 +1,4 @@
-"""What a model said of every image, as one Parquet file from which all scores can be made again.
+"""The predictions of a model for every image, as one Parquet file. All scores can be computed from it again.
 
 Columns: `image_file_path`, `split`, `patient`; `study`, `sex`, `age`, `view` where the dataset has them; and for each
 finding `logit/NAME` (float32) and `target/NAME` (0 or 1, empty where unknown). The schema's metadata hold, under
@@ -34,9 +34,9 @@ class Predictions:
         targets: (n, k) float64 of 0, 1 and NaN for unknown.
         findings: k names.
         about: `dataset` (its name), `source` (where it was read from), `synthetic`, `may_be_passed_on`,
-            `validation_source` (the dataset of the validation rows, None where it is the same), `notes` (sentences for
+            `validation_source` (the dataset of the validation rows, None if it is the same), `notes` (sentences for
             the reader of the scores), `digests` ({split: `Split.digests`}), and `models`, a list of dicts of
-            `checkpoint`, `sha256`, `tta`. Paths in it are this machine's and for nobody else; see
+            `checkpoint`, `sha256`, `tta`. Its paths are of this machine, and others must not see them; see
             `places.public_about`.
     """
 
@@ -53,7 +53,7 @@ class Predictions:
         return replace(self, rows=rows.reset_index(drop=True), logits=self.logits[chosen], targets=self.targets[chosen])
 
     def of(self, split: str) -> "Predictions":
-        """The rows of one split. Raises ValueError where there are none."""
+        """The rows of one split. Raises ValueError if there are none."""
         mask = (self.rows["split"] == split).to_numpy()
         if not mask.any():
             raise ValueError(f"the predictions have no rows of {split}; they have {', '.join(set(self.rows['split']))}")
@@ -92,13 +92,13 @@ def read_about(path: Path) -> dict:
 def read_columns(path: Path) -> pd.DataFrame:
     """The file's table, its pages compared with their checksums where it has any."""
     with name_unreadable_file(path):
-        # What pandas wrote of itself into the file is not needed, and may be damaged.
+        # The metadata that pandas writes about itself are not needed, and may be damaged.
         return pq.read_table(path, page_checksum_verification=True).to_pandas(ignore_metadata=True)
 
 
 @contextmanager
 def name_unreadable_file(path: Path) -> Iterator[None]:
-    """Whatever pyarrow raises of a file, as one error that names it."""
+    """Turn any error of pyarrow about a file into one ValueError that names the file."""
     try:
         yield
     except FileNotFoundError:
@@ -120,7 +120,7 @@ def read(path: Path) -> Predictions:
         raise FileNotFoundError(f"{path} does not exist")
     about, table = read_about(path), read_columns(path)
     findings = about.pop("findings", None) or [name[6:] for name in table if str(name).startswith("logit/")]
-    about.pop("official_test_split", None)  # read off the images' names each time
+    about.pop("official_test_split", None)  # computed from the images' names each time
     wanted = [*REQUIRED, *(f"{kind}/{name}" for name in findings for kind in ("logit", "target"))]
     wanted = list(dict.fromkeys([*wanted, *about.pop("columns", ())]))
     if missing := [name for name in wanted if name not in table]:

@@ -1,4 +1,4 @@
-"""Parquet as publish.py writes it, known by a key in each file. publish.py takes NIH's archive and nothing else."""
+"""Parquet as publish.py writes it; each file has a key that shows this. publish.py takes only NIH's archive."""
 
 import re
 from dataclasses import replace
@@ -19,17 +19,17 @@ def is_published(folder: Path) -> bool:
 
 
 def has_key(file: Path) -> bool:
-    """Whether a Parquet file carries the digest that publish.py writes into its shards; a lost link does not."""
+    """Whether a Parquet file carries the digest that publish.py writes into its shards; a broken link does not."""
     return file.is_file() and re.fullmatch("[0-9a-f]{64}", read_key(file) or "") is not None
 
 
 def read_key(path: Path) -> str | None:
-    """The key a file was written with; None where it is no whole Parquet file, or not ours."""
+    """The key a file was written with; None if it is no whole Parquet file, or not ours."""
     try:
         return (pq.read_schema(path).metadata or {}).get(KEY, b"").decode()
     except pa.ArrowInvalid:
         return None
 
 
-# A part of the release is published like the whole: the folder's name is the better one.
+# A part of the release looks the same as the whole, so reports take the folder's name.
 DESCRIPTOR = replace(NIH, name=None, recognise=is_published, build=None)

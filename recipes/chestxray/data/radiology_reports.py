@@ -2,8 +2,9 @@
 
 Reports are free text under headings that each radiologist writes differently. MIMIC-CXR's authors cut them into
 sections before labelling. These are their rules (https://github.com/MIT-LCP/mimic-cxr, txt/section_parser.py and
-create_section_files.py), written anew: the last section of a kind counts, and a report without one gives its closing
-paragraphs. Their hand-made corrections of single studies are left out. Headings in small letters are read as well.
+create_section_files.py), in new code: the last section of a kind counts, and a report without sections gives its
+closing paragraphs. The authors also corrected single studies by hand; that is left out. Headings in small letters are
+read as well.
 """
 
 import difflib
@@ -43,8 +44,8 @@ def sections(text: str) -> dict[str, str | None]:
     """A report's `{"findings": …, "impression": …}`, each one line of text or None.
 
     "FINDINGS AND IMPRESSION" is the impression, as for MIMIC-CXR's labels. A wet read, the preliminary report, is
-    neither. What only a view heads ("CHEST, PA AND LATERAL:") is findings; so are the closing paragraphs of a report
-    that has neither heading, or its comparison where it has nothing else.
+    neither. Text under a heading that only names a view ("CHEST, PA AND LATERAL:") is findings. In a report without
+    these headings the closing paragraphs are the findings, or the comparison if there is nothing else.
 
     >>> sections("FINAL REPORT\\n INDICATION: Cough.\\n\\n FINDINGS: Clear\\n lungs.\\n\\n IMPRESSION: Normal.")
     {'findings': 'Clear lungs.', 'impression': 'Normal.'}
@@ -70,7 +71,7 @@ def paragraphs_by_heading(text: str) -> list[tuple[str, str]]:
 
 
 def section_of(heading: str) -> str | None:
-    """Which of the two a heading in small letters announces, None for any other; misspelt ones count ("impresson")."""
+    """The section under a heading in small letters: "impression", "findings" or None. "impresson" counts too."""
     if "impression" in heading or difflib.get_close_matches(heading, ["impression", "conclusion"], 1, TYPING):
         return "impression"
     if "findings" in heading or difflib.get_close_matches(heading, ["findings"], 1, TYPING):
@@ -89,9 +90,9 @@ def closing_paragraphs(heading: str, content: str) -> str | None:
 
 
 def write_table(path: str | Path, source: str | Path, studies: Collection[tuple[int, int]]) -> int:
-    """Write the table of reports, the columns those of `SCHEMA`, one row per study that has a report.
+    """Write the table of reports, with the columns of `SCHEMA` and one row per study that has a report.
 
-    Reports that the table holds already are not read again; those of other studies stay.
+    Reports that the table holds already are not read again. Reports of other studies stay in it.
 
     Args:
         path: of the Parquet file.
@@ -133,7 +134,7 @@ def read_reports(source: str | Path, studies: Collection[tuple[int, int]]) -> It
 
 
 def open_reports(source: Path) -> Callable[[str], bytes | None]:
-    """A function from a report's place in `source` to its bytes, or to None where there is no such report."""
+    """A function from a report's place in `source` to its bytes, or to None if there is no such report."""
     if source.is_dir():
         return lambda place: (source / place).read_bytes() if (source / place).is_file() else None
     if not source.exists():

@@ -9,8 +9,8 @@ from pathlib import Path
 from chestxray.data import nih, parquet_folders
 from chestxray.data.descriptor import Descriptor
 
-# Each has a `DESCRIPTOR`. A folder is compared with them in this order. What our own scripts write may lie in a folder
-# too: the folder's own tables say what it is, not any Parquet or tar somewhere below.
+# Each has a `DESCRIPTOR`. A folder is compared with them in this order. Our own scripts may have written Parquet or tar
+# files into a dataset's folder, so the folder's own tables are looked at first.
 MODULES = (
     "chexpert",
     "mimic",
@@ -23,9 +23,9 @@ DATASETS: tuple[Descriptor, ...] = tuple(import_module(f"chestxray.data.{module}
 
 
 def recognise(source: str | Path) -> Descriptor:
-    """The descriptor of what a folder holds: that of Parquet for a Hub id, `nih.UNKNOWN_FOLDER` where none fits.
+    """The descriptor of the dataset in a folder; `nih.UNKNOWN_FOLDER` if no other fits. A Hub id is taken for Parquet.
 
-    Raises ValueError where a folder holds two releases of one dataset.
+    Raises ValueError if a folder holds two releases of one dataset.
     """
     folder = Path(source)
     if not folder.is_dir():
@@ -45,7 +45,7 @@ def vocabularies() -> dict[str, Descriptor]:
 
 
 def refuse_restricted(source: str | Path) -> None:
-    """Raise ValueError for a folder of a dataset whose owner forbids to pass it on."""
+    """Raise ValueError for a folder of a dataset that its owner does not let others pass on."""
     dataset = recognise(source)
     if dataset.build and dataset.licence and not dataset.may_be_passed_on:
         raise ValueError(f"{source} holds {dataset.name}, which may not be passed on: {dataset.licence}")

@@ -26,14 +26,14 @@ def load(
 
     Args:
         source: a folder of a dataset of `registry.DATASETS`, or a Hub id.
-        allow_missing: accept a folder that lacks images its tables name.
+        allow_missing: accept a folder without some of the images that its tables name.
         num_proc: processes that read a folder; None for this one alone.
         labeler: whose labels of MIMIC-CXR: "chexpert", "negbio", "both" or "radiologist".
-        descriptor: of what the folder holds; told from its contents by default.
+        descriptor: of the dataset in the folder; by default `registry.recognise` finds it.
 
     Returns:
         Splits of `SPLITS`, as many as there are, each with `image_file_path`, `image`, and `labels` (lists of class
-        ids) or columns of observations, and what the source has besides.
+        ids) or columns of observations, and the source's other columns.
 
     Raises:
         FileNotFoundError: neither a folder nor on the Hub. ValueError: a dataset that has none of these columns.
@@ -51,7 +51,7 @@ def load(
 
 
 def refuse_unusable(rows: Dataset, source: str) -> None:
-    """Raise ValueError where rows have no image, no path or no labels."""
+    """Raise ValueError if rows have no image, no path or no labels."""
     if missing := {"image_file_path", "image"} - set(rows.column_names):
         raise ValueError(f"{source} has no column {', '.join(sorted(missing))}; it has {rows.column_names}")
     labels.labelled_names(rows)
@@ -76,7 +76,7 @@ def stream(source: str) -> tuple[DatasetDict, dict[str, IterableDataset]]:
         tables: a DatasetDict of all columns but `image`, in memory.
         streams: {split: IterableDataset} of all columns, the images still encoded.
 
-    Raises ValueError where `image` cannot be left out while reading, as from tar or zip archives.
+    Raises ValueError if `image` cannot be left out while reading, as from tar or zip archives.
     """
     config = full_config(source)
     streams = load_dataset(source, config, streaming=True)
@@ -112,7 +112,7 @@ def patient(image_file_path: str) -> str:
 
 
 def patients(rows: Dataset) -> list[str]:
-    """The patient of each row, eight digits: of the column `patient_id`, or else of the file's name."""
+    """The patient of each row, eight digits: from the column `patient_id`, or else from the file's name."""
     if "patient_id" in rows.column_names:
         return [f"{number:08}" for number in rows["patient_id"]]
     return [patient(path) for path in rows["image_file_path"]]
@@ -121,7 +121,7 @@ def patients(rows: Dataset) -> list[str]:
 def is_validation(patient: str) -> bool:
     """Whether a patient of `train` belongs to validation: the SHA-256 of the eight digits begins with 0 or 1.
 
-    One patient in eight, with no random state: the same patients on every machine and in every subset, and
+    This is one patient in eight, and always the same ones: on every machine and in every subset.
     `printf 00000798 | sha256sum` shows it.
     """
     return digest(patient)[0] in "01"
@@ -149,7 +149,7 @@ def with_validation(
         held_out = is_listed(list_file, dataset["train"]["image_file_path"], allow_missing)
     else:
         held_out = np.array([is_validation(patient) for patient in patients(dataset["train"])])
-    return refuse_straddling(cut_validation(dataset, held_out), list_file)
+    return refuse_straddling(cut_validation(dataset, held_out), list_file or "the dataset's own splits")
 
 
 def cut_validation(dataset: DatasetDict, held_out: np.ndarray) -> DatasetDict:
@@ -158,7 +158,7 @@ def cut_validation(dataset: DatasetDict, held_out: np.ndarray) -> DatasetDict:
     Args:
         held_out: (rows of train,) bool.
 
-    Raises ValueError where train or validation would be empty.
+    Raises ValueError if train or validation would be empty.
     """
     if held_out.all() or not held_out.any():
         raise ValueError(f"{len(held_out)} training images are too few to cut a validation split from by patient")
@@ -185,12 +185,12 @@ def is_listed(list_file: str | Path, paths: Sequence[str], allow_missing: bool) 
 
 
 def refuse_straddling(dataset: DatasetDict, by: object) -> DatasetDict:
-    """The dataset itself. Raises ValueError where a patient of train is in validation or test as well."""
+    """The dataset itself. Raises ValueError if a patient of train is in validation or test as well."""
     trained_on = set(patients(dataset["train"]))
     for split in ("validation", "test"):
         if shared := trained_on.intersection(patients(dataset[split]) if split in dataset else ()):
             raise ValueError(
-                f"patient {min(shared)} is in train and in {split} ({len(shared):,} such patients), as {by} has it: "
+                f"patient {min(shared)} is in train and in {split} ({len(shared):,} such patients) by {by}: "
                 "name all images of a patient, or none"
             )
     return dataset

@@ -38,7 +38,7 @@ def is_tar_subset(folder: str | os.PathLike) -> bool:
 
 @dataclass
 class TarSubsetConfig(FolderConfig):
-    """allow_missing: go without the images or shards that are not there, and say in a warning how many."""
+    """allow_missing: go on without the images or shards that are not there, and count them in a warning."""
 
     def files_read(self):
         shards = find_shards(self.data_dir)
@@ -50,9 +50,9 @@ class TarSubsetConfig(FolderConfig):
 class TarSubset(FolderBuilder):
     """`TarSubset(data_dir=DIR, allow_missing=False)`: the splits train, validation and test that the folder has.
 
-    DIR is a repository of either kind; of ours with images in several sizes, the folder of one size. Columns, as
-    NIH's: `image_file_path` ("images/00000097_000.png"), `image` (the file's bytes as they are), `labels` and
-    `patient_id`; from our JSON also `patient_age`, `patient_sex` and `view_position`.
+    DIR is a repository of either kind. If one of ours has images in several sizes, DIR is the folder of one size. The
+    columns are as NIH's: `image_file_path` ("images/00000097_000.png"), `image` (the file's bytes as they are),
+    `labels` and `patient_id`; from our JSON also `patient_age`, `patient_sex` and `view_position`.
 
     MichaelNoya's subset has splits of its own, with patients drawn at random. 5,277 of its 21,172 train, 541 of its
     2,896 validation and 1,541 of its 6,480 test images are in NIH's official test list (counted on the same images,
@@ -62,8 +62,8 @@ class TarSubset(FolderBuilder):
     Raises:
         FileNotFoundError: `data_dir` holds no shards, or not the CSV of a split.
         ValueError: a tar, a PNG, a CSV or a JSON is damaged; an image has no labels or comes twice; images that the
-            CSV names, or shards of ours, are missing, unless `allow_missing`, which says in a warning how many. The
-            message names the file and the row or image.
+            CSV names, or shards of ours, are missing, unless `allow_missing`. The message names the file and the row
+            or image.
     """
 
     VERSION = datasets.Version("1.0.0")
@@ -116,13 +116,13 @@ class TarSubset(FolderBuilder):
         """What `_generate_examples` takes for a split of ours; listed: {tar: its members}."""
         of = int(OURS.fullmatch(next(iter(listed)).name)["of"])
         if len(listed) != of:
-            self._miss(f"Of the {of} shards of {split}, {len(listed)} are in {self.config.data_dir}")
+            self._miss(f"{len(listed)} of the {of} shards of {split} are in {self.config.data_dir}")
         return {"shards": [pair_images(path, places) for path, places in listed.items()], "rows": None}
 
     def _miss(self, what):
         if not self.config.allow_missing:
-            raise ValueError(f"{what}. To go without: --allow-missing in the recipes, allow_missing=True in Python.")
-        logger.warning(f"{what}; the dataset goes without.")
+            raise ValueError(f"{what}. To use the rest: --allow-missing in the recipes, allow_missing=True in Python.")
+        logger.warning(f"{what}. Only the rest is used.")
 
     def _generate_examples(self, shards, rows):
         for shard in shards:
@@ -178,7 +178,7 @@ def find_table(folder: str | os.PathLike, name: str) -> str:
         if os.path.basename(path) == name:
             return path
     raise FileNotFoundError(
-        f"No {name} in {folder}. Labels are read from it, never from the pickled .pyd beside an image; it lies in "
+        f"No {name} in {folder}. Labels are read from it, never from the pickled .pyd beside an image. It is in "
         f"labels/ of {NOYA_LINK}"
     )
 
@@ -192,7 +192,7 @@ def is_image(place: Place) -> bool:
 
 
 def refuse_twice(places: Iterable[Place]) -> None:
-    """Raise ValueError where an image comes twice."""
+    """Raise ValueError if an image comes twice."""
     seen: dict[str, Place] = {}
     for place in filter(is_image, places):
         if (first := seen.setdefault(name_of(place), place)) is not place:
@@ -223,7 +223,7 @@ def read_labels(path: str) -> dict[str, list[int]]:
 
 
 def pair_images(path: Path, places: list[Place]) -> list[tuple[Place, Place]]:
-    """[(image, its JSON)] of a tar. Raises ValueError where there is no image, or one without its JSON."""
+    """[(image, its JSON)] of a tar. Raises ValueError if there is no image, or one without its JSON."""
     beside = {name_of(place): place for place in places}
     images = {place: name_of(place).replace(".png", ".json") for place in places if is_image(place)}
     if not images:
@@ -248,11 +248,11 @@ def read_description(place: Place) -> dict[str, list[int] | int]:
         raise ValueError(f"{place.name} is not as publish.py writes it: {error!r}") from error
 
 
-# What is known of it
+# The descriptor
 
 
 def is_only_shards(folder: Path) -> bool:
-    """Whether a folder holds tar shards, and not NIH's archive, into whose folder publish.py may have written them."""
+    """Whether a folder holds tar shards but not NIH's archive. The archive's folder may have shards of publish.py."""
     return is_tar_subset(folder) and not builder_file.is_release(folder)
 
 

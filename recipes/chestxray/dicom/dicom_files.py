@@ -1,13 +1,13 @@
-"""One MIMIC-CXR DICOM file as the grey picture and the table row that MIMIC-CXR-JPG has of it.
+"""One MIMIC-CXR DICOM file as the grey picture and the table row that MIMIC-CXR-JPG has for it.
 
-The picture is made as MIMIC-CXR-JPG's authors made theirs (A. Johnson in
+The picture is made in the same way as MIMIC-CXR-JPG's (A. Johnson in
 https://github.com/MIT-LCP/mimic-cxr/issues/16, and the description of 2.0.0, https://doi.org/10.13026/8360-t248):
-stored values min–max to 8 bits, MONOCHROME1 inverted, OpenCV's `equalizeHist`, no VOI LUT or window; bit for bit the
-same. Two things that they pass over are done as the standard says: a negative rescale slope inverts, and a modality LUT
-is applied (PS3.3 C.11.1). A positive slope changes nothing under min–max.
+the range of the stored values becomes 0 to 255, MONOCHROME1 is inverted, then OpenCV's `equalizeHist`; no VOI LUT or
+window. The result is the same, bit for bit. Two steps are added, as the standard says: a negative rescale slope
+inverts, and a modality LUT is applied (PS3.3 C.11.1). A positive slope changes nothing.
 
-Nothing of the header is copied: a value reaches the table only if it is on a list below. This module does not look for
-names burned into the pixels, nor for damaged pixels: compare the files with PhysioNet's SHA256SUMS.txt.
+A value of the header reaches the table only if it is on a list below. This module does not look for names burned into
+the pixels, or for damaged pixels: compare the files with PhysioNet's SHA256SUMS.txt.
 """
 
 import re
@@ -55,8 +55,8 @@ def to_image(path: str | Path, equalize: bool = True) -> np.ndarray:
     """The picture of a DICOM file, (rows, columns) uint8, with white bones.
 
     Args:
-        equalize: as in MIMIC-CXR-JPG. False keeps intensities that can be compared with NIH's. Either way a picture of
-            one value is black.
+        equalize: as in MIMIC-CXR-JPG. False keeps intensities that can be compared with NIH's. In both cases a picture
+            of one value is black.
 
     Raises:
         UnreadableDicom: damaged, in colour, with several frames, not of 8 or 16 bits, or compressed in a way for which
@@ -80,7 +80,7 @@ def to_jpeg(path: str | Path, equalize: bool = True, quality: int = 95) -> bytes
 
 
 def read_elements(path: str | Path, stop_before_pixels: bool = False) -> pydicom.FileDataset:
-    """A file's elements. Pydicom passes over an element with a damaged tag or type; this raises UnreadableDicom."""
+    """A file's elements. Raises UnreadableDicom for a damaged tag or type of an element, which pydicom ignores."""
     header = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels)
     tags = list(header.keys())
     if tags != sorted(tags):  # PS3.5, section 7.1: each has a higher tag than the one before it
@@ -93,7 +93,7 @@ def read_elements(path: str | Path, stop_before_pixels: bool = False) -> pydicom
 
 @contextmanager
 def errors_as_unreadable(path: str | Path) -> Iterator[None]:
-    """Raise one error for all that pydicom and its decoders raise: their messages and warnings quote the header."""
+    """Turn all errors of pydicom and its decoders into one, because their messages and warnings quote the header."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -101,7 +101,7 @@ def errors_as_unreadable(path: str | Path) -> Iterator[None]:
     except UnreadableDicom:
         raise
     except Exception as error:
-        if getattr(error, "errno", None):  # of the disk; Pillow's OSErrors about damaged data have no number
+        if getattr(error, "errno", None):  # an error of the disk; Pillow's OSErrors about damaged data have no number
             raise
         raise UnreadableDicom(f"{path} is damaged or no DICOM file. Download it again.") from error
 
@@ -199,7 +199,7 @@ def metadata_row(path: str | Path, withheld: Counter | None = None) -> dict[str,
 
 
 def field_text(header: pydicom.Dataset, keyword: str, item: str | None = None) -> str:
-    """A field as text; with `item`, that field of a sequence's first entry. "malformed" where it cannot be read."""
+    """A field as text; with `item`, that field of a sequence's first entry. "malformed" if it cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

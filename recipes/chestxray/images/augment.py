@@ -1,7 +1,7 @@
 """Augmentation and normalisation of a whole batch: one warp and one table of 256 greys per image.
 
 Each change of geometry is a 2×3 matrix and each change of greys is a table. They are combined first, so each pixel is
-resampled once and looked up once, whatever the number of changes.
+resampled once and looked up once, also if there are many changes.
 """
 
 import math
@@ -19,7 +19,7 @@ from chestxray.images import randaugment
 
 @dataclass(frozen=True)
 class Strength:
-    """How much images may change; by default nothing. The units are those of the same fields in `Settings`."""
+    """How much images may change; by default nothing. The units are as in `Settings`."""
 
     crop: float = 1.0
     flip: float = 0.0
@@ -54,7 +54,7 @@ RANDAUGMENT = slice(11, 11 + randaugment.COUNT)
 
 
 def draw(index: np.ndarray, epoch: int, seed: int, strength: Strength, visible: float = 1.0) -> Changes:
-    """What is done to each image in an epoch. It depends on the image alone, not on its batch or process.
+    """The random changes of each image in an epoch. They depend on the image alone, not on its batch or process.
 
     Args:
         index: (n,) ints, the `draw` of the images in `batches.Batches`.
@@ -89,8 +89,8 @@ def small_motions(flip, symmetric, strength):
 def crop_matrices(u, smallest, visible):
     """The part of the old image that the model sees, as matrices: the middle, or with `smallest` < 1 a random part.
 
-    The random part is that of Szegedy et al. 2015 (section 6): `smallest` to 1 of the area, sides in the ratio 3/4 to
-    4/3, anywhere. u: (n, 4).
+    The random part is as in Szegedy et al. 2015 (section 6): `smallest` to 1 of the area, sides in the ratio 3/4 to
+    4/3, at any place. u: (n, 4).
     """
     across = down = np.full(len(u), visible)
     middle = np.zeros((2, len(u)))

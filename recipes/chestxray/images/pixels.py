@@ -43,7 +43,7 @@ def shrink(dataset: Dataset, size: int, equalize: bool = False, num_proc: int | 
 
 
 def fingerprint(dataset, size, equalize):
-    """What the cache knows the shrunk dataset by."""
+    """The cache key of the shrunk dataset."""
     code = [inspect.getsource(function) for function in (shrink_image, to_grey, integers_to_grey, floats_to_grey)]
     return datasets_internals.fingerprint(dataset, size, equalize, DEPTHS, code)
 

@@ -1,9 +1,9 @@
 """RandAugment (Cubuk et al. 2020, https://arxiv.org/abs/1909.13719) of grey images, a batch at a time.
 
-The operations and strengths are those of timm's `rand-mM-mstd0.5-inc1` (timm/data/auto_augment.py, 1.0.31): two
-operations, each applied with probability 1/2, magnitude M ± 0.5 of 10. On grey pixels each of them, except Sharpness,
-is a 2×3 matrix or a table of 256 greys. Different from timm: matrices come first, then Sharpness, then tables; the
-border is black, not the mean grey; Color does nothing to grey.
+The operations and strengths are as in timm's `rand-mM-mstd0.5-inc1` (timm/data/auto_augment.py, 1.0.31): two
+operations, each with probability 1/2, magnitude M ± 0.5 of 10. On grey pixels each operation, except Sharpness, is a
+2×3 matrix or a table of 256 greys. There are three differences from timm: matrices come first, then Sharpness, then
+tables; the border is black, not the mean grey; Color does nothing to grey.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ OPERATIONS = (
     *("Sharpness", "Color", "Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY"),
 )
 LAYERS, PROBABILITY, SPREAD, MOST = 2, 0.5, 0.5, 10
-COUNT = 5 * LAYERS  # random numbers that decide an image's operations
+COUNT = 5 * LAYERS  # random numbers per image that decide its operations
 NOTHING = -1
 NUMBER = {name: number for number, name in enumerate(OPERATIONS)}
 

@@ -1,4 +1,4 @@
-"""What is trained on and scored: the rows of a split, their targets and their patients."""
+"""The data for training and scoring: the rows of a split, their targets and their patients."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,10 +53,10 @@ class Split:
         return batches.evaluation_loader(self.batches(), size, process, processes, workers)
 
     def digests(self) -> dict[str, str]:
-        """What tells this split from another one.
+        """Digests of the rows and of the images: a split of other data has other digests.
 
-        `rows` is of paths, patients and targets. `pixels`, with their side, are the bytes of the cache; without the
-        cache `files` are the images as they are stored. Streamed images have neither.
+        `rows` is over paths, patients and targets. With the cache, `pixels SIDE` is over its bytes. Without the cache,
+        `files` is over the images as they are stored. Streamed images have no digest.
         """
         names = ("\n".join(texts) for texts in (self.rows["image_file_path"], self.patients))
         return {
@@ -133,7 +133,7 @@ def refuse_unlabelled(split: Split, findings: Sequence[str]) -> None:
         )
 
 
-# What tells one split from another
+# Digests
 
 
 def compute_digests(parts: Sequence[Mapping[str, Split]], accelerator: Accelerator) -> list[dict[str, dict[str, str]]]:

@@ -1,4 +1,4 @@
-"""Images read from the Hub as training goes, in the order of the run. Nothing is stored."""
+"""Images that are read from the Hub during training, in the order of the run. Nothing is stored."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from chestxray.images.pixels import shrink_row
 from chestxray.images.splits import Split
 from chestxray.machine import cores
 
-BUFFER = 1000  # images among which the next one is drawn; whole shards are shuffled too
+BUFFER = 1000  # the next image is drawn from so many; whole shards are shuffled too
 
 
 @dataclass

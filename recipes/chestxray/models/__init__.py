@@ -1,1 +1,1 @@
-"""From a name or a folder to a classifier and its processor; and from these to logits of a whole split."""
+"""From a name or a folder to a classifier and its processor, and from both to the logits of a split."""

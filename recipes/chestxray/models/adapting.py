@@ -1,4 +1,4 @@
-"""The same weights in another configuration: other outputs, another image size, one output per finding for three."""
+"""The same weights in another configuration: other outputs, another image size, one output per finding, not three."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from timm.layers import resample_abs_pos_embed
 from transformers import AutoModelForImageClassification, PretrainedConfig, PreTrainedModel, TimmWrapperConfig
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
-CLASSES = 3  # of a finding, where uncertain is one of its own: negative, positive, uncertain
+CLASSES = 3  # per finding, if uncertain is a class of its own: negative, positive, uncertain
 
 
 def names_of(config: PretrainedConfig) -> list[str]:
@@ -100,8 +100,8 @@ def class_names(findings: Sequence[str], classes: int) -> list[str]:
 def merge_classes(outputs: Array) -> Array:
     """(n, 3 k) outputs of negative, positive and uncertain side by side, as (n, k) logits: positive less negative.
 
-    That is the logit of the probability that Irvin et al. 2019 (section 3, U-MultiClass) take: of positive, among
-    negative and positive.
+    This is the logit of the probability in Irvin et al. 2019 (section 3, U-MultiClass): positive against negative,
+    without uncertain.
     """
     return outputs[:, 1::CLASSES] - outputs[:, ::CLASSES]
 
@@ -109,7 +109,7 @@ def merge_classes(outputs: Array) -> Array:
 def merge_heads(
     config: PretrainedConfig, weights: Mapping[str, torch.Tensor], findings: Sequence[str]
 ) -> tuple[PreTrainedModel, dict[str, torch.Tensor]]:
-    """A model of three classes per finding as one with an output per finding; its logits are those of `merge_classes`.
+    """A model of three classes per finding as one with an output per finding. `merge_classes` gives the same logits.
 
     Args:
         weights: state dict; its head has 3 outputs per finding, side by side.

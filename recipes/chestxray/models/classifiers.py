@@ -1,6 +1,6 @@
 """A classifier for the findings: built from a name, with a new head, or loaded as finetune.py saved it.
 
-Weights are float32, whatever a file holds: the optimiser moves them by less than half precision can tell.
+Weights are float32, even if a file holds half precision: the optimiser's steps are too small for that.
 """
 
 import copy
@@ -50,7 +50,7 @@ def build_model(
         drop_path: stochastic depth of the last block; None is the model's own.
         pooling: timm's `global_pool`; None is the model's own.
         classes: outputs per finding, side by side; 3 are negative, positive and uncertain.
-        presets: names that `name` may be misspelt from.
+        presets: names that the error suggests if `name` is misspelt.
 
     Returns:
         (model, processor): the weights are float32. The processor has the size, mean and standard deviation that the
@@ -111,8 +111,8 @@ def refuse_other_weights(checkpoint, found):
     ]
     if wrong:
         raise ValueError(
-            f"{checkpoint}: the weights are not those of the model in config.json: {'; '.join(wrong)}. "
-            "Predictions would come from random weights; fine-tune again, or mend the names in model.safetensors"
+            f"{checkpoint}: the weights do not fit the model in config.json: {'; '.join(wrong)}. "
+            "Predictions would come from random weights. Fine-tune again, or correct the names in model.safetensors"
         )
 
 
@@ -184,7 +184,7 @@ def load_pretrained(name, names, drop_path, pooling):
 
 
 def load_weights(name, **options):
-    """(float32 model, {kind: keys}): which weights the file lacks, has besides, or has in another shape."""
+    """(float32 model, {kind: keys}): the weights that are missing in the file, unexpected, or of another shape."""
     return AutoModelForImageClassification.from_pretrained(
         name, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True, **options
     )
@@ -207,7 +207,7 @@ def timm_repository(name):
     return f"timm/{weights.architecture}.{weights.tag}"
 
 
-# What a configuration says besides the architecture
+# Options of a configuration
 
 
 def with_options(config, drop_path, pooling):
@@ -241,7 +241,7 @@ def timm_options(config, drop_path, pooling):
 
 
 def can_build(architecture, options):
-    """Whether timm takes these options; nothing needs memory for it."""
+    """Whether timm takes these options. No memory is used for weights."""
     try:
         with init_empty_weights():
             timm.create_model(architecture, **options)

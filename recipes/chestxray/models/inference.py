@@ -41,7 +41,7 @@ def predict_logits(
         progress: is called after each pass.
 
     Raises:
-        RuntimeError: an image is missing, which would be an error of ours.
+        RuntimeError: an image is missing. That would be a bug of this library.
     """
     model.eval()
     device, parts = accelerator.device, []
@@ -67,7 +67,7 @@ def model_input(pixels, processor, channels_last):
 
 
 def each_image_once(index, logits, count):
-    """The logits of rows 0 to `count` - 1. Some rows came twice, so that all processes had equally many."""
+    """The logits of rows 0 to `count` - 1, in order. Some rows come twice, so that all processes have equally many."""
     found, first = np.unique(index, return_index=True)
     if len(found) != count:
         raise RuntimeError(f"{count} images went in and {len(found)} different ones came out")

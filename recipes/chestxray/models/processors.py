@@ -1,4 +1,4 @@
-"""The image processor that is saved with a model, and shows it radiographs as training did."""
+"""The image processor that is saved with a model. It prepares radiographs as training did."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def processor_for(
             the side that the model sees (after a cut, if it cuts). If it cuts from the middle of a square, as DeiT's
             and our own processors do, the square is kept too. If it shrinks the shorter edge (DINOv2, ConvNeXt,
             timm's `crop_pct`), whole images are shrunk to the side, so that no margin is lost.
-        image_size: side that the model sees, pixels. Given alone, whole images are shrunk to it.
+        image_size: side that the model sees, pixels. Without `resize`, whole images are shrunk to it.
         resize: side to which whole images are shrunk before image_size is cut from the middle.
 
     Returns:
@@ -88,7 +88,7 @@ def sides(processor: CLIPImageProcessor) -> tuple[int, int]:
 
 
 def describe_to_timm(config: PretrainedConfig, processor: CLIPImageProcessor) -> None:
-    """Write what the processor does into a timm model's configuration, in its own words and in timm's.
+    """Write what the processor does into a timm model's configuration, by the processor's names and by timm's.
 
     timm's are for `timm.create_model("local-dir:FOLDER")`. If there is a `pretrained_cfg`, transformers reads the
     processor from config.json too: 4.57.1 all of it, 5.23 its class (AutoImageProcessor.from_pretrained).

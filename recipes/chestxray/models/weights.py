@@ -1,4 +1,4 @@
-"""By what predictions know the model that made them. Nothing here needs PyTorch."""
+"""The digest of a model's weights; predictions keep it to identify their model. Nothing here needs PyTorch."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from chestxray.files import digest_files
 def digest_weights(checkpoint: str | Path) -> str:
     """SHA-256 of the *.safetensors in a checkpoint's folder, in the order of their names.
 
-    Raises FileNotFoundError where there are none.
+    Raises FileNotFoundError if there are none.
     """
     weights = sorted(Path(checkpoint).glob("*.safetensors"))
     if not weights:

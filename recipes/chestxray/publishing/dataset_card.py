@@ -75,7 +75,7 @@ def whole_release_card(own: DatasetCard, matter: Mapping, files: Markup) -> Data
 
 
 def hub_text(text: str) -> str:
-    """The repository's text where its files are not: links to them become plain words, what is marked goes.
+    """The repository's text for a place without its files: links to them become plain words, marked parts are removed.
 
     >>> hub_text("[scripts](recipes/README.md), ![bars](data/figures/a.svg), [NIH](https://nih.gov)")
     'scripts, ![bars](data/figures/a.svg), [NIH](https://nih.gov)'
@@ -85,7 +85,7 @@ def hub_text(text: str) -> str:
 
 
 def copy_figures(out: Path) -> list[str]:
-    """Copy the card's figures; their paths below `out`."""
+    """Copy the card's figures; returns their paths below `out`."""
     figures = clone_path(FIGURES)
     shutil.copytree(figures, out / FIGURES, dirs_exist_ok=True)
     return [f"{FIGURES}/{figure.relative_to(figures).as_posix()}" for figure in figures.rglob("*.*")]
@@ -110,7 +110,7 @@ def card_title(synthetic: bool, draw: Draw | None) -> str:
 def part_values(
     source: Archive, splits: Mapping[str, Sequence[str]], description: str, draw: Draw | None
 ) -> dict[str, object]:
-    """What templates/dataset_card.md names, every number counted here."""
+    """The values for templates/dataset_card.md. Every number is counted here."""
     names = [name for part in splits.values() for name in part]
     missing = sum(name not in source.places for name in names)
     official = set(source.splits.get("test", ()))
@@ -137,7 +137,7 @@ def splits_table(source: Archive, splits: Mapping[str, Sequence[str]]) -> Markup
 
 
 def write_mark(out: Path, description: str) -> list[str]:
-    """Write the file by which synthetic images are known; its path below `out`."""
+    """Write the file that marks images as synthetic; returns its path below `out`."""
     write(out / MARK, f"{description}\n")
     return [MARK]
 

@@ -39,7 +39,7 @@ def size_category(shards: Sequence[Shard]) -> str:
 
 
 def config_entry(name: str, splits: Mapping[str, Sequence[Shard]], columns: Sequence[str] | None) -> dict:
-    """One entry of `configs`; `columns` chooses from the files' columns where several configs share the files."""
+    """One entry of `configs`; `columns` chooses from the files' columns if several configs share the files."""
     data_files = [
         {"split": split, "path": f"{shards[0].config}/{split}-*{FORMATS[shards[0].form].suffix}"}
         for split, shards in splits.items()
@@ -68,7 +68,7 @@ def info_entry(out: str | Path, name: str, splits: Mapping[str, Sequence[Shard]]
 
 
 def yaml_features(features: Features) -> list:
-    """Features in the card's form, lists as `sequence`, the only word for them that releases before 4 know."""
+    """Features in the card's form. Lists are called `sequence`: releases before 4 know no other word for them."""
 
     def rename(node):
         if isinstance(node, dict):

@@ -47,7 +47,7 @@ def push_dataset(out: Path, repository: str, files: Collection[str], public: boo
         # upload_folder resumes since huggingface_hub 2; releases before have a method of its own for that.
         upload = getattr(api, "upload_large_folder", api.upload_folder)
         upload(folder_path=out, allow_patterns=list(files), **common)
-        # A script named after the repository makes `datasets` 4 and later refuse all of it, whatever else it holds.
+        # `datasets` 4 and later refuse the whole repository if it holds a script with the repository's name.
         remote = api.list_repo_files(**common)
         if superseded := [path for path in remote if path == name or is_shard(path) and path not in files]:
             api.delete_files(delete_patterns=superseded, commit_message="Remove what this upload supersedes", **common)
@@ -105,7 +105,7 @@ def unchanged(path: Path) -> str:
 
 
 def public_config(path: Path) -> bytes:
-    """Releases of transformers before 5 write where the model came from, as `_name_or_path`; the card says it."""
+    """The file without `_name_or_path`, the model's origin, which transformers before 5 write. The card names it."""
     content = json.loads(path.read_text(encoding="utf-8"))
     content.pop("_name_or_path", None)
     return json_bytes(without_paths(content))
@@ -120,7 +120,7 @@ def public_results(path: Path) -> bytes | None:
 
 
 def public_picture(path: Path) -> str | None:
-    """The picture of several datasets has their names above its panels."""
+    """The picture, unless a name of a dataset above its panels shows a path."""
     return unchanged(path) if names_no_path(path.parent) else None
 
 
@@ -138,7 +138,7 @@ def json_bytes(content: object) -> bytes:
     return (json.dumps(content, indent=2) + "\n").encode()
 
 
-MODEL_FILES: dict[str, Callable] = {  # pattern of a name that is uploaded: what others get of it, None for nothing
+MODEL_FILES: dict[str, Callable] = {  # {pattern of a file's name: function to its public content, or to None}
     r"model(-\d{5}-of-\d{5})?\.safetensors": unchanged,
     r"model\.safetensors\.index\.json": unchanged,
     r"config\.json": public_config,
@@ -156,7 +156,7 @@ MODEL_FILES: dict[str, Callable] = {  # pattern of a name that is uploaded: what
 
 @contextmanager
 def clear_errors(repository: str) -> Iterator[None]:
-    """Turn an error of the Hub into an OSError of one line, which never holds the token."""
+    """Turn an error of the Hub into an OSError of one line, without the token."""
     try:
         yield
     except HfHubHTTPError as error:

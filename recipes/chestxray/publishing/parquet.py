@@ -1,4 +1,4 @@
-"""Shards as Parquet that every release of `datasets` reads, that the Hub's viewer pages through and that streams."""
+"""Shards as Parquet. Every release of `datasets` reads and streams them, and the Hub's viewer shows them."""
 
 import json
 from collections.abc import Iterable, Iterator, Set
@@ -15,7 +15,7 @@ from chestxray.data.published_parquet import KEY
 SUFFIX = ".parquet"
 IMAGE_GROUP = 100  # rows in a row group, 40 MB of full-size images: what a streaming reader fetches first
 TABLE_GROUP = 10_000
-# Pages end where the content says so: a re-upload sends only what changed. One to three radiographs in each.
+# The content decides where pages end, so a second upload sends only what changed. One to three radiographs in each.
 CHUNKS = {"min_chunk_size": 512 * 1024, "max_chunk_size": 2048 * 1024, "norm_level": 0}
 
 

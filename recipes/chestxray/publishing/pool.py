@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 STEP = 0.2  # seconds between looks at the progress
 
-_ticks: Any = None  # of this worker, as `_stop`; `start_worker` sets both
+_ticks: Any = None  # `start_worker` sets this worker's queue and event
 _stop: Any = None
 
 

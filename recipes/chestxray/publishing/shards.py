@@ -1,7 +1,7 @@
 """The files of a published dataset: which images each of them holds, and how one is written.
 
-A shard is planned from the archive's lists alone, so neither the number of processes nor an interruption changes a
-byte of it. It carries a key, the digest of all it is made from; a file with the right key is finished.
+A shard is planned from the archive's lists alone. So the number of processes and interruptions change no byte of it.
+It carries a key: the digest of all it is made from. A file with the right key is finished.
 """
 
 import errno
@@ -86,7 +86,7 @@ def plan_shards(
         sizes: sides in pixels of the shrunk configs.
     """
     present = {split: [name for name in names if name in source.places] for split, names in splits.items()}
-    if source.compressed:  # in the archive's own order, or each image would be reached from the archive's beginning
+    if source.compressed:  # keep the archive's own order, because a jump back means to read from its beginning again
         present = {split: sorted(names, key=lambda name: source.places[name][:3]) for split, names in present.items()}
     full = "full" if form == "parquet" else "image-classification"
     shards = config_shards(source, present, SHARD_IMAGES, form, full, "full")
@@ -154,7 +154,7 @@ def shard_rows(shard: Shard, tick: Callable[[int], None]) -> Iterator[dict]:
 
     for _, example in builder_of(shard.columns)._generate_examples([(read, shard.images)], shard.records):
         if "image" in example:
-            example["image"]["path"] = example["image_file_path"]  # from whatever folder it is published
+            example["image"]["path"] = example["image_file_path"]  # the same for every folder of the archive
         if shard.size:
             example["image"]["bytes"] = shrink(example["image"], shard.size)
         yield example
@@ -174,7 +174,7 @@ def builder_of(config: str) -> GeneratorBasedBuilder:
 
 
 def refuse_strangers(out: Path, shards: Sequence[Shard]) -> None:
-    """Raise ValueError where `out` holds shards of another archive or of other settings."""
+    """Raise ValueError if `out` holds shards of another archive or of other settings."""
     planned = {shard.file for shard in shards}
     found = {path.relative_to(out).as_posix() for path in Path(out).glob("*/*-of-*.*")}
     if strangers := sorted(found - planned):

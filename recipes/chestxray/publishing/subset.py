@@ -33,7 +33,7 @@ def draw_splits(names: Sequence[str], draw: Draw) -> dict[str, list[str]]:
         {"train": names, "validation": names, "test": names}, each in the order of `names`.
 
     Raises:
-        ValueError: fewer than 4 patients, or as many as there are, are to be chosen.
+        ValueError: fewer than 4 patients are asked for, or all of them.
     """
     available = len(set(map(patient, names)))
     if not 4 <= draw.patients < available:

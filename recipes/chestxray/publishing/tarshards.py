@@ -45,7 +45,7 @@ def add_member(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 def read_key(path: Path) -> str | None:
-    """The key a file was written with; None where it is not a tar, or not ours."""
+    """The key a file was written with; None if it is not a tar, or not ours."""
     try:
         with tarfile.open(path, "r:") as archive:
             return archive.pax_headers.get("comment")

@@ -14,7 +14,7 @@ LISTS = {"train": "train_val_list.txt", "test": "test_list.txt"}
 
 
 def card_blocks(dataset: DatasetDict, data: Metadata, archive: Path) -> dict[str, str]:
-    """{name of a place in the card: Markdown}, for all places except those of figures.
+    """{name of a place in the card: Markdown}, for all places except the figures'.
 
     Args:
         dataset: the config `metadata`; data: the same, as `read_metadata` gives it.
@@ -32,7 +32,7 @@ def count_newlines(archive: Path) -> dict[str, str]:
 
 
 def instance(dataset: DatasetDict, path: str = "images/00000798_022.png") -> str:
-    """The row of one image as Python shows it, its floats as short as float32 allows; the first row without it."""
+    """The row of one image as Python shows it, with short floats; the first row if that image is not there."""
     paths = dataset["train"]["image_file_path"][:]
     row = dataset["train"][paths.index(path) if path in paths else 0]
     row["original_pixel_spacing"] = [float(str(np.float32(side))) for side in row["original_pixel_spacing"]]

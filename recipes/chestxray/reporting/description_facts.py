@@ -119,7 +119,7 @@ def view_auroc(data: Metadata) -> float:
 
 
 def ap_excess(part: Metadata) -> pd.Series:
-    """Per finding: the share of AP among the images with it less the share among the images without it."""
+    """For each finding: the share of AP among images with it, minus the share of AP among images without it."""
     ap = (part.images["view"] == "AP").to_numpy()
     return pd.Series(
         {

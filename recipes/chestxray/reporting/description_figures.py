@@ -1,7 +1,7 @@
 """The dataset card's figures, drawn from the metadata.
 
-Transparent, in colours of middle brightness, so that one file holds on a light and on a dark page. Each carries
-the SHA-256 of the numbers it shows, by which an outdated one is known whatever release of matplotlib drew it.
+They are transparent, in colours of middle brightness, so one file can be read on a light and on a dark page. Each file
+holds the SHA-256 of the numbers that it shows. So an outdated figure is found, also after a change of matplotlib.
 """
 
 import re
@@ -134,7 +134,7 @@ def draw_patient_shares(shares: pd.DataFrame) -> Figure:
 
 
 def draw_shift(shares: pd.DataFrame) -> Figure:
-    """A logarithmic axis has no place for 0: a finding that a split lacks is named below the axis instead."""
+    """A logarithmic axis has no place for 0, so a finding that a split lacks is named below the axis."""
     in_both = (shares[list(SPLITS)] > 0).all(axis=1)
     lost, shares = shares.index[~in_both], shares[in_both]
     figure = Figure(figsize=(8, 4.8), layout="constrained")

@@ -1,4 +1,4 @@
-"""Names as Markdown text: what somebody called a finding or a dataset is shown, and never read as a mark."""
+"""Names as Markdown text. The name of a finding or a dataset is shown as it is, and never acts as Markdown."""
 
 import re
 from typing import Any

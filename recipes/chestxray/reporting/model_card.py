@@ -21,8 +21,8 @@ from chestxray.reporting.markdown_text import escape_values
 from chestxray.scoring.scorecard import SYNTHETIC, Scorecard
 
 MARK = "<!-- written by recipes/score.py -->"
-NOT_OF_THE_MODEL = ("output_dir", "num_proc", "push_to_hub", "public")  # settings that say nothing of it
-CHOICES = ("views", "labeler", "equalize")  # of images and labels: a checkpoint's own scores are with those of training
+NOT_OF_THE_MODEL = ("output_dir", "num_proc", "push_to_hub", "public")  # settings that say nothing about the model
+CHOICES = ("views", "labeler", "equalize")  # of images and labels; a checkpoint's own scores use its training's
 
 
 def model_card(cards: Sequence[Scorecard]) -> str:
@@ -88,7 +88,7 @@ def score_variant(card: Scorecard) -> str:
 
 
 def dataset_title(card: Scorecard) -> str:
-    """The dataset's name. It says where data are synthetic, and where a test set is not the official one."""
+    """The dataset's name. It says if data are synthetic, or if a test set is not the official one."""
     name = score_page.dataset_name(card)
     if is_synthetic(card):
         return name if "synthetic" in name.lower() else f"{name} (synthetic)"
@@ -117,7 +117,7 @@ def card_values(cards: Sequence[Scorecard]) -> dict:
 
 
 def dataset_values(card: Scorecard, dataset: str, all_synthetic: bool) -> dict:
-    """What the card says of one dataset. all_synthetic: whether its top says so of all of them."""
+    """What the card says about one dataset. all_synthetic: whether all datasets are; the card's top then says so."""
     about, findings = card.about, score_page.findings_values(card)
     return {
         "dataset": dataset,
@@ -145,7 +145,7 @@ def calibration_error(card: Scorecard) -> dict | None:
 
 
 def metadata_auroc(card: Scorecard) -> str | None:
-    """The mean AUROC of view, age and sex without the image; None where it is unknown."""
+    """The mean AUROC of view, age and sex without the image; None if it is unknown."""
     if "together" not in card.shortcuts or math.isnan(card.shortcuts.loc["mean", "together"]):
         return None
     return f"{card.shortcuts.loc['mean', 'together']:.3f}"
@@ -167,7 +167,7 @@ def model_name(cards: Sequence[Scorecard]) -> str:
 
 
 def checkpoint_of(cards: Sequence[Scorecard]) -> Path | None:
-    """The folder of the one checkpoint that made all scores; None where there are several, or it is not here."""
+    """The folder of the one checkpoint that made all scores; None if there are several, or it is not here."""
     folders = {model["checkpoint"] for card in cards for model in card.scored.about.get("models", [])}
     folder = Path(folders.pop()) if len(folders) == 1 else None
     return folder if folder and folder.is_dir() else None
@@ -177,7 +177,7 @@ def settings_of(folder: Path | None) -> dict:
     """What finetune.py saved beside a checkpoint; {} where there is nothing."""
     if not folder or not (folder / "settings.yaml").exists():
         return {}
-    from chestxray.training.settings_files import read_settings  # and transformers, which other cards do not need
+    from chestxray.training.settings_files import read_settings  # imports transformers, which few cards need
 
     return asdict(read_settings(folder))
 
@@ -198,9 +198,9 @@ def training_settings(cards: Sequence[Scorecard]) -> str:
 def is_own(cards: Sequence[Scorecard], folder: Path, whole: bool) -> bool:
     """Whether the scorecards are the checkpoint's own scores.
 
-    They are, where they cover `test` of all datasets that it was trained on and of no other, image by image, with the
-    images, labels and histograms of its training, and were made with the weights that are in `folder` now. Averages
-    over views count as its own; the card says so.
+    They are its own if all of this is true: they cover `test` of all datasets that it was trained on, and no other
+    dataset; the unit is the image; images, labels and histograms are chosen as in training; and the weights are the
+    ones in `folder` now. Averages over views count as its own, and the card mentions them.
 
     Args:
         whole: whether no other dataset that it was trained on has a test split.
@@ -220,8 +220,8 @@ def is_own(cards: Sequence[Scorecard], folder: Path, whole: bool) -> bool:
 def save_card(cards: Sequence[Scorecard], output: Path, whole: bool = False) -> list[Path]:
     """Write the card to `output`, and into the checkpoint's folder if these are its own scores, see `is_own`.
 
-    A card that score.py did not write stays. So does a checkpoint's own card where `output` is its folder and these are
-    other scores.
+    A card that score.py did not write is never replaced. If `output` is the checkpoint's folder and these are not its
+    own scores, its card stays too.
 
     Args:
         cards: Scorecards of one model, or of one ensemble: one for each dataset.

@@ -1,7 +1,7 @@
-"""Pages from templates: one text, spelt in Markdown, in HTML or as plain words for a terminal.
+"""Pages from templates: one text, as Markdown, as HTML or as plain words for a terminal.
 
-A template gives the words, Python the values. Every value is escaped for the page it goes to; blocks such as a heading
-or a table are macros, `blocks.md.jinja` and `blocks.html.jinja`.
+A template has the words, and Python gives the values. Every value is escaped for its page. Blocks such as a heading or
+a table are macros in `blocks.md.jinja` and `blocks.html.jinja`.
 """
 
 import base64
@@ -24,11 +24,11 @@ def one_line(text: str) -> str:
 
 
 def environment(**options) -> Environment:
-    made = Environment(
+    templates = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, **options
     )
-    made.filters |= {"figure": figure, "count": "{:,}".format, "one_line": one_line, "base64": base64_text}
-    return made
+    templates.filters |= {"figure": figure, "count": "{:,}".format, "one_line": one_line, "base64": base64_text}
+    return templates
 
 
 def base64_text(data: bytes) -> str:
@@ -56,7 +56,7 @@ def markdown_sentences(template: str, **values: Any) -> Markup:
 
 
 def html(template: str, **values: Any) -> str:
-    """A template as one HTML file that needs nothing else: style and pictures lie in it."""
+    """A template as one HTML file that needs no other file: it holds its style and pictures."""
     page = HTML.get_template("page.html.jinja").render(values, body=template, spelling="blocks.html.jinja")
     return re.sub(r"\n\s*\n", "\n", page) + "\n"
 

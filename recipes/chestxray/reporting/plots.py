@@ -25,7 +25,7 @@ LOOKS = tuple(product("osD^v", (BLUE, ORANGE, GREEN, PURPLE, RED)))  # of an att
 SPREAD = 0.22  # how far a subgroup's dot may be from its finding's line; lines are 1 apart
 MEAN_PLACE = -1.3  # the height of the mean, below the findings at 0, 1, 2, ...
 COLUMNS = 5  # of the small panels, one per finding
-POINTS = 400  # of a curve: more cannot be told apart at this size
+POINTS = 400  # of a curve; nobody could see more at this size
 
 
 @dataclass
@@ -40,9 +40,9 @@ class Picture:
 
 def picture(name: str, title: str, alternative: str, figure: Figure) -> Picture:
     """The figure as SVG, with the same bytes at every run."""
-    written = io.BytesIO()
-    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
-    return Picture(name, title, alternative, written.getvalue())
+    svg = io.BytesIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    return Picture(name, title, alternative, svg.getvalue())
 
 
 def draw(card: scorecard.Scorecard) -> list[Picture]:
@@ -224,7 +224,7 @@ def draw_precision_recall(
     axes: Axes, targets: np.ndarray, logits: np.ndarray, row: pd.Series, has_threshold: bool
 ) -> None:
     """One finding's precision over its recall; `row` of `card.findings` says where its threshold is."""
-    # In ascending order, and without scikit-learn's own first point (0, 1), where nothing is called positive.
+    # In ascending order, and without scikit-learn's extra point (recall 0, precision 1), where nothing is positive.
     precision, recall = (values[-2::-1] for values in precision_recall_curve(targets, logits)[:2])
     axes.axhline(targets.mean(), color=INK, linestyle=":", linewidth=1)
     axes.plot(*thin_out(recall, precision), color=BLUE, linewidth=1.5)
@@ -233,7 +233,7 @@ def draw_precision_recall(
 
 
 def thin_out(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most about POINTS points of a curve, evenly along its way, its first and last among them."""
+    """About POINTS points of a curve at most, at even distances, with its first and last point."""
     if len(x) <= POINTS:
         return x, y
     way = np.cumsum(np.abs(np.diff(x, prepend=x[0])) + np.abs(np.diff(y, prepend=y[0])))
@@ -270,7 +270,7 @@ def draw_bins(axes: Axes, probabilities: np.ndarray, targets: np.ndarray, colour
 
 
 def draw_legend(place: Axes | Figure, drawn: Axes) -> None:
-    """The legend of the panel `drawn`, in an empty panel, or in a figure that has none beside its panels."""
+    """The legend of the panel `drawn`, in an empty panel, or beside the panels of a figure without an empty one."""
     where: Any = "outside upper right" if isinstance(place, Figure) else "center"  # to Matplotlib's types a literal
     handles, labels = drawn.get_legend_handles_labels()
     legend = place.legend(handles, labels, loc=where)

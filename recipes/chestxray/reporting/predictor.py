@@ -15,13 +15,13 @@ from chestxray.training.settings import Settings
 
 @dataclass(frozen=True)
 class Predictor:
-    """What a person asks for, and the processes that do it."""
+    """The options that a person gave, and the processes that predict."""
 
     options: PredictionOptions
     accelerator: Accelerator = field(default_factory=predicting.start)
 
     def settings_of(self, checkpoint: str | Path) -> Settings:
-        """The settings to predict with: of the checkpoint's fine-tune, and what the options say instead."""
+        """The settings to predict with: the checkpoint's own, but the options replace them where they are given."""
         return prediction_settings(
             checkpoint,
             views=self.options.views,

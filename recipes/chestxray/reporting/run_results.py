@@ -15,7 +15,7 @@ from chestxray.reporting.tables import Table, between, figure
 from chestxray.scoring.scorecard import SYNTHETIC
 
 UNOFFICIAL = "These are not the 25,596 images of NIH's official test list: do not compare with published scores"
-NEXT = "For scores that do, give the folder of NIH's archive: --dataset FOLDER --model convnext-tiny"
+NEXT = "For scores on radiographs, give the folder of NIH's archive: --dataset FOLDER --model convnext-tiny"
 SPLITS = ("validation", "test")
 
 
@@ -23,7 +23,7 @@ SPLITS = ("validation", "test")
 
 
 def write_results(results: Mapping, path: Path) -> None:
-    """Flat JSON; what is undefined is null, for NaN is not JSON."""
+    """Write flat JSON. What is undefined is null, because JSON has no NaN."""
     undefined = {name: None for name, value in results.items() if isinstance(value, float) and math.isnan(value)}
     write(path, json.dumps({**results, **undefined}, indent=2) + "\n")
 

@@ -1,4 +1,4 @@
-"""The predictions files that a score report is made of: of each checkpoint on each dataset."""
+"""The predictions files for a score report: one for each checkpoint on each dataset."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,8 +25,8 @@ def predict_datasets(options: ScoreOptions) -> list[PredictedDataset]:
     """Predictions of all models on each dataset that has the split, made by all processes together.
 
     Raises:
-        ValueError: the models cannot be scored together; no dataset has the split, or one that was asked for has not;
-            and as `Predictor.open` and `Predictor.predict`.
+        ValueError: the models cannot be scored together; no dataset has the split, or a dataset that was asked for does
+            not have it; and as `Predictor.open` and `Predictor.predict`.
     """
     predictor, first = Predictor(options), options.checkpoints[0]
     home = predictor.settings_of(first).dataset or []
@@ -67,7 +67,7 @@ def open_datasets(
 def predict_dataset(
     predictor: Predictor, options: ScoreOptions, dataset: opening.OpenDataset, folder: Path
 ) -> PredictedDataset:
-    """Predictions of all models on one dataset. All are of the images and labels that the first checkpoint asks for."""
+    """Predictions of all models on one dataset. The first checkpoint decides which images and labels."""
     first = predictor.settings_of(options.checkpoints[0])
 
     def predictions_file(model: str, name: str, with_validation: bool = True) -> Path:

@@ -8,11 +8,11 @@ from chestxray.scoring.prediction_options import PredictionOptions
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions(PredictionOptions):
-    """One model, or several as an ensemble, on each of some datasets.
+    """What to score: one model, or several as an ensemble, on each of the datasets.
 
     Attributes:
         models: folders of checkpoints, or predictions files.
-        dataset: folders or Hub ids; None for those that the first checkpoint was trained on.
+        dataset: folders or Hub ids; None for the datasets that the first checkpoint was trained on.
         output_dir: None for `score` in the checkpoint's folder, or the folder of the predictions file.
         against: another model, for the paired test.
         level: one of `levels.LEVELS`; rule: one of `thresholds.RULES`; sensitivity: see `scorecard.make`.

@@ -1,4 +1,4 @@
-"""All that is said of a model's scores: predictions, scorecard, report and model card of each dataset."""
+"""All output about a model's scores: predictions, scorecard, report and model card of each dataset."""
 
 import json
 import os
@@ -24,7 +24,7 @@ class ScoreReport:
 
 
 def report_scores(options: ScoreOptions) -> ScoreReport | None:
-    """Score one model, or several as an ensemble, on each of some datasets, and write everything to `options.output`.
+    """Score one model, or several as an ensemble, on each of the datasets. Write everything to `options.output`.
 
     Every process of a launch calls this: they predict together, and the first one does the rest.
 
@@ -50,7 +50,7 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
 def predictions_files(options: ScoreOptions) -> Sequence[tuple[list[Path], Path | None, Path]]:
     """(a file of each model, the rival's or None, the folder of the report) for each dataset."""
     if options.checkpoints:
-        from chestxray.reporting import score_checkpoints  # PyTorch, which predictions files do not need
+        from chestxray.reporting import score_checkpoints  # imports PyTorch, which predictions files do not need
 
         return score_checkpoints.predict_datasets(options)
     rival = Path(options.against) if options.against else None
@@ -58,7 +58,7 @@ def predictions_files(options: ScoreOptions) -> Sequence[tuple[list[Path], Path 
 
 
 def make_card(files: list[Path], rival: Path | None, folder: Path, options: ScoreOptions) -> Scorecard:
-    """The scorecard of one dataset; several files are an ensemble, whose own predictions are written too."""
+    """The scorecard of one dataset. Several files are an ensemble; its own predictions are written too."""
     members = [predictions.read(file) for file in files]
     table = ensembles.average(members, [str(file) for file in files])
     if len(members) > 1:
@@ -90,5 +90,5 @@ def screen_text(report: ScoreReport) -> str:
             *filter(None, [*card.notes, score_page.small_subgroups_note(card)]),
             f"Report: {folder / 'report.html'}",
         ]
-    cards = ", ".join(map(str, report.model_cards)) or "the one that is there stays"
+    cards = ", ".join(map(str, report.model_cards)) or "none written, the existing one stays"
     return "\n".join([*lines, f"Model card: {cards}"])

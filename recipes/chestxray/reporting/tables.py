@@ -1,4 +1,4 @@
-"""One table of text, for a terminal and for Markdown; a template spells it in HTML."""
+"""One table of text, for a terminal and for Markdown; a template writes it in HTML."""
 
 import math
 from collections.abc import Sequence

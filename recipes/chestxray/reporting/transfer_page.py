@@ -66,7 +66,7 @@ def synthetic_warning(result: Transfer) -> list[str]:
     drawn = [target.name for target in result.targets if result.about[target.name].get("synthetic")]
     if len(drawn) == len(result.targets):
         return [scorecard.SYNTHETIC]
-    return [f"Synthetic images: scores on {', '.join(drawn)} say nothing of radiographs."] if drawn else []
+    return [f"Synthetic images: scores on {', '.join(drawn)} say nothing about radiographs."] if drawn else []
 
 
 def one_class_datasets(result: Transfer, finding: str) -> list[str]:
@@ -80,7 +80,7 @@ def one_class_datasets(result: Transfer, finding: str) -> list[str]:
 
 
 def explain_means(result: Transfer) -> str:
-    """Over which findings the means are, and what the brackets and the mark say, as plain text."""
+    """The findings of the means, and the meaning of the brackets and the mark, as plain text."""
     return pages.sentences("transfer_means.jinja", **means_values(result))
 
 
@@ -186,7 +186,7 @@ def draw_cells(axes: Axes, result: Transfer) -> AxesImage:
 
 
 def annotate(axes: Axes, centre: tuple[int, int], image: AxesImage, cell: dict, framed: bool) -> None:
-    """Write a cell's figures, in black or white, whichever is seen better on its colour."""
+    """Write a cell's figures, in black or in white: the one that is easier to read on the cell's colour."""
     if np.isnan(cell["auroc"]):
         axes.text(*centre, "–", ha="center", va="center")
         return

@@ -1,1 +1,1 @@
-"""From predictions to a scorecard: thresholds, calibration, subgroups, pages and the model card."""
+"""From predictions to a scorecard: thresholds, calibration, subgroups and intervals."""

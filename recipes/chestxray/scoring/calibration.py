@@ -17,13 +17,13 @@ BINS = 15  # of equal width, as in Guo et al. 2017, section 5
 def fit(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Slope and intercept per finding, by Platt scaling (Platt 1999, section 2.2) on the logits.
 
-    With N+ positives and N- negatives the targets are (N+ + 1) / (N+ + 2) and 1 / (N- + 2), as Platt has it, not 1 and
-    0. So the fit stays finite with few images, and with classes that do not overlap. The caller says how many positives
+    With N+ positives and N- negatives the targets are (N+ + 1) / (N+ + 2) and 1 / (N- + 2), as in Platt, not 1 and 0.
+    So the fit stays finite with few images, and with classes that do not overlap. The caller decides how many positives
     are enough: see `validation.FEWEST`.
 
     Returns:
         (k, 2) float64. NaN for a finding with one class only, or with one logit for all images: there is nothing to
-        fit. NaN also where the slope is not above zero: it would turn the ranking round.
+        fit. NaN also if the slope is not above zero, because it would reverse the ranking.
     """
     return np.stack([_fit_one(*column) for column in zip(logits.T, targets.T, strict=True)])
 
@@ -62,9 +62,9 @@ def calibration_error(probabilities: np.ndarray, targets: np.ndarray) -> np.ndar
 
 
 def chance_error(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The calibration error that chance alone gives a model whose probabilities are right, (k,).
+    """The calibration error that chance alone gives a model with perfect probabilities, (k,).
 
-    Few images give a high error whatever the model (Roelofs et al. 2022, AISTATS). In a bin of n images, with mean
+    With few images every model has a high error (Roelofs et al. 2022, AISTATS). In a bin of n images, with mean
     probability p, the number of positives is taken as binomial; `_mean_distance` is how far its share is from p.
     """
     return np.array([_chance_error_of(*column) for column in zip(probabilities.T, targets.T, strict=True)])

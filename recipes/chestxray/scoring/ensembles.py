@@ -14,7 +14,7 @@ def average(members: Sequence[Predictions], names: Sequence[str] | None = None) 
 
     Args:
         members: one member alone comes back as it is.
-        names: what an error calls them.
+        names: of the members, for error messages.
 
     Raises:
         ValueError: as `match_rows`.
@@ -33,7 +33,8 @@ def match_rows(other: Predictions, first: Predictions, name: str, first_name: st
     """The predictions of `other`, in the order of the images of `first`. An error calls them by their names.
 
     Raises:
-        ValueError: findings differ; an image is in one only; its split or a target differs. The image is named.
+        ValueError: the findings differ; an image is in one of the two only; its split or a target differs. The message
+            names the image.
     """
     if list(other.findings) != list(first.findings):
         raise ValueError(f"{name} has the findings {other.findings}, {first_name} has {first.findings}")

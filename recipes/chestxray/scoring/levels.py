@@ -12,11 +12,11 @@ LEVELS = ("image", "study", "patient")
 def aggregate(predictions: Predictions, level: str) -> Predictions:
     """Images as studies or patients: the highest logit and the highest target of each, for each finding.
 
-    CheXpert scores a study by the maximum over its views (Irvin et al. 2019, section 4). A unit has the sex and the
-    view of its images where they all agree, otherwise none. Its age is the lowest of theirs.
+    CheXpert scores a study by the maximum over its views (Irvin et al. 2019, section 4). A study or patient has the sex
+    and the view of its images if they all agree, otherwise none. Its age is the lowest age of its images.
 
     Raises:
-        ValueError: `study` where the predictions have no such column, or a cell of it is empty.
+        ValueError: the level is `study`, and the predictions have no such column, or an empty cell in it.
     """
     if level == "image":
         return predictions

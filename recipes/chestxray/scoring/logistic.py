@@ -5,9 +5,9 @@ from sklearn.linear_model import LogisticRegression
 
 
 def fit(features: np.ndarray, targets: np.ndarray, ridge: float = 0.0) -> np.ndarray:
-    """Coefficients that minimise the log loss summed over n rows, plus ridge / 2 times their squares' sum.
+    """Coefficients that minimise the sum of the log loss over n rows, plus ridge / 2 times the sum of their squares.
 
-    scikit-learn takes no target between 0 and 1. So each row stands there twice: as a positive with the weight of its
+    scikit-learn takes no target between 0 and 1. So it gets each row twice: as a positive with the weight of its
     target, and as a negative with the rest of the weight. The sum of losses is the same.
 
     Args:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from chestxray.training.settings import Settings
 
 CHOICES = ("equalize", "views", "labeler")  # of the settings: which images and labels, and how they look
-COLUMNS = {  # ours: those of datasets
+COLUMNS = {  # {our column: the columns of datasets}
     "study": ("study_id", "study"),
     "sex": ("patient_sex",),
     "age": ("patient_age",),
@@ -65,7 +65,8 @@ def predict(
         checkpoint: a folder as finetune.py leaves it.
         opened: the dataset, see `opening.open_to_score`.
         path: the file to write.
-        settings: of the checkpoint, see `training.prediction_settings`: which images and labels, read and shown how.
+        settings: of the checkpoint, see `training.prediction_settings`. They choose images and labels, and how the
+            model sees the images.
         with_validation: whether validation is predicted as well.
         tta: one of `test_time_views.VIEWS`. batch_size: images per step, all processes together.
 
@@ -111,17 +112,17 @@ def compute_logits(
     model = accelerator.prepare(model)
     share = -(-batch_size // accelerator.num_processes)
     _, side = classifiers.sides(processor)
-    shown = partial(views, side=side, tta=tta)
+    views_of = partial(views, side=side, tta=tta)
     steps = sum(-(-len(part) // (share * accelerator.num_processes)) for part in parts.values())
     with tqdm(total=steps, unit="batch", desc="Predicting", disable=not accelerator.is_main_process) as progress:
         return {
-            name: predict_logits(model, part, processor, accelerator, share, views=shown, progress=progress.update)
+            name: predict_logits(model, part, processor, accelerator, share, views=views_of, progress=progress.update)
             for name, part in parts.items()
         }
 
 
 def refuse_not_finite(logits: Mapping[str, np.ndarray], parts: Mapping[str, Split], checkpoint: str | Path) -> None:
-    """Raise ValueError, with the name of the image, where a model gives no finite number."""
+    """Raise ValueError, with the name of the image, if a model gives no finite number."""
     for name, rows in logits.items():
         finite = np.isfinite(rows).all(1)
         if not finite.all():
@@ -132,7 +133,7 @@ def refuse_not_finite(logits: Mapping[str, np.ndarray], parts: Mapping[str, Spli
 
 
 def describe_dataset(opened: OpenDataset) -> dict:
-    """What `Predictions.about` says of a dataset."""
+    """What `Predictions.about` says about a dataset."""
     return {
         "dataset": opened.name,
         "source": opened.source,
@@ -153,7 +154,7 @@ def table_of(
 
 
 def metadata_of(split: Split, name: str) -> pd.DataFrame:
-    """The columns of a predictions file besides the findings', in words where the dataset has class ids."""
+    """The columns of a predictions file that are not about findings. Class ids of the dataset become words."""
     rows = split.rows
     columns = {"image_file_path": rows["image_file_path"], "split": name, "patient": split.patients}
     for ours, theirs in COLUMNS.items():
@@ -168,7 +169,7 @@ def metadata_of(split: Split, name: str) -> pd.DataFrame:
 
 
 def refuse_others(path: Path, made_by: dict, digests: dict) -> None:
-    """Raise ValueError where the predictions in `path` are of another model, or of other images or labels."""
+    """Raise ValueError if the predictions in `path` are of another model, or of other images or labels."""
     about = predictions.read_about(path)
     there = about["models"][0] if len(about.get("models", [])) == 1 else {}
     for name, here, had in (
@@ -176,19 +177,22 @@ def refuse_others(path: Path, made_by: dict, digests: dict) -> None:
         *((name, made_by[name], there.get(name)) for name in ("tta", *CHOICES)),
     ):
         if here != had:
-            raise ValueError(f"{path} holds others, with {name} {had}, not {here}; give another --output-dir")
+            raise ValueError(f"{path} holds predictions with {name} {had}, not {here}; give another --output-dir")
     for split, here in digests.items():
         had = about.get("digests", {}).get(split)
         if had is None:
             raise ValueError(f"{path} holds no predictions of {split}; give another --output-dir")
         if not exposure.same_data({split: here}, {split: had}):
-            raise ValueError(f"{path} holds others, of other images or labels of {split}; give another --output-dir")
+            raise ValueError(
+                f"{path} holds predictions of other images or labels of {split}; give another --output-dir"
+            )
 
 
 def refuse_unlabelled(findings: Sequence[str], opened: OpenDataset, split: str, checkpoint: str | Path) -> None:
-    """Raise ValueError where a dataset labels none of a model's findings."""
+    """Raise ValueError if a dataset labels none of a model's findings."""
     known = labels.labelled_names(opened.splits[split])
     if not {labels.canonical(name) for name in findings} & {labels.canonical(name) for name in known}:
         raise ValueError(
-            f"{checkpoint} has the findings {findings}, of which {opened.source} labels none; it labels {known}"
+            f"{opened.source} labels none of the findings of {checkpoint}. The model has {findings}, the dataset "
+            f"labels {known}. Give another --dataset"
         )

@@ -1,4 +1,4 @@
-"""What a person tells every command that scores checkpoints, declared once: values with their defaults, and flags."""
+"""The options of every command that scores checkpoints, in one place: values with their defaults, and flags."""
 
 from argparse import ArgumentParser, BooleanOptionalAction
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def add_flags(parser: ArgumentParser) -> None:
         "--seen",
         choices=("refuse", "leave-out"),
         default=default.seen,
-        help="images that a model was trained on, or of such patients: refuse them, or score the others and say so",
+        help="images that a model was trained on, or others of these patients: refuse them, or leave them out",
     )
     add("--views", choices=("all", "frontal"), help="images to score (default: those the model was trained on)")
     labelers = ("chexpert", "negbio", "both", "radiologist")

@@ -14,10 +14,11 @@ from chestxray.places import public_about, public_models
 from chestxray.scoring import calibration, ensembles, levels, shortcuts, subgroups, thresholds, validation
 from multilabel_auroc import auroc_report, compare
 
-SYNTHETIC = "Synthetic images: these scores say nothing of radiographs."
+SYNTHETIC = "Synthetic images: these scores say nothing about radiographs."
 VALIDATION = "validation"
 NO_VALIDATION = (
-    "These predictions have no rows of validation: no thresholds, no calibration and no score of the metadata alone."
+    "These predictions have no rows of validation. So there are no thresholds, no calibration and no scores of the "
+    "metadata alone."
 )
 
 
@@ -79,7 +80,7 @@ def make(
         split: the split to score.
         level: one of `levels.LEVELS`.
         rule: one of `thresholds.RULES`, the threshold of the tables.
-        sensitivity: what the rule of that name must reach.
+        sensitivity: the sensitivity that the rule "sensitivity" must reach on validation.
         rival: predictions of another model on the same images, for the paired test.
 
     Raises:
@@ -114,7 +115,7 @@ def make(
 
 
 def separate(table: Predictions, split: str) -> tuple[Predictions, Predictions]:
-    """The rows of validation, and those of `split`; a new column `images` counts the patient's images in its split.
+    """The rows of validation and the rows of `split`. A new column `images` counts the patient's images in its split.
 
     Raises:
         ValueError: as `make`.
@@ -124,24 +125,24 @@ def separate(table: Predictions, split: str) -> tuple[Predictions, Predictions]:
     counts = table.rows.groupby(["split", "patient"])["patient"].transform("size")
     table = replace(table, rows=table.rows.assign(images=counts))
     validated, images = table.where((table.rows["split"] == VALIDATION).to_numpy()), table.of(split)
-    if not other_validation(table.about):  # where the same number is the same patient
+    if not other_validation(table.about):  # only within one dataset the same number means the same patient
         refuse_shared_patients(validated, images, split)
     return validated, images
 
 
 def other_validation(about: dict) -> str | None:
-    """The dataset that validation comes from where it is another one than the scored one, otherwise None."""
+    """The dataset of the validation rows if it is not the scored one, otherwise None."""
     named = about.get("validation_source")
     return None if named in (None, about.get("source"), about.get("dataset")) else named
 
 
 def refuse_shared_patients(validated: Predictions, images: Predictions, split: str) -> None:
-    """Raise ValueError where a patient has images on both sides."""
+    """Raise ValueError if a patient has images on both sides."""
     shared = images.rows["patient"].isin(validated.rows["patient"])
     if shared.any():
         raise ValueError(
-            f"patient {images.rows['patient'][shared].iloc[0]} is in validation and in {split}: thresholds fitted on a "
-            "patient cannot be judged on the same one"
+            f"patient {images.rows['patient'][shared].iloc[0]} is in validation and in {split}: thresholds cannot be "
+            "judged on the patients that they were fitted on"
         )
 
 
@@ -186,7 +187,7 @@ def rules_table(scored: Predictions, limits: dict[str, np.ndarray]) -> pd.DataFr
 def calibration_table(scored: Predictions, platt: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """The parameters (k, 2), and the errors before and after them; see `Scorecard.calibration`."""
     table = pd.DataFrame(platt, columns=["slope", "intercept"], index=scored.findings)
-    fitted = ~np.isnan(platt[:, :1]).T  # both columns of a pair are over the same findings
+    fitted = ~np.isnan(platt[:, :1]).T  # so that "before" and "after" are means over the same findings
     before = np.where(fitted, expit(scored.logits), np.nan)
     for name, measure in (("brier", calibration.brier), ("ece", calibration.calibration_error)):
         for when, values in (("before", before), ("after", probabilities)):
@@ -196,7 +197,7 @@ def calibration_table(scored: Predictions, platt: np.ndarray, probabilities: np.
 
 
 def compare_with(rival: Predictions, table: Predictions, split: str, level: str) -> dict:
-    """The paired test, A being the model of the scorecard; see `multilabel_auroc.compare`."""
+    """The paired test. A is the model of the scorecard; see `multilabel_auroc.compare`."""
     ours = levels.aggregate(table.of(split), level)
     theirs = ensembles.match_rows(rival.of(split), table.of(split), "the predictions to compare with", "ours")
     theirs = levels.aggregate(theirs, level)
@@ -224,11 +225,11 @@ def notes(card: Scorecard) -> list[str]:
             "do not compare with scores published on it."
         )
     if unlabelled:
-        found.append(f"Not labelled by this dataset, and in no mean: {', '.join(unlabelled)}.")
+        found.append(f"This dataset does not label {', '.join(unlabelled)}. No mean includes a finding without labels.")
     if undefined:
         found.append(
-            f"{', '.join(undefined)}: undefined and in no mean, because {about['split']} has only positives or only "
-            "negatives of it."
+            f"{', '.join(undefined)}: AUROC is undefined and in no mean, because {about['split']} has only positives "
+            "or only negatives."
         )
     return found + notes_on_validation(card, unlabelled)
 

@@ -1,7 +1,7 @@
 """What view, age and sex alone would score, without the image.
 
-A model's AUROC says little where the projection gives the answer away: a portable AP film is taken of a patient who is
-too ill to stand. The regressions are fitted on validation, because a predictions file holds no training rows.
+A model's AUROC says little if the projection alone gives a hint: a portable AP film is taken of a patient who is too
+ill to stand. The regressions are fitted on validation, because a predictions file holds no training rows.
 """
 
 import numpy as np
@@ -19,8 +19,8 @@ def audit(validation: Predictions, scored: Predictions) -> pd.DataFrame:
     """AUROC per finding of logistic regressions on each attribute and on all together.
 
     Returns:
-        A DataFrame, one row per finding and one column per attribute that both have, and `together` where there are
-        several of these. NaN where either of the two has one class only. Without any attribute it has no column.
+        A DataFrame with one row per finding. It has one column per attribute that both tables have, and `together` if
+        there are several such attributes. NaN if one of the two tables has one class only.
     """
     present = [name for name in ATTRIBUTES if all(is_known(part.rows, name) for part in (validation, scored))]
     chosen = {name: [name] for name in present} | ({"together": present} if len(present) > 1 else {})
@@ -46,7 +46,7 @@ def _scores(validation, scored, columns):
 
 
 def _fit_known(fitted, targets):
-    """(d + 1,) as `logistic.fit` gives it, zeros where there is one class only: `audit` leaves these findings out."""
+    """(d + 1,) as `logistic.fit` gives it; zeros if there is one class only, and `audit` leaves this finding out."""
     known = ~np.isnan(targets)
     if len(np.unique(targets[known])) < 2:
         return np.zeros(fitted.shape[1] + 1)

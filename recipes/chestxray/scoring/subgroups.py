@@ -17,7 +17,7 @@ ATTRIBUTES = {"sex": "sex", "age": "age, years", "view": "view", "images": "imag
 
 
 def to_bands(values: Iterable[float | None], bands: Sequence[tuple[int, str]]) -> pd.Series:
-    """The band of each number, as an ordered categorical; missing where the number is.
+    """The band of each number, as an ordered categorical; missing if the number is.
 
     Args:
         values: numbers.
@@ -54,8 +54,8 @@ def measure(predictions: Predictions, threshold: np.ndarray) -> pd.DataFrame:
 
     Returns:
         A DataFrame with a row per attribute, subgroup and finding ("mean" among them): `images`, `patients`,
-        `positives`, `auroc`, `auroc_low`, `auroc_high`, `missed` (false-negative rate), and `few`, whether positives
-        or negatives are under FEW. A mean is over the findings defined in that subgroup, `n_findings`.
+        `positives`, `auroc`, `auroc_low`, `auroc_high`, `missed` (false-negative rate), and `few`, whether there are
+        fewer than FEW positives or negatives. A mean is over the `n_findings` that are defined in that subgroup.
     """
     parts = [
         _measure_one(predictions.where(chosen), threshold).assign(attribute=attribute, subgroup=name)
@@ -82,7 +82,7 @@ def _measure_one(part, threshold):
 def gaps(table: pd.DataFrame) -> pd.DataFrame:
     """The widest gap in AUROC and in missed positives between two subgroups of an attribute, finding by finding.
 
-    Subgroups with under FEW positives or negatives are left out. A finding with fewer than two other subgroups has no
+    Subgroups with fewer than FEW positives or negatives are left out. If fewer than two subgroups are left, there is no
     gap. The row "mean" is the mean of the findings' gaps.
 
     Args:
@@ -114,7 +114,7 @@ def _gap(attribute, finding, part):
 
 
 def warnings(table: pd.DataFrame) -> list[str]:
-    """Which subgroups have under FEW positives or negatives of which findings, a sentence per set of findings.
+    """Which subgroups have fewer than FEW positives or negatives of which findings: a sentence per set of findings.
 
     Args:
         table: as `measure` gives it.

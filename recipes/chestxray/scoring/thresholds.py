@@ -12,18 +12,18 @@ RULES = ("youden", "f1", "sensitivity")  # in words: reporting/templates/rule.ji
 
 
 def fit(logits: np.ndarray, targets: np.ndarray, sensitivity: float) -> dict[str, np.ndarray]:
-    """A threshold per finding and rule, halfway between two scores that occur. Of several as good, the lowest.
+    """A threshold per finding and rule, halfway between two scores that occur; the lowest if several are equally good.
 
     Args:
         logits: (n, k).
         targets: (n, k) of 0, 1 and NaN.
-        sensitivity: what the rule of that name must reach, above 0 and at most 1.
+        sensitivity: the sensitivity that the rule "sensitivity" must reach here, above 0 and at most 1.
 
     Returns:
         {rule: (k,) float64}, NaN where a finding has one class only.
 
     Raises:
-        ValueError: a sensitivity that cannot be.
+        ValueError: the sensitivity is not in this range.
     """
     if not 0 < sensitivity <= 1:
         raise ValueError(f"sensitivity is {sensitivity}; it lies above 0 and is at most 1")
@@ -38,7 +38,7 @@ def _fit_one(logits, targets, sensitivity):
     if not m or not n:
         return dict.fromkeys(RULES, np.nan)
     curve = roc_curve(positive, logits[known], drop_intermediate=False)
-    # In ascending order, and without the threshold that is above all scores.
+    # In ascending order of the threshold, without the one that is above all scores.
     false_rate, true_rate, levels = (values[:0:-1] for values in curve)
     limits = levels.copy()
     limits[1:] = (levels[1:] + levels[:-1]) / 2  # the same calls here, and fairer calls of scores in between

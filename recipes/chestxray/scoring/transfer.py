@@ -39,7 +39,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Target:
-    """One column: `name` in tables and files, the folder or Hub id, and of MIMIC-CXR whose labels (or None)."""
+    """One column: `name` in tables and files, the folder or Hub id, and the labeler of MIMIC-CXR (otherwise None)."""
 
     name: str
     source: str
@@ -51,8 +51,8 @@ class Transfer:
     """Every model on every dataset.
 
     Attributes:
-        findings: canonical names of what all models have and all datasets label; averaged: those of them that have
-            positives and negatives in every dataset's split, so that all means are over the same findings.
+        findings: canonical names of what all models have and all datasets label.
+        averaged: the findings that have positives and negatives in every dataset's split. All means are over these.
         cells: {(model's name, dataset's name): what `score_cell` returns}.
         about: {dataset's name: the `about` of its predictions}.
     """
@@ -73,7 +73,7 @@ class Transfer:
 def common_choice(name: str, models: Sequence[Model]) -> str:
     """The `views` or `labeler` that all models have: all are scored on the same images and labels.
 
-    Raises ValueError where they differ. They cannot where the command line has said it.
+    Raises ValueError if they differ. They never differ if the command line sets the value.
     """
     values = {model.name: getattr(model, name) for model in models}
     if len(set(values.values())) > 1:
@@ -85,7 +85,7 @@ def common_choice(name: str, models: Sequence[Model]) -> str:
 def shared_findings(known: Mapping[str, Sequence[str]]) -> list[str]:
     """The canonical findings that are in all of `known`, {who: list of findings}, in the order of the first.
 
-    Raises ValueError where there are none; the message says who knows which.
+    Raises ValueError if there are none; the message says who knows which.
     """
     canonicals = [list(map(canonical, findings)) for findings in known.values()]
     common = [finding for finding in canonicals[0] if all(finding in others for others in canonicals)]
@@ -171,7 +171,7 @@ def is_home(model: Model, target: Target) -> bool:
 
 
 def as_json(result: Transfer) -> dict:
-    """A dict of plain Python values; what is undefined is None, for NaN is not JSON."""
+    """A dict of plain Python values. What is undefined is None, because JSON has no NaN."""
     return scorecard.to_plain_values(
         {
             "split": result.split,

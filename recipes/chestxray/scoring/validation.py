@@ -12,7 +12,7 @@ true one; how many draws have a higher expected log loss than the share of posit
     3   4.8%   0.02 to 1.35  4.8%        20    0%  0.56 to 1.32    0%
     5   1.8%   0.18 to 1.40  2.2%        50    0%  0.73 to 1.24    0%
 
-ROUGH: below it what is fitted is called rough, and the number of positives or negatives is given.
+ROUGH: below it a note calls the fit rough, and gives the number of positives or negatives.
 """
 
 from dataclasses import replace
@@ -60,17 +60,17 @@ def notes(counts: pd.DataFrame, platt: np.ndarray) -> list[str]:
 
 
 def _notes_on_fits(counts, refused):
-    """Of the findings with enough images: `refused` says which have no calibration."""
+    """Sentences about the findings with enough images. refused: which of them have no calibration."""
     fewer, found = counts.min(axis=1), []
     if refused.any():
         found.append(
-            f"{_join_names(refused)}: no calibration, because the slope fitted on validation is not above zero and "
-            "would turn the ranking round."
+            f"{_join_names(refused)}: no calibration, because the slope fitted on validation is not above zero. It "
+            "would reverse the ranking."
         )
     if (rough := fewer < ROUGH).any():
         found.append(
-            f"{_join_names(rough)}: what is fitted is rough, because validation has fewer than {ROUGH} positives or "
-            f"negatives ({_join_numbers(fewer[rough])})."
+            f"{_join_names(rough)}: threshold and calibration are rough, because validation has fewer than {ROUGH} "
+            f"positives or negatives ({_join_numbers(fewer[rough])})."
         )
     return found
 

@@ -4,14 +4,14 @@
     python -m chestxray.synthetic.archives mimic OUT --patients 200 --size 80 --version 2.1.0
 
 In a clone that is not installed, set PYTHONPATH=recipes. The module chestxray.synthetic.phantom draws the chests and
-their signs, of patients that its own archives do not have. `COUNTERPARTS` says what these tables call the signs. A tube
-from the neck to the heart stands for Support Devices. Fracture is never drawn and never positive. The phantom has no
-lateral chest: a frontal one squeezed to three fifths of its width takes its place.
+their signs. It does not use the patients of its own archives. `COUNTERPARTS` says what these tables call the signs. A
+tube from the neck to the heart stands for Support Devices. Fracture is never drawn and never positive. The phantom has
+no lateral chest: it is a frontal one, squeezed to three fifths of its width.
 
 The tables have the real columns, cells and odd rows. Most cells are blank, and a tenth of the positive ones are
 uncertain. There is an age of 0, a sex unknown, and LL and RL among the frontal images; a study without a row, a row
 without a label, a blank view, two labelers that differ. Three patients in five are for training, one each for
-validation and test. A run that was cut short goes on where it stopped. Scores reached on it say nothing of radiographs.
+validation and test. If a run is stopped, start it again and it goes on. Its scores say nothing about radiographs.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def squeeze(picture: np.ndarray) -> np.ndarray:
 
 
 def equalize(picture: np.ndarray) -> np.ndarray:
-    """OpenCV's equalizeHist, with which MIMIC-CXR-JPG was made; Pillow's rounds coarsely on pictures this small."""
+    """OpenCV's equalizeHist, as in MIMIC-CXR-JPG. Pillow's equalize rounds coarsely on pictures this small."""
     counts = np.bincount(picture.ravel(), minlength=256)
     counts[picture.min()] = 0
     return np.round(np.cumsum(counts) * (255 / max(counts.sum(), 1))).astype(np.uint8)[picture]
@@ -145,7 +145,7 @@ def gather(parts: list[Rows], name: str) -> list[tuple]:
 
 CHEXPERT_HEADER = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *OBSERVATIONS)
 CHEXPERT_FIRST = {"train": 1, "valid": 64541, "test": 64741}  # the numbers that the real splits begin with
-CHEXPERT_KEY = 1_000_000  # the phantom's numbers of these patients, far above those of its NIH archives
+CHEXPERT_KEY = 1_000_000  # the phantom's numbers of these patients, far above the numbers in its NIH archives
 
 
 def make_chexpert_patient(out: Path, size: int, seed: int, number: int) -> Rows:
@@ -198,10 +198,10 @@ def write_chexpert(
 ) -> Path:
     """Write a synthetic CheXpert-v1.0-small into `folder`: images of `size` pixels a side, and the tables last.
 
-    The test labels come in both published forms, `test_labels.csv` by image and `groundtruth.csv` by study. From
-    five patients on every split has one, from nine on every odd cell is there.
+    The test labels come in both published forms, `test_labels.csv` by image and `groundtruth.csv` by study. With five
+    patients or more every split has one. With nine or more all odd cells are there.
 
-    Raises FileExistsError where the folder holds anything but this archive.
+    Raises FileExistsError if the folder holds anything but this archive.
     """
     out = Path(folder)
     claim_for(out, f"chexpert OUT --patients {patients} --size {size} --seed {seed}")
@@ -300,10 +300,10 @@ def write_mimic(
 ) -> Path:
     """Write a synthetic MIMIC-CXR-JPG into `folder`: images of `size` pixels a side, and the tables last.
 
-    version: "2.0.0", or "2.1.0" with the radiologist's table besides. From five patients on every split has one, from
-    seven on every odd row is there.
+    version: "2.0.0", or "2.1.0", which also has the radiologist's table. With five patients or more every split has
+    one. With seven or more all odd rows are there.
 
-    Raises FileExistsError where the folder holds anything but this archive.
+    Raises FileExistsError if the folder holds anything but this archive.
     """
     out = Path(folder)
     claim_for(out, f"mimic OUT --patients {patients} --size {size} --seed {seed} --version {version}")

@@ -4,8 +4,9 @@ Everything is measured in fractions of the picture plane, x to the right and y d
 drawn at any size. The plane is about 36 cm wide; 3 cm, the border between a nodule and a mass, is 0.083.
 As on every radiograph the patient faces us: side -1, on the left, is the patient's right.
 
-What is drawn adds density, air takes it away, and the film is brighter the more of it a ray has crossed.
-Two methods meet everywhere: `body.across(x)` is 1 at the chest wall, `film.inside(d)` softly asks d > 0.
+Everything that is drawn adds density, and air takes it away. The more density a ray crosses, the brighter is the film.
+Two methods are used everywhere: `body.across(x)` is 1 at the chest wall, and `film.inside(d)` is 1 where d > 0, with a
+soft edge.
 """
 
 import zlib

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from chestxray.files import write
 from chestxray.machine import cores
 
-MARK = "SYNTHETIC.txt"  # the notice; the builders know a synthetic archive by it
+MARK = "SYNTHETIC.txt"  # the notice; by this file the builders recognise a synthetic archive
 NOTICE = """\
 This archive is synthetic: every picture was drawn by {file}, none shows a person, and scores reached on it say \
 nothing of radiographs. It was made by
@@ -45,7 +45,7 @@ def claim(out: Path, file: str, command: str) -> None:
 def draw_patients(draw: Callable[[int], Rows], patients: int, num_proc: int | None) -> list[Rows]:
     """`draw(number)` for patients 1 to `patients`, in order. num_proc: processes, one per core by default."""
     num_proc = num_proc or cores()
-    # Not forked: a caller that has imported PyTorch has threads, and its fork may hang.
+    # Spawned, not forked: a caller that has imported PyTorch has threads, and its fork may hang.
     pool = ProcessPoolExecutor(num_proc, get_context("spawn")) if num_proc > 1 else nullcontext()
     with pool as workers:
         numbers = range(1, patients + 1)

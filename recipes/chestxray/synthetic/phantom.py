@@ -4,12 +4,12 @@
     python -m chestxray.synthetic.phantom OUT --patients 10000 --size 1024                # an archive to measure with
 
 In a clone that is not installed, set PYTHONPATH=recipes. Each patient has a generator of its own,
-`np.random.default_rng([seed, patient])`: the same patient stands in a small and in a large archive, and the
-number of processes changes nothing. A run that was cut short goes on where it stopped.
+`np.random.default_rng([seed, patient])`: a small and a large archive have the same patient, and the number of
+processes changes nothing. If a run is stopped, start it again and it goes on.
 
 The archive is balanced where NIH's is not: each finding is on about an eighth of the images, and a quarter of
 the images have none. So a few hundred images hold positives and negatives of each finding in every split.
-A quarter of the patients form the test list. Its scores say nothing of radiographs.
+A quarter of the patients form the test list. Its scores say nothing about radiographs.
 """
 
 import argparse
@@ -31,7 +31,7 @@ ENTRY_HEADER = (
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]\n"
 )
 BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
-FRAME = 1024  # boxes are given in the frame of NIH's 1024-pixel images, whatever the size of ours
+FRAME = 1024  # boxes are always in the frame of NIH's 1024-pixel images; our images may be smaller
 # NIH's four commonest: width and height in pixels, spacing in mm
 DETECTORS = ((2500, 2048, 0.168), (2992, 2991, 0.143), (3056, 2544, 0.139), (2048, 2500, 0.171))
 

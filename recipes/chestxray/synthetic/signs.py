@@ -3,7 +3,7 @@
 A sign may alter the body before it is drawn (a larger heart, a flatter diaphragm) and may add to the film's
 density; it returns its box if it is one of the eight findings that NIH boxed. The signs follow the textbooks
 (Goodman, *Felson's Principles of Chest Roentgenology*; Fleischner Society, *Glossary of Terms for Thoracic
-Imaging*, Radiology 2008), made louder so that each can be seen at 64 pixels. They teach nothing of disease.
+Imaging*, Radiology 2008), made stronger so that each can be seen at 64 pixels. They teach nothing about disease.
 """
 
 from collections.abc import Iterable
@@ -146,7 +146,7 @@ def hernia(film, body, rng):
 
 
 SIGNS = {
-    # In the order of drawing: these two alter the body on which the others are drawn.
+    # In the order of drawing: the first two change the body on which the others are drawn.
     "Emphysema": emphysema,
     "Cardiomegaly": cardiomegaly,
     "Atelectasis": atelectasis,

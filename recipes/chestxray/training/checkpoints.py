@@ -1,6 +1,6 @@
-"""All that a run needs to go on where it stopped, as one safetensors file that is whole or not there.
+"""All that a run needs to go on after a stop, as one safetensors file that is whole or not there.
 
-No random state is kept: order, augmentation and dropout of a step are functions of the seed and the step's number.
+No random state is kept: order, augmentation and dropout of a step depend only on the seed and the step's number.
 """
 
 import json
@@ -33,8 +33,8 @@ SPREAD = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
 class Checkpoints:
     """`last.safetensors` with all of a run's state, and `best-EPOCH.safetensors` with the weights to keep.
 
-    The last one names its best one, which stays until the next last one is written. So there is a matching pair
-    whenever the process dies.
+    `last.safetensors` names the epoch of its best weights. Their file stays until the next `last.safetensors` is
+    written. So there is always a matching pair, even if the process dies.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Checkpoints:
                 write_tensors(weights, self.best_file(epoch), {"epoch": epoch})
 
     def restore(self) -> dict | None:
-        """Put the last checkpoint into model, average and optimiser. Its facts, or None if there is no checkpoint."""
+        """Put the last checkpoint into model, average and optimiser. Returns its facts, None without a checkpoint."""
         if not self.last_file.exists():
             return None
         state = self._read(self.last_file)
@@ -93,7 +93,7 @@ class Checkpoints:
         return facts
 
     def load_best(self, epoch: int) -> None:
-        """Put the weights kept of this epoch into the model. Every process must call it."""
+        """Put the weights of this epoch into the model. Every process must call it."""
         self.accelerator.wait_for_everyone()  # the first one may still be writing
         self._load(self._read(self.best_file(epoch)))
 
@@ -132,7 +132,7 @@ class Checkpoints:
 
 
 def whole_weights(model: torch.nn.Module) -> dict[str, Any]:
-    """The weights by the model's own names, whatever torch.compile, DDP and FSDP made of it.
+    """The weights by the model's own names, also after torch.compile, DDP and FSDP.
 
     Each of these puts a word before the names, and `Accelerator.get_state_dict` does not remove torch.compile's. If the
     weights are sharded, the first process gets all of them, and every process must call this function.
@@ -162,7 +162,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     with name_damaged_file(path), safe_open(path, "pt") as file:
         tensors, kept = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
         if kept.get("crc32", "") not in ("", str(checksum(tensors, kept["facts"]))):
-            raise ValueError("its checksum is another")
+            raise ValueError("its checksum does not fit its content")
         return tensors
 
 
@@ -188,5 +188,5 @@ def name_damaged_file(path: Path) -> Iterator[None]:
         yield
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(
-            f"{path} is damaged: {str(error).partition(chr(10))[0]}. Delete {path.parent}, and the run begins anew."
+            f"{path} is damaged: {str(error).partition(chr(10))[0]}. Delete {path.parent} to begin the run again."
         ) from error

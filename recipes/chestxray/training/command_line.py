@@ -46,7 +46,7 @@ def parse_settings(argv: Sequence[str] | None = None) -> Settings:
     """
     parser = Flags(
         Settings,  # type: ignore[arg-type]  # mypy does not take a dataclass's type for what HfArgumentParser calls one
-        description="Fine-tune an image classifier on chest X-rays. A preset's settings stand above the defaults here.",
+        description="Fine-tune an image classifier on chest X-rays. A preset's settings replace the defaults below.",
         allow_abbrev=False,
     )
     asked, unknown = parser.parse_known_args(argv)

@@ -21,7 +21,7 @@ GPU_EVALUATION_BATCH = 128  # without gradients, this is small beside what train
 def start_accelerator(
     output_dir: str, mixed_precision: str | None = None, compile: bool = False, trackers: list[str] | None = None
 ) -> Accelerator:
-    """Accelerate as the settings, the launcher and the device have it. mixed_precision: None is `default_precision`."""
+    """Accelerate, set up for the settings, the launcher and the device. mixed_precision: None: `default_precision`."""
     return Accelerator(
         mixed_precision=mixed_precision or default_precision(),
         dynamo_backend="inductor" if compile else None,

@@ -1,4 +1,4 @@
-"""What a finished run leaves besides its results, and whether a new run would be the same one."""
+"""The files of a finished run, without its results; and whether a new run would be the same one."""
 
 from pathlib import Path
 

@@ -16,10 +16,10 @@ PartLoss = Callable[[slice], torch.Tensor]
 class Gradients:
     """Computes the gradients of a process's share of each step's batch, in one part or in several.
 
-    What is differentiated is the sum of the losses over all parts, divided by `count`. So the number of parts and of
-    processes changes a gradient only by rounding. If a part does not fit into the device's memory, the share is begun
-    again in parts of half the size, and later shares are divided in the same way. (Batch norm sees the parts: with it,
-    their size matters.)
+    The gradient is of the sum of the losses over all parts, divided by `count`. So the number of parts and of processes
+    changes a gradient only by rounding. If a part does not fit into the device's memory, the share begins again in
+    parts of half the size, and later shares are divided in the same way. (Batch norm sees only one part, so with it the
+    size of the parts matters.)
 
     Args:
         model: as `accelerator.prepare` leaves it.
@@ -40,12 +40,12 @@ class Gradients:
             rows: how many the share has.
             count: what the loss is divided by.
             seed: of dropout and the like, so that a part that begins again draws the same numbers.
-            most: rows of the largest share. Every process has as many parts as that one, for sharded weights are
-                fetched in each part.
+            most: rows of the largest share. Every process has as many parts as the largest share, because all
+                processes fetch sharded weights in each part.
 
         Raises:
-            RuntimeError: a single image does not fit. Under FSDP: a part does not fit; one process cannot begin again
-                alone there.
+            RuntimeError: a single image does not fit. Under FSDP: a part does not fit, because one process cannot begin
+                again alone.
         """
         most = most or rows
         while True:

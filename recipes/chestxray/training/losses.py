@@ -1,4 +1,4 @@
-"""Losses for findings that may be unknown, and the targets they are given."""
+"""Losses for findings that may be unknown, and changes of their targets."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ def choose_loss(
     """A function of (outputs of the model, targets) to their summed loss.
 
     Args:
-        kind: "bce" or "asl"; see `binary_loss`, as for the last two.
+        kind: "bce" or "asl"; label_smoothing, positive_weights: see `binary_loss`.
         classes: outputs per finding; 3 asks for `three_class_loss`, which has no other option.
     """
     if classes == CLASSES:

@@ -1,4 +1,4 @@
-"""At which rate each weight learns in each step, and with which weight decay."""
+"""The learning rate and the weight decay of each weight in each step."""
 
 import math
 import re
@@ -53,7 +53,7 @@ def warmup_steps(warmup_epochs: float, epochs: int, per_epoch: int) -> int:
     return min(round(warmup_epochs * per_epoch), epochs * per_epoch // 2)
 
 
-# The share of it that each weight has
+# The share of the rate for each weight
 
 
 def parameter_groups(
@@ -116,7 +116,7 @@ def timm_levels(timm_model, names):
 
 
 def patterns_of_blocks(patterns):
-    """The patterns without those that add to the last block what comes after it: such a pattern matches no number."""
+    """The patterns, but not the ones that add a last norm to the last block: these match no number."""
     if not isinstance(patterns, (list, tuple)):
         return patterns
     return [(pattern, after) for pattern, after in patterns if after != MATCH_PREV or re.compile(pattern).groups]
@@ -139,8 +139,8 @@ def levels_by_name(names):
 def has_weight_decay(model, name):
     """Whether a weight decays: only the matrices of linear, convolution and recurrent layers do.
 
-    Norms, biases, layer scales, temperatures, tokens and embeddings of positions do not, whatever their shapes. The
-    models' authors do the same: see `no_weight_decay` of timm's models, `no_weight_decay_keywords` of Swin V2
+    Norms, biases, layer scales, temperatures, tokens and position embeddings of any shape do not. The models' authors
+    do the same: see `no_weight_decay` of timm's models, `no_weight_decay_keywords` of Swin V2
     (microsoft/Swin-Transformer, models/swin_transformer_v2.py@055c506) and "gamma" and "beta" of ConvNeXt V2's response
     norm (`get_parameter_groups` in its optim_factory.py@2553895).
     """

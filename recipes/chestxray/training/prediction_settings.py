@@ -16,23 +16,23 @@ def prediction_settings(
     equalize: bool | None = None,
     allow_missing: bool = False,
 ) -> Settings:
-    """The settings in a checkpoint's settings.yaml, with what a command says instead; None leaves a setting as it is.
+    """The settings in a checkpoint's settings.yaml. The arguments replace them; None leaves a setting as it is.
 
-    What only training needs is put aside: a policy for uncertain labels, its teacher, and streaming. Without a
+    Settings that only training needs are reset: the policy for uncertain labels, its teacher, and streaming. Without a
     settings.yaml the settings are the defaults, and `dataset` is [].
 
     Raises:
         FileNotFoundError: the folder is no checkpoint. ValueError: as `read_settings`.
     """
     trained = settings_of_training(checkpoint) or Settings(dataset=[])
-    said: dict[str, Any] = {"views": views, "labeler": labeler, "equalize": equalize}
+    arguments: dict[str, Any] = {"views": views, "labeler": labeler, "equalize": equalize}
     return replace(
         trained,
         uncertain="ignore",
         teacher=None,
         streaming=False,
         allow_missing=trained.allow_missing or allow_missing,
-        **{name: value for name, value in said.items() if value is not None},
+        **{name: value for name, value in arguments.items() if value is not None},
     )
 
 

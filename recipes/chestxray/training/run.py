@@ -82,7 +82,7 @@ class Run:
         return losses.balancing_weights(self.train.targets).to(self.accelerator.device)
 
     def start_trackers(self) -> None:
-        """Tell the trackers of the settings; others may read there, so no path and no token."""
+        """Give the settings to the trackers. Others may read them there, so they have no path and no token."""
         settings = public_settings(asdict(self.settings))
         self.accelerator.init_trackers("chestxray", {name: str(value) for name, value in settings.items()})
 

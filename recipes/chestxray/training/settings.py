@@ -17,7 +17,7 @@ def setting(default: Any, help: str, machine: bool = False, **bounds: float) -> 
     """A field of `Settings` with all that is known of it.
 
     Args:
-        machine: it says where and how fast a run learns, not what. It may differ when the run goes on.
+        machine: the setting says where and how fast a run learns, not what. It may change when the run goes on.
         bounds: `at_least`, `above`, `below`, `at_most`: of the number, or of each number in a list.
     """
     kept = {"default_factory": list} if default is list else {"default": default}
@@ -34,25 +34,27 @@ class Settings:
         "a preset in recipes/configs or your own as .yaml, a Hub repository (transformers or timm), a checkpoint's "
         "folder, a timm name, or a transformers config as .json: an architecture without weights",
     )
-    pretrained: bool = setting(True, "start from the model's weights; without, from random ones")
+    pretrained: bool = setting(True, "start from the model's weights; otherwise from random ones")
     image_size: int | None = setting(
         None,
-        "side in pixels the model sees, its own by default; position embeddings are interpolated to another",
+        "side of the images that the model sees, in pixels; by default its own. Position embeddings are interpolated",
         at_least=1,
     )
     resize: int | None = setting(
         None,
-        "side to which whole images are shrunk, of which image_size is cut from the middle; by default image_size, and "
-        "without either what the checkpoint itself does",
+        "side to which whole images are shrunk before image_size is cut from the middle; by default image_size. "
+        "Without both settings, the checkpoint's own way is used",
         at_least=1,
     )
     drop_path: float | None = setting(
         None,
-        "stochastic depth (Huang et al. 2016) of the last block, earlier ones have less; the model's own",
+        "stochastic depth (Huang et al. 2016) of the last block; earlier blocks have less; by default the model's own",
         at_least=0,
         below=1,
     )
-    pooling: Literal["avg", "token"] | None = setting(None, "of a timm ViT's tokens before the head; the model's own")
+    pooling: Literal["avg", "token"] | None = setting(
+        None, "how a timm ViT pools its tokens before the head; by default the model's own"
+    )
 
     # Data
     dataset: list[str] | None = setting(
@@ -64,7 +66,7 @@ class Settings:
         None, "how often images of each dataset are drawn, relative to the others; by default all images alike", above=0
     )
     findings: Literal[labels.CHOICES] | None = setting(  # type: ignore[valid-type]
-        None, "what the model tells; all that the datasets label"
+        None, "which findings the model predicts; by default all that the datasets label"
     )
     uncertain: str = setting(
         "ignore",
@@ -72,29 +74,31 @@ class Settings:
         "findings with commas: zeros,Edema=ones",
     )
     blank: Literal[labels.BLANKS] = setting(  # type: ignore[valid-type]
-        "negative", "what an observation that no report mentions counts as"
+        "negative", "what an observation counts as if the report does not mention it"
     )
     teacher: str | None = setting(None, "predictions file of score.py --split train, for --uncertain self-trained")
-    labeler: Literal["chexpert", "negbio", "both", "radiologist"] = setting("chexpert", "of MIMIC-CXR's reports")
+    labeler: Literal["chexpert", "negbio", "both", "radiologist"] = setting(
+        "chexpert", "whose labels of MIMIC-CXR to use"
+    )
     views: Literal["all", "frontal"] = setting("all", "which images are trained on and scored")
     output_dir: str | None = setting(
         None, "where checkpoint, results and picture go; runs/MODEL by default", machine=True
     )
     allow_missing: bool = setting(False, "accept an archive that holds fewer images than its lists name", machine=True)
-    streaming: bool = setting(False, "read the images from the Hub as training goes; nothing is stored")
+    streaming: bool = setting(False, "read the images from the Hub during training; nothing is stored")
     validation_list: str | None = setting(
         None, "a file that names the images of train to validate on, one per line; by default one patient in eight"
     )
-    equalize: bool = setting(False, "equalise every image's histogram, as MIMIC-CXR-JPG comes")
+    equalize: bool = setting(False, "equalise every image's histogram; MIMIC-CXR-JPG's are equalised already")
 
-    # Augmentation, drawn anew in each epoch
+    # Augmentation, with new random numbers in each epoch
     crop: float = setting(1.0, "smallest share of the area in a random crop; 1 for none", above=0, at_most=1)
     flip: float = setting(0.5, "probability of a mirror image", at_least=0, at_most=1)
-    rotate: float = setting(7.0, "degrees at most, either way", at_least=0, at_most=180)
+    rotate: float = setting(7.0, "largest rotation in degrees, to both sides", at_least=0, at_most=180)
     scale: float = setting(0.1, "share by which images grow or shrink at most", at_least=0, below=1)
     shift: float = setting(0.05, "share of the side by which images move at most", at_least=0, at_most=1)
     contrast: float = setting(
-        0.1, "share by which contrast, and half by which brightness, changes", at_least=0, at_most=1
+        0.1, "share by which contrast changes at most; brightness changes by half of it", at_least=0, at_most=1
     )
     randaugment: float = setting(
         0.0, "magnitude of RandAugment's two operations, of 10; 0 for none", at_least=0, at_most=10
@@ -104,14 +108,14 @@ class Settings:
     # Loss
     loss: Literal["bce", "asl"] = setting("bce", "binary cross-entropy, or the asymmetric loss of Ridnik et al. 2021")
     positive_weights: bool = setting(False, "weigh each finding's positives by negatives / positives of train")
-    label_smoothing: float = setting(0.0, "targets become this much more like 1/2", at_least=0, at_most=1)
+    label_smoothing: float = setting(0.0, "share by which targets move towards 1/2", at_least=0, at_most=1)
 
     # Optimisation: AdamW
     epochs: int = setting(10, "passes over the training images; the best one on validation is kept", at_least=0)
     batch_size: int = setting(64, "images per step, all processes and accumulated parts together", at_least=1)
-    learning_rate: float = setting(1e-4, "at its peak", at_least=0)
-    schedule: Literal["cosine", "constant"] = setting("cosine", "of the rate after warm-up, by step")
-    warmup_epochs: float = setting(1.0, "over which the rate rises from 0; at most half of the run", at_least=0)
+    learning_rate: float = setting(1e-4, "the highest rate, after warm-up", at_least=0)
+    schedule: Literal["cosine", "constant"] = setting("cosine", "how the rate changes after warm-up, in each step")
+    warmup_epochs: float = setting(1.0, "epochs in which the rate rises from 0; at most half of the run", at_least=0)
     final_rate: float = setting(0.0, "share of the peak at which the cosine ends", at_least=0, at_most=1)
     layer_decay: float = setting(
         1.0, "factor of the rate from each block to the one below it (Clark et al. 2020)", above=0, at_most=1
@@ -124,7 +128,7 @@ class Settings:
     )
     clip: float | None = setting(None, "norm to which gradients are clipped", above=0)
     ema: float = setting(
-        0.0, "decay of the moving average of the weights, which is then what is scored; 0 for none", at_least=0, below=1
+        0.0, "decay of the moving average of the weights; the average is then scored; 0 for none", at_least=0, below=1
     )
     patience: int | None = setting(None, "epochs without a better validation AUROC after which to stop", at_least=1)
     seed: int = setting(
@@ -213,7 +217,7 @@ class Settings:
     @property
     def augmentation(self) -> "Strength":
         """How much images change in training."""
-        from chestxray.images.augment import Strength  # and PyTorch, which one needs not to read settings
+        from chestxray.images.augment import Strength  # imports PyTorch, which is not needed to read settings
 
         return Strength(**{field.name: getattr(self, field.name) for field in fields(Strength)})
 

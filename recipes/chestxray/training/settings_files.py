@@ -14,7 +14,7 @@ from chestxray.training.settings import MACHINE, TYPES, Settings, check, kinds
 
 def write_settings(settings: Settings, folder: Path) -> None:
     """Write `settings.yaml` into a folder."""
-    marks = {"explicit_start": True, "explicit_end": True}  # by their absence one sees that a file is cut off
+    marks = {"explicit_start": True, "explicit_end": True}  # without the end mark, a file is cut off
     text = yaml.safe_dump(asdict(settings), sort_keys=False, allow_unicode=True, **marks)
     (folder / "settings.yaml").write_text(text, encoding="utf-8")
 
@@ -22,7 +22,7 @@ def write_settings(settings: Settings, folder: Path) -> None:
 def read_settings(place: str | Path) -> Settings:
     """The settings of a run, from its settings.yaml or the folder that holds it.
 
-    A setting that an older version did not write yet has its default. `dataset` is [] if the file names none, as in a
+    If an older version did not know a setting, it has its default. `dataset` is [] if the file names none, as in a
     published checkpoint.
 
     Raises:

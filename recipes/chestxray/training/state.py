@@ -74,7 +74,7 @@ def save_state(run: Run, state: State) -> None:
 
 
 def restore_state(run: Run) -> State:
-    """The state of the last checkpoint, whose weights and moments are then in the model; a new one if there is none.
+    """The state of the last checkpoint, and its weights and moments put into the run; or a new state without one.
 
     Raises:
         ValueError: the checkpoint is of other settings, images or labels.

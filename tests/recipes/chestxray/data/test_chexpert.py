@@ -222,7 +222,7 @@ def test_a_folder_is_told_by_its_contents(original, archive, tmp_path):
         (3, "al,", "al,AP Supine", "train.csv, line 3: unknown view position 'AP Supine"),
         (3, ",84", ",eighty", "train.csv, line 3: invalid literal for int.*'eighty'"),
         (3, ",1.0,", ",2.0,", "train.csv, line 3: .* is '2.0'; known are 1.0, 0.0, -1.0 and blank"),
-        (3, ",1.0,", ",", "train.csv, line 3: not the 19 cells of its header"),
+        (3, ",1.0,", ",", "train.csv, line 3: not 19 cells, as in the header"),
     ],
 )
 def test_a_table_that_cannot_be_is_refused_by_file_and_line(archive, load, line, old, new, message):

@@ -31,8 +31,8 @@ def test_rows_come_with_their_line_zipped_or_not(table, name, as_path):
     [
         ("a\n1\n", "t.csv has no column 'b'; it has a"),
         ("a,b,c\n1,2,3\n", "t.csv has an unknown column 'c'; known are a, b"),
-        ("a,b\n1,2\n1,2,3\n", "t.csv, line 3: not the 2 cells of its header"),
-        ("a,b\n1\n", "t.csv, line 2: not the 2 cells of its header"),
+        ("a,b\n1,2\n1,2,3\n", "t.csv, line 3: not 2 cells, as in the header"),
+        ("a,b\n1\n", "t.csv, line 2: not 2 cells, as in the header"),
         ("", "t.csv has no column 'a'"),
         ("a,b\nü,1\n".encode("latin-1"), "t.csv, line 2: byte 0xfc is no UTF-8 text"),
     ],

@@ -61,5 +61,5 @@ def test_a_checkpoint_of_unknown_origin_is_named(seen, tmp_path):
     splits = {"train": rows_of("images/00000001_000.png"), "validation": rows_of("images/00000002_000.png")}
     exposure.write([OpenDataset("nih", "NIH", splits, False)], [{}], tmp_path / "next", tmp_path / "base")
     base, following = exposure.doubts([tmp_path / "base", tmp_path / "next"])
-    assert base == "Which images base was trained on is not known: its folder has no images.parquet."
-    assert following.startswith("What the weights that next began with had seen is not known")
+    assert base == "It is not known which images base was trained on: its folder has no images.parquet."
+    assert following.startswith("It is not known which images the first weights of next had seen")

@@ -263,7 +263,7 @@ def test_a_teacher_that_lacks_an_image_or_a_finding_is_refused_by_name(teacher):
 @pytest.mark.parametrize(
     "text, blank, message",
     [
-        ("one", "negative", "no policy 'one'; there are ignore, zeros, ones, .*self-trained.* chexpert-mix"),
+        ("one", "negative", "no policy 'one'; choose from ignore, zeros, ones, .*self-trained.* chexpert-mix"),
         ("ones,Edema=maybe", "negative", "no policy 'maybe'"),
         ("ones,Oedema=zeros", "negative", "names Oedema; the findings are .*Pleural Effusion, .*Edema"),
         ("Edema=ones,zeros", "negative", "has 'zeros' where FINDING=WORD is expected"),

@@ -224,7 +224,7 @@ def test_a_folder_is_told_by_its_contents(original, archive, tmp_path):
         (CHEXPERT, 1, "Pneumonia", "Pneumonitis", "chexpert.csv.gz has no column 'Pneumonia'"),
         (CHEXPERT, 1, "Support Devices", "Support Devices,Hernia", "chexpert.csv.gz has an unknown column 'Hernia'"),
         (CHEXPERT, 2, "1.0", "yes", "chexpert.csv.gz, line 2: .* is 'yes'; known are 1.0, 0.0, -1.0 and blank"),
-        (CHEXPERT, 2, ",", ",,", "chexpert.csv.gz, line 2: not the 16 cells of its header"),
+        (CHEXPERT, 2, ",", ",,", "chexpert.csv.gz, line 2: not 16 cells, as in the header"),
         (CHEXPERT, 2, "1", "x", "chexpert.csv.gz, line 2: invalid literal for int.*'x"),
     ],
 )

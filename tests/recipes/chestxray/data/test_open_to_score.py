@@ -74,7 +74,7 @@ def test_images_that_a_model_was_chosen_by_are_scored_with_a_word(settings, mode
 def test_validation_is_the_rule_where_nobody_tells_and_the_doubt_is_named(sample, settings, tmp_path):
     opened = opening.open_to_score(SAMPLE, "test", settings, [tmp_path], [tmp_path])
     assert opened.splits["validation"]["image_file_path"] == sample.splits["validation"]["image_file_path"]
-    assert all("was trained on is not known" in note for note in opened.notes) and len(opened.notes) == 2
+    assert all("It is not known which images" in note for note in opened.notes) and len(opened.notes) == 2
 
 
 def test_the_training_images_themselves_are_opened_with_a_word(settings, tmp_path):

@@ -53,7 +53,7 @@ def change(folder, changed):
 )
 def test_weights_that_are_not_the_models_are_refused(checkpoint, changed, message):
     change(checkpoint, changed)
-    with pytest.raises(ValueError, match=f"{checkpoint}: the weights are not those.*{message}"):
+    with pytest.raises(ValueError, match=f"{checkpoint}: the weights do not fit the model.*{message}"):
         classifiers.load_classifier(checkpoint)
 
 

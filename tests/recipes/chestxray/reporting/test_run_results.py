@@ -36,5 +36,5 @@ def test_the_table_says_which_findings_are_in_no_mean_and_that_synthetic_images_
     row |= {"test_undefined": ["Hernia"], "test_positives/Hernia": 0, "test_positives/Mass": 12, "test_positives": 12}
     text = run_results.results_text(row | {"synthetic": True})
     assert "The mean on test is over 1 of 2 findings. test has only positives or only negatives of: Hernia." in text
-    assert "say nothing of radiographs" in text.splitlines()[-2]
+    assert "say nothing about radiographs" in text.splitlines()[-2]
     assert "not the 25,596" in run_results.results_text(row | {"official_test": False, "test_n_images": 37})

@@ -36,7 +36,7 @@ def result():
 
 def test_warnings_name_drawn_images_lost_findings_notes_and_other_histograms(result):
     assert transfer_page.warnings(result) == [
-        "Synthetic images: scores on home say nothing of radiographs.",
+        "Synthetic images: scores on home say nothing about radiographs.",
         "Mass on away: in no mean, because test has only positives or only negatives there.",
         "away: Mind this.",
         "a was trained without histogram equalisation and is scored with.",
@@ -57,7 +57,7 @@ def test_the_screen_shows_the_means_and_marks_the_dataset_of_the_training(result
 def test_histograms_are_told_apart_where_models_differ(result):
     other = replace(result.models[0], name="b", equalized=False)
     words = transfer_page.explain_images(replace(result, models=[*result.models, other]))
-    assert "every image's equalised, for a; as each dataset comes" in words and "are not), for b." in words
+    assert "Histograms: equalised for a; unchanged for b (MIMIC-CXR-JPG comes with equalised ones, NIH" in words
 
 
 def test_the_page_names_weights_and_counts_and_no_place(result):

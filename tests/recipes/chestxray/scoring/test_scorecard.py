@@ -52,7 +52,7 @@ def test_a_finding_with_one_class_is_undefined_and_named():
     table.targets[table.rows["split"] == "validation", 0] = 0
     table.targets[table.rows["split"] == "test", 1] = 0
     card = scorecard.make(table)
-    assert "Nodule: undefined and in no mean, because test has only positives or only negatives of it." in card.notes
+    assert "Nodule: AUROC is undefined and in no mean, because test has only positives or only negatives." in card.notes
     assert any(note.startswith("Mass: no threshold and no calibration, because ") for note in card.notes)
     called = ["sensitivity", "specificity", "ppv", "npv"]
     assert card.findings.loc["Mass", called].isna().all() and card.findings.loc["Mass", "auroc"] > 0.5

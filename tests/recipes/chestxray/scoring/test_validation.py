@@ -42,15 +42,16 @@ def test_each_finding_without_a_threshold_or_calibration_is_named_with_its_reaso
         f"Other: {neither} no labels for it.",
         f"Rare, Never: {neither} fewer than 5 positives (3, 0).",
         f"Common: {neither} fewer than 5 negatives (2).",
-        "Turned: no calibration, because the slope fitted on validation is not above zero and would turn the ranking "
-        "round.",
+        "Turned: no calibration, because the slope fitted on validation is not above zero. It would reverse "
+        "the ranking.",
     ]
 
 
 def test_what_rests_on_few_is_called_rough():
     said = validation.notes(of(Few=(5, 90), Many=(20, 75), Full=(90, 19)), np.array([FITTED] * 3))
     assert said == [
-        "Few, Full: what is fitted is rough, because validation has fewer than 20 positives or negatives (5, 19)."
+        "Few, Full: threshold and calibration are rough, because validation has fewer than 20 positives or negatives "
+        "(5, 19)."
     ]
 
 
