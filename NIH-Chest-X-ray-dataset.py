@@ -190,7 +190,7 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
         }[self.config.name]
         description = DESCRIPTION
         if self._is_synthetic():
-            description = "Synthetic archive in NIH ChestX-ray14's layout; says nothing of radiographs."
+            description = "Synthetic archive in the layout of NIH ChestX-ray14; says nothing of radiographs."
         return datasets.DatasetInfo(
             description=description,
             features=datasets.Features(features),

@@ -71,8 +71,10 @@ def read_references(references: Any, label_names: Iterable[str] | None = None) -
         labels = to_numpy(references)
     except ValueError:  # rows of different lengths
         labels = np.empty(0)
-    if labels.ndim != 2:
-        raise ValueError("references is no table: expected one row per image and in it 0, 1 or NaN for each finding")
+    if labels.ndim != 2 or labels.dtype.kind not in "biuf":
+        raise ValueError(
+            "references is no table: expected one row per image and in it the number 0, 1 or NaN for each finding"
+        )
     names = [str(column) for column in range(labels.shape[1])] if label_names is None else list(label_names)
     if len(names) != labels.shape[1] or len(set(names)) != len(names):
         raise ValueError(f"label_names must be {labels.shape[1]} different names, one per column, got {names}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from datasets import DatasetBuilder
 
 from chestxray.data.descriptor import BuildOptions, Descriptor, broader, equal, narrower, no_counterpart
+from chestxray.data.observations import PLEURAL_WORDS
 
 builder_file = import_module("NIH-Chest-X-ray-dataset")
 NIHChestXray = builder_file.NIHChestXray
@@ -22,7 +23,6 @@ XRV = "XRV"
 OWN_CLASS = "one of NIH's 14 classes, which gives the finding its name"
 PHAM = "Pham et al. 2019, hierarchy of the observations"
 LESIONS = "lung_lesion.txt: mass, nodule, cavitary lesion, carcinoma, …"
-PLEURAL = "pleural_other.txt: fibrosis beside fibrothorax and pleural thickening or scar"
 OPACITIES = "Infiltration as above, the others by the hierarchy of Pham et al. 2019"
 
 MEANINGS = {
@@ -47,7 +47,7 @@ MEANINGS = {
     "Pleural Other": narrower(
         "Pleural_Thickening",
         "Fibrosis",
-        source="pleural_other.txt: fibrosis beside fibrothorax and pleural thickening or scar",
+        source=PLEURAL_WORDS,
     ),
     "Fracture": no_counterpart("not among NIH's 14"),
     "Support Devices": no_counterpart("not among NIH's 14"),

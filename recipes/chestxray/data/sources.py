@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from datasets import Dataset, DatasetDict, Features, Image, IterableDataset, get_dataset_config_names, load_dataset
+from datasets.exceptions import DatasetGenerationError
 
 from chestxray.data import labels, registry
 from chestxray.data.descriptor import BuildOptions, Descriptor
@@ -63,6 +64,9 @@ def load_parquet(source: str) -> DatasetDict:
         return load_dataset(source, full_config(source), cache_dir=cache_of(Path(source)))
     except (FileNotFoundError, ConnectionError) as error:
         raise FileNotFoundError(f"{source} is neither a folder nor a dataset on the Hub: {error}") from error
+    except DatasetGenerationError as error:
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise ValueError(f"{source} holds Parquet files that are no dataset together: {reason}") from error
 
 
 def full_config(source: str) -> str | None:
@@ -82,7 +86,10 @@ def stream(source: str) -> tuple[DatasetDict, dict[str, IterableDataset]]:
     streams = load_dataset(source, config, streaming=True)
     features = next(iter(streams.values())).features or {}
     if "image" not in features:
-        raise ValueError(f"{source} has no column image to stream; it has {', '.join(features)}")
+        raise ValueError(
+            f"{source} has no column image to stream, only {', '.join(features) or 'files of another form'}: give a "
+            "folder of Parquet, as publish.py writes it, or a Hub id"
+        )
     columns = [name for name in features if name != "image"]
     try:
         tables = load_dataset(source, config, streaming=True, columns=columns)

@@ -76,7 +76,9 @@ class TarSubset(FolderBuilder):
         names = COLUMNS if is_noya(shards[0]) else COLUMNS + MORE_COLUMNS
         description = "NIH ChestX-ray14, or a part of it, in tar shards."
         if find_marks(shards):
-            description = "Synthetic archive in tar shards; says nothing of radiographs."
+            description = (
+                "Synthetic archive in the layout of NIH ChestX-ray14 in tar shards; says nothing of radiographs."
+            )
         return datasets.DatasetInfo(
             description=description,
             features=datasets.Features({name: full.features[name] for name in names}),

@@ -177,7 +177,7 @@ def settings_of(folder: Path | None) -> dict:
     """What finetune.py saved beside a checkpoint; {} where there is nothing."""
     if not folder or not (folder / "settings.yaml").exists():
         return {}
-    from chestxray.training.settings_files import read_settings  # imports transformers, which few cards need
+    from chestxray.training.settings_files import read_settings  # imports datasets, which few cards need
 
     return asdict(read_settings(folder))
 

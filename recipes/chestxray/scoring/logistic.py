@@ -18,8 +18,13 @@ def fit(features: np.ndarray, targets: np.ndarray, ridge: float = 0.0) -> np.nda
     Returns:
         (d + 1,) float64, the intercept last.
     """
+    # A penalty depends on the scale of the features. Without one, a column far from zero or with a tiny spread would
+    # give a Hessian that Newton's method cannot solve.
+    shift, scale = (features.mean(0), features.std(0)) if not ridge else (0.0, 1.0)
+    features = (features - shift) / scale
     # Newton's method: a few steps, to far more digits than lbfgs.
     model = LogisticRegression(C=1 / ridge if ridge else np.inf, solver="newton-cholesky", tol=1e-10)
     labels, weights = np.repeat([1, 0], len(targets)), np.concatenate([targets, 1 - targets])
     model.fit(np.concatenate([features, features]), labels, sample_weight=weights)
-    return np.append(model.coef_[0], model.intercept_)
+    slopes = model.coef_[0] / scale
+    return np.append(slopes, model.intercept_ - (slopes * shift).sum())

@@ -65,7 +65,7 @@ def _notes_on_fits(counts, refused):
     if refused.any():
         found.append(
             f"{_join_names(refused)}: no calibration, because the slope fitted on validation is not above zero. It "
-            "would reverse the ranking."
+            "would reverse the ranking, or all logits are the same."
         )
     if (rough := fewer < ROUGH).any():
         found.append(

@@ -93,6 +93,8 @@ def test_patients_of_any_kind_give_the_same(name_groups):
         ({"references": [[0, 1], [0.5, 0], [1, 0]]}, r"references is 0.5 in row 1, column 0 \(Mass\)"),
         ({"references": [[1], [0, 1], []]}, "references is no table: expected one row per image"),
         ({"references": [0, 1, 0]}, "references is no table: expected one row per image"),
+        ({"references": [["0"], ["1"], ["0"]]}, "references is no table: expected one row per image"),
+        ({"references": [[0], [None], [1]]}, "references is no table: expected one row per image"),
         ({"groups": [1, 1]}, "groups has 2 entries for 3 rows"),
         ({"groups": [1, None, 1]}, "groups is missing in row 1"),
         ({"groups": [1, 1, math.nan]}, "groups is missing in row 2"),

@@ -3,6 +3,7 @@
 import io
 import subprocess
 
+import pandas as pd
 import pytest
 from datasets import Dataset, DatasetDict
 from PIL import Image
@@ -127,3 +128,11 @@ def test_a_folder_published_anew_is_not_served_as_it_was(dataset, tmp_path):
         )
         rows.to_parquet(tmp_path / "data" / "train-00000-of-00001.parquet")
         assert sources.load(str(tmp_path))["train"]["labels"][0] == [label]
+
+
+def test_parquet_files_that_are_no_dataset_together_are_refused_in_one_line(tmp_path):
+    pd.DataFrame({"image": ["a"], "patient": [1]}).to_parquet(tmp_path / "images.parquet")
+    pd.DataFrame({"logit/Mass": [0.5]}).to_parquet(tmp_path / "predictions.parquet")
+    with pytest.raises(ValueError, match=f"^{tmp_path} holds Parquet files that are no dataset together: ") as caught:
+        sources.load(str(tmp_path))
+    assert "\n" not in str(caught.value)

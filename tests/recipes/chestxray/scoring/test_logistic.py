@@ -33,3 +33,13 @@ def test_a_penalty_bounds_the_fit_of_classes_that_do_not_overlap_and_of_a_consta
     features = np.column_stack([np.arange(20.0) - 9.5, np.zeros(20)])
     slope, nothing, intercept = logistic.fit(features, (np.arange(20) >= 10).astype(float), ridge=1.0)
     assert 0 < slope < 10 and nothing == 0 and intercept == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_column_far_from_zero_that_hardly_varies_is_fitted_without_a_warning():
+    features = 100 + 1e-5 * FEATURES[:, :1]
+    targets = np.where(HARD, 0.99, 0.01)
+    slope, intercept = logistic.fit(features, targets)
+    plain_slope, plain_intercept = logistic.fit(FEATURES[:, :1], targets)
+    assert slope == pytest.approx(plain_slope * 1e5, rel=1e-4)
+    assert intercept == pytest.approx(plain_intercept - 100 * slope, rel=1e-4)

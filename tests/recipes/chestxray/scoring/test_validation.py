@@ -43,7 +43,7 @@ def test_each_finding_without_a_threshold_or_calibration_is_named_with_its_reaso
         f"Rare, Never: {neither} fewer than 5 positives (3, 0).",
         f"Common: {neither} fewer than 5 negatives (2).",
         "Turned: no calibration, because the slope fitted on validation is not above zero. It would reverse "
-        "the ranking.",
+        "the ranking, or all logits are the same.",
     ]
 
 
