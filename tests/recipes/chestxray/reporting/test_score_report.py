@@ -1,6 +1,7 @@
 """A score report is made from predictions files alone."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from chestxray.data import predictions
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.reporting.score_report import report_scores, screen_text
+from conftest import ROOT
 from small_predictions import make
 
 
@@ -84,6 +86,7 @@ score.main()
 
 def test_the_command_scores_a_predictions_file_where_pytorch_is_not_installed(files, tmp_path):
     command = [sys.executable, "-c", WITHOUT_PYTORCH, files[0], "--output-dir", tmp_path / "out"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "recipes")}
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert "Mean AUROC" in done.stdout and (tmp_path / "out" / "report.html").exists()
