@@ -138,3 +138,11 @@ def test_a_digest_of_files_is_that_of_their_bytes(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(b"seven b")
     (tmp_path / "b").write_bytes(b"")
     assert files.digest_files(tmp_path / "a", tmp_path / "b", str(tmp_path / "a")) == files.digest("seven b" * 2)
+
+
+def test_whoever_reads_the_old_file_reads_it_to_the_end(tmp_path):
+    files.write(tmp_path / "a.txt", "old")
+    with open(tmp_path / "a.txt") as reader:
+        files.write(tmp_path / "a.txt", "new")
+        assert reader.read() == "old", "the file was written over in its place"
+    assert (tmp_path / "a.txt").read_text() == "new"

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from chestxray.data.predictions import mean_logit
 from chestxray.images.splits import Split
-from chestxray.models.inference import predict_logits
+from chestxray.models.inference import each_image_once, predict_logits
 from chestxray.models.processors import processor_for
 from chestxray.scoring.test_time_views import views
 
@@ -89,3 +89,10 @@ def test_progress_is_told_of_each_pass(split, processor):
     passes = []
     predict_logits(Greys(), split, processor, Process(), 4, progress=lambda: passes.append(1))
     assert len(passes) == 3
+
+
+def test_rows_that_came_twice_and_out_of_order_stand_once_in_their_place():
+    index, logits = np.array([2, 0, 2, 1, 0]), np.array([[2.0], [0.0], [2.0], [1.0], [0.0]])
+    assert each_image_once(index, logits, 3).tolist() == [[0.0], [1.0], [2.0]]
+    with pytest.raises(RuntimeError, match="4 images went in and 3 different ones came out"):
+        each_image_once(index, logits, 4)
