@@ -51,7 +51,7 @@ def main(argv=None):
     # Data and model. The first process reads and downloads, the others find the files there.
     data = open_data(settings, accelerator)
     with accelerator.main_process_first():
-        model, processor = build_model(settings.model, data.findings, presets=presets(), **settings.architecture)
+        model, processor = build_model(settings.source, data.findings, presets=presets(), **settings.architecture)
     data.read_images(processor, settings, accelerator)
     accelerator.print(data.counts())
 

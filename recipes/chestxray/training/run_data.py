@@ -67,7 +67,7 @@ def open_data(settings: Settings, accelerator: Accelerator) -> RunData:
         datasets = [opening.open_dataset(source, settings) for source in settings.dataset or []]
         opening.refuse_leaks(datasets)
         seen = exposure.read(settings.base) if settings.base else None
-        opening.refuse_seen(datasets, seen, settings.model)
+        opening.refuse_seen(datasets, seen, settings.source)
         names = opening.distinct_names(datasets)
         findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
     return RunData(datasets, names, findings)
