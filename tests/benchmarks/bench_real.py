@@ -75,7 +75,7 @@ from chestxray.training.settings import Settings
 from multilabel_auroc import auroc_report, compare
 
 FINETUNE = Path(__file__).parents[2] / "recipes" / "finetune.py"
-FREE = ("only", "contestant", "output", "threads")  # flags that may differ when the same command is given again
+FREE = ("only", "contestant", "output")  # flags that may differ when the command is given again
 EVALUATION_BATCH = 32
 
 
@@ -100,9 +100,9 @@ class Task:
         recipe = self.recipe
         set_seed(recipe.seed)
         model, processor = classifiers.build_model(recipe.model, self.findings, recipe.image_size)
-        return model.to(
-            memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format
-        ), processor
+        if recipe.channels_last:
+            model.to(memory_format=torch.channels_last)
+        return model, processor
 
     def images(self, split, transform=None):
         return Images(self.parts[split], transform)
@@ -302,6 +302,7 @@ def run_trainer(task, our_rate=False):
     )
     begun = Path(arguments.output_dir).is_dir()
     trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if begun else None)
+    model.eval()
     write_predictions(task, lambda images: model(pixel_values=images).logits, evaluation)
 
 
@@ -538,7 +539,6 @@ def describe(arguments, split, tables):
         **flags,
         "preset": Path(arguments.preset).stem,
         "dataset": public_name(arguments.dataset),
-        "threads": arguments.threads,
         "split": split,
         "images": len(rows),
         "patients": rows["patient"].nunique() if tables else 0,
