@@ -33,7 +33,7 @@ def plan(synthetic, tiny, tmp_path_factory):
 
     def write(**parts):
         path = tmp_path_factory.mktemp("plan") / "plan.yaml"
-        path.write_text(yaml.safe_dump({"base": {**base, **parts.pop("base", {})}, **parts}))
+        path.write_text(yaml.safe_dump({"base": {**base, **parts.pop("base", {})}, **parts}, sort_keys=False))
         return str(path)
 
     return write

@@ -129,7 +129,7 @@ def strata_of(values: Sequence) -> np.ndarray:
     Each value is a stratum; without a value it is "unknown". A value with fewer than 5% of the images joins the nearest
     number that has more, or, if it is text, "other". More than ten different numbers are cut at their quartiles.
 
-    >>> list(strata_of([128] * 60 + [1024] * 39 + [512]))[-2:]
+    >>> strata_of([128] * 60 + [1024] * 39 + [512]).tolist()[-2:]
     ['1024', '128 to 512']
     """
     column = pd.Series(list(values), dtype=object)
