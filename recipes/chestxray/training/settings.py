@@ -95,6 +95,15 @@ class Settings:
     validation_list: str | None = setting(
         None, "a file that names the images of train to validate on, one per line; by default one patient in eight"
     )
+    train_images: int | None = setting(
+        None,
+        "keep only so many images of train: patients in the order of a hash, so that fewer images are among more; all "
+        "by default. Validation and test stay whole",
+        at_least=1,
+    )
+    test: bool = setting(
+        True, "score the best model on test at the end; without, test stays unread, to compare settings on validation"
+    )
     equalize: bool = setting(False, "equalise every image's histogram; MIMIC-CXR-JPG's are equalised already")
 
     # Augmentation, with new random numbers in each epoch
@@ -196,6 +205,10 @@ class Settings:
             raise ValueError("a validation_list goes with one dataset")
         if self.weights:
             self._refuse_other_weights()
+        if self.train_images and len(self.dataset) > 1:
+            raise ValueError("train_images goes with one dataset")
+        if self.push_to_hub and not self.test:
+            raise ValueError("push_to_hub scores test for the model card: leave test false out")
         if self.public and not self.push_to_hub:
             raise ValueError("public says who sees the repository of push_to_hub: give --push-to-hub as well")
         if self.streaming and (len(self.dataset) > 1 or self.dataset_weights):
