@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from chestxray.reporting import pages
-from chestxray.reporting.tables import Table, between, figure
+from chestxray.data.prediction_tables import MARK
+from chestxray.reporting import pages, score_readers
+from chestxray.reporting.tables import Table, between, figure, p_value
 from chestxray.scoring import calibration, subgroups, thresholds
 from chestxray.scoring.anchors import ANCHORS
 from chestxray.scoring.scorecard import Scorecard, other_validation
@@ -71,6 +72,7 @@ def page_values(card: Scorecard, pictures: "Sequence[Picture]") -> dict:
         "few": subgroups.FEW,
         "small_subgroups": subgroups.warnings(card.subgroups),
         "tables": page_tables(card),
+        "readers": score_readers.page_values(card.readers, card.about["split"]) if card.readers else None,
     }
 
 
@@ -207,12 +209,6 @@ def comparison_row(result: dict, name: str) -> list[str]:
     return [name, figure(a), figure(b), difference, interval, p_value(p)]
 
 
-def p_value(p: float) -> str:
-    if math.isnan(p):
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def rule_table(card: Scorecard, rule: str) -> Table:
     rows = [
         [
@@ -287,7 +283,7 @@ def origin_table(card: Scorecard) -> Table:
         ["split", about["split"] + (", the official test list" if about["official"] else "")],
         ["synthetic", {True: "yes", False: "no", None: "not stated"}[about.get("synthetic")]],
         ["level", about["level"]],
-        *(["checkpoint", describe_model(model)] for model in models),
+        *(["table of predictions" if model.get(MARK) else "checkpoint", describe_model(model)] for model in models),
     ]
     if len(models) > 1:
         rows.append(["ensemble", f"mean probability of {len(models)} models"])
@@ -296,4 +292,5 @@ def origin_table(card: Scorecard) -> Table:
 
 def describe_model(model: dict) -> str:
     views = "" if model["tta"] == "none" else f", test-time augmentation {model['tta']}"
-    return f"{model['checkpoint']}{views}, SHA-256 of the weights {model['sha256'][:16]}"
+    digest_of = "file" if model.get(MARK) else "weights"
+    return f"{model['checkpoint']}{views}, SHA-256 of the {digest_of} {model['sha256'][:16]}"
