@@ -1,7 +1,7 @@
 """The images of a dataset, found by the names that others give them: a path, a file name or a stem."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class ImageNames:
         """What counts of a name: two names with one key mean the same image."""
         return parts_of(name)[-self.depth :]
 
-    def find(self, names: Sequence[str]) -> np.ndarray:
+    def find(self, names: Iterable[str]) -> np.ndarray:
         """The position of each of n names among the paths: (n,) int, -1 for a name that none of them has."""
         return np.array([self.positions.get(self.key(name), -1) for name in names], dtype=int)
 

@@ -125,8 +125,8 @@ def read_csv(path: Path) -> ImageTable:
     for line, cells in rows[1:]:
         if len(cells) != len(headers):
             raise ValueError(f"{path.name}, line {line}: {len(cells)} cells, but the header has {len(headers)}")
-    columns = zip(*(cells for _, cells in rows[1:]), strict=True) if rows[1:] else [()] * len(headers)
-    columns = {header: np.array(cells, dtype=object) for header, cells in zip(headers, columns, strict=True)}
+    body = np.array([cells for _, cells in rows[1:]], dtype=object).reshape(-1, len(headers))
+    columns = dict(zip(headers, body.T, strict=True))
     return ImageTable(path.name, columns, [f"line {line}" for line, _ in rows[1:]])
 
 

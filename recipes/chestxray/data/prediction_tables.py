@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 from chestxray.data import image_tables, labels
 from chestxray.data.image_names import ImageNames
 from chestxray.data.image_tables import ImageTable, plain
+from chestxray.data.nih import builder_file
 from chestxray.data.predictions import KEY, Predictions
 from chestxray.files import digest_files
 
-AROUND = re.compile(r"^(prob|pred|logit|score|p)[_ /.-]+|[_ /.-]+(prob|pred|logit|score)$", re.IGNORECASE)
+KINDS = "prob|probs|probability|pred|prediction|logit|logits|score|p"
+AROUND = re.compile(rf"^({KINDS})[_ /.-]+|[_ /.-]+({KINDS})$", re.IGNORECASE)
 MARK = "table"  # in the `models` of an `about`: this model is known by its table alone
 FEW_OUTSIDE = 0.1  # with a smaller share of values outside 0 to 1, a table is of probabilities, and has a fault
 LARGEST = 38.0  # above the logit of every probability below 1 that a computer can write, 36.7
@@ -99,7 +101,7 @@ def join(
     model = {"checkpoint": predicted.table.file, "sha256": predicted.digest, "tta": "none", MARK: True}
     about = {**images.about, "models": [model], "notes": [*images.about.get("notes", []), *notes]}
     columns = [images.findings.index(finding) for finding in content.findings]
-    rows, targets = images.rows.iloc[kept].reset_index(drop=True), images.targets[np.ix_(kept, columns)]
+    rows, targets = images.rows.iloc[kept].reset_index(drop=True), images.targets[kept][:, columns]
     return Predictions(rows, content.logits[row_of[kept]], targets, content.findings, about)
 
 
@@ -162,6 +164,7 @@ def finding_columns(table: ImageTable, findings: Sequence[str], dataset: str) ->
     """
     spelt = {plain(name): finding for name, finding in labels.CANONICAL.items()}
     spelt |= {plain(name): labels.canonical(name) for name in findings}
+    spelt |= {plain(name): finding for name, finding in builder_file.BOX_NAMES.items()}
     columns: dict[str, str] = {}
     for header in table.columns:
         finding = spelt.get(plain(header)) or spelt.get(plain(AROUND.sub("", header)))
@@ -217,10 +220,11 @@ def is_logits(values: np.ndarray, table: ImageTable, headers: Sequence[str]) -> 
     if not outside.any():
         return False
     words = [(match.group(1) or match.group(2)).lower() if (match := AROUND.search(h)) else "" for h in headers]
-    called_probability = outside & np.isin(words, ("prob", "p"))
+    called_probability = outside & np.array([word.startswith("p") and "pred" not in word for word in words])
     if called_probability.any():
         raise ValueError(f"{place_of(table, called_probability, headers)} is no probability, from 0 to 1")
-    if "logit" not in words and (outside.mean() < FEW_OUTSIDE or values.min() >= 0):
+    called_logit = any(word.startswith("logit") for word in words)
+    if not called_logit and (outside.mean() < FEW_OUTSIDE or values.min() >= 0):
         raise ValueError(
             f"{place_of(table, outside, headers)} is no probability, from 0 to 1, as most values are or none is "
             "negative. If these are logits, call the columns logit_NAME"
@@ -279,7 +283,7 @@ def notes_on_images(file: str, images: LabelledImages, found: np.ndarray, split:
     splits, notes = images.rows["split"], []
     named = splits.iloc[found[found >= 0]].value_counts()
     others = {f"in {name}": count for name, count in named.items() if name not in (split, "validation")}
-    others |= {"not in the dataset": (found < 0).sum()}
+    others |= {"not found in the dataset": (found < 0).sum()}
     if total := sum(others.values()):
         where = ", ".join(f"{count:,} {name}" for name, count in others.items() if count)
         notes.append(f"{total:,} images of {file} were not scored: {where}.")

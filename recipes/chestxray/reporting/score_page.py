@@ -40,7 +40,7 @@ def summary(card: Scorecard) -> str:
 
 def comparison_note(card: Scorecard) -> str:
     """What the table of two models shows, as plain text."""
-    return pages.sentences("comparison.jinja", rival=rival_name(card))
+    return pages.sentences("comparison.jinja", rival=rival_name(card), rival_notes=rival_notes(card))
 
 
 def small_subgroups_note(card: Scorecard) -> str:
@@ -64,6 +64,7 @@ def page_values(card: Scorecard, pictures: "Sequence[Picture]") -> dict:
         "notes": card.notes,
         "pictures": {picture.name: picture for picture in pictures},
         "rival": rival_name(card),
+        "rival_notes": rival_notes(card),
         "n_validation": card.about["n_validation"],
         "rule_names": RULE_NAMES,
         "out_of_reach": out_of_reach(card),
@@ -146,6 +147,11 @@ def validation_name(card: Scorecard) -> str:
 def rival_name(card: Scorecard) -> str:
     models = card.comparison["models"] if card.comparison else []
     return " + ".join(model["checkpoint"] for model in models) or "the other model"
+
+
+def rival_notes(card: Scorecard) -> list[str]:
+    """How the other model's table was read, if it came from one."""
+    return (card.comparison or {}).get("notes", [])
 
 
 def out_of_reach(card: Scorecard) -> dict:

@@ -80,8 +80,8 @@ def make_card(
         predictions.write(table, folder / "predictions.parquet")
     against = read_rival(rival, table, options.split) if rival else None
     card = scorecard.make(table, options.split, options.level, options.rule, options.sensitivity, against, readings)
-    if rival and against and is_prediction_table(rival):
-        card.notes += against.about["notes"]
+    if rival and against and card.comparison and is_prediction_table(rival):
+        card.comparison["notes"] = against.about["notes"]
     return card
 
 

@@ -1,7 +1,7 @@
 """Predictions files from anybody's tables of predictions, so that they are scored as those of a checkpoint are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chestxray.data import image_rows, opening, prediction_tables, predictions
@@ -48,6 +48,8 @@ def open_images(options: ScoreOptions) -> LabelledImages:
         raise opening.NoSplit(
             f"{source} has no split {options.split}, only {', '.join(opened.splits)}: give another --split"
         )
+    if options.split == "train":
+        opened = replace(opened, notes=(*opened.notes, opening.TRAINED_ON))
     return image_rows.labelled_images(opened, options.split)
 
 
