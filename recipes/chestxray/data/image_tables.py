@@ -17,6 +17,7 @@ from chestxray.data.csv_tables import read_text
 from chestxray.data.image_names import ImageNames
 
 FORMS = (".csv", ".csv.gz", ".parquet")
+LOOKED_AT = 1_000  # rows of each column that are looked at first, to see which column has names
 # Usual headers of the column with the names, without spaces, points and underscores, the most telling first. They
 # decide only where the contents of several columns, or of none, are names of images.
 USUAL = ("imagefilepath", "imageindex", "imagepath", "imagename", "imageid", "image", "img", "path", "filepath",
@@ -42,9 +43,11 @@ class ImageTable:
 
         Raises ValueError if no column names any of them, and none has a usual header.
         """
-        texts = [header for header, cells in self.columns.items() if cells.dtype == object]
-        ranked = sorted(texts, key=usual_rank)
-        counts = {header: int((images.find(self.columns[header]) >= 0).sum()) for header in ranked}
+        texts = {header: cells for header, cells in self.columns.items() if cells.dtype == object}
+        ranked, counts = sorted(texts, key=usual_rank), dict.fromkeys(texts, 0)
+        for step in (max(1, len(self.places) // LOOKED_AT), 1):  # all rows only if the first look finds nothing
+            if not any(counts.values()):
+                counts = {header: int((images.find(cells[::step]) >= 0).sum()) for header, cells in texts.items()}
         best = max(ranked, key=counts.__getitem__, default=None)
         if best is None or not counts[best] and usual_rank(best) == len(USUAL):
             raise ValueError(f"{self.file} has no column with names of the images; it has {', '.join(self.columns)}")

@@ -79,7 +79,8 @@ class ScoreOptions(PredictionOptions):
         if self.output_dir:
             return Path(self.output_dir)
         if is_prediction_table(first):
-            return first.with_name(f"{first.name.partition('.')[0]}-score")
+            name = first.name.removesuffix(".gz").removesuffix(".csv").removesuffix(".parquet")
+            return first.with_name(f"{name}-score")
         return first.parent if is_predictions_file(first) else first / "score"
 
 

@@ -38,7 +38,10 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
         FileNotFoundError, ValueError: as `score_checkpoints.predict_datasets`, `score_tables.write_predictions`,
             `reading_files.read`, `ensembles.average` and `scorecard.make`.
     """
-    readings = reading_files.read(options.labels) if options.labels else None  # before hours of predicting
+    # Files with faults are refused before hours of predicting
+    readings = reading_files.read(options.labels) if options.labels else None
+    if options.against and is_prediction_table(options.against):
+        prediction_tables.read(options.against)
     predicted = predictions_files(options)
     if int(os.environ.get("RANK", 0)):
         return None

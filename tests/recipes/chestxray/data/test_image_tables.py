@@ -100,3 +100,11 @@ def test_names_that_do_not_fit_are_one_clear_error(tmp_path, text, message):
     table = read(tmp_path, text)
     with pytest.raises(ValueError, match=message):
         table.find_images(IMAGES, table.names_column(IMAGES), "NIH")
+
+
+def test_one_known_image_among_many_rows_is_enough_to_find_the_column(tmp_path):
+    rows = [f"{number},x{number}.png" for number in range(5_000)]
+    rows[4_321] = "4321,00000001_001.png"
+    table = read(tmp_path, "\n".join(["image,what", *rows]))
+    assert table.names_column(IMAGES) == "what"
+    assert (table.find_images(IMAGES, "what", "NIH") >= 0).nonzero()[0].tolist() == [4_321]
