@@ -5,12 +5,19 @@
     python recipes/score.py OUT/predictions.parquet              everything again, without the model
     python recipes/score.py A B C --output-dir OUT               an ensemble, by mean probability
     python recipes/score.py A --against B                        and the paired test of two models on A's images
+    python recipes/score.py THEIRS.csv --dataset DIR             anybody's table: image names, a column per finding
+    python recipes/score.py A --labels READERS.csv               and against labels that radiologists gave
 
 A checkpoint is a folder as finetune.py leaves it. It is scored on each dataset that it was trained on. A predictions
 file can take the place of a checkpoint. Thresholds and calibration are fitted on validation alone. The output folder
 then holds `predictions.parquet`, `report.html`, `report.md` with `figures/`, `scorecard.json` and the model card
 `README.md`. If the scores are of the checkpoint's own test, its folder gets the card too. If there are several
 datasets, each has its own folder there. Only the predictions name paths, images and patients.
+
+A table is CSV, gzipped or not, or Parquet. One column names the images, by path, file name or stem. The others are
+findings in the usual spellings, with `prob_`, `pred_`, `logit_`, `score_` or `p_` in front or not, all of them
+probabilities or all of them logits. Rows of validation give thresholds and calibration. Its report goes to
+`NAME-score` beside it.
 """
 
 import argparse
@@ -31,10 +38,11 @@ def main(argv=None):
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add, many = parser.add_argument, {"nargs": "+", "action": "extend"}
-    add("models", nargs="+", metavar="MODEL", help="checkpoint folder or predictions file; several: ensemble")
+    add("models", nargs="+", metavar="MODEL", help="checkpoint folder, predictions file or table; several: ensemble")
     add("--dataset", **many, help="as for finetune.py, each with its own report (default: the model's datasets)")
-    add("--output-dir", help="by default MODEL/score, or the folder of the predictions file")
-    add("--against", metavar="MODEL", help="another checkpoint or predictions file, for the paired test")
+    add("--output-dir", help="default: MODEL/score, the predictions file's folder, or TABLE-score")
+    add("--against", metavar="MODEL", help="another checkpoint, predictions file or table, for the paired test")
+    add("--labels", metavar="FILE", help="radiologists' labels of the images: names and a column per finding")
     add("--level", choices=levels.LEVELS, default="image", help="the unit to score; its score is its images' highest")
     add("--rule", choices=RULES, default="youden", help="rule for the threshold; the report shows all rules")
     add("--sensitivity", type=share, default=0.9, help="the least sensitivity for --rule sensitivity")

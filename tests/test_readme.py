@@ -9,6 +9,7 @@ import yaml
 from huggingface_hub import DatasetCard
 
 import forks
+import score
 from conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -80,6 +81,18 @@ def test_blocks_of_other_libraries_run(desk, word, library):
     assert len(run(desk, block).splitlines()) > 3
 
 
+def test_the_command_for_tables_of_any_framework_runs_on_the_sample(desk):
+    rows = (ROOT / "data" / "sample" / "Data_Entry_2017_v2020.csv").read_text().splitlines()[1:]
+    table = [f"{row.split(',')[0]},{number % 7 / 7},{number % 5 / 5}" for number, row in enumerate(rows)]
+    (desk / "theirs.csv").write_text("\n".join(["image,prob_Mass,prob_Pleural Effusion", *table]))
+    (line,) = (line for line in SHELL if "theirs.csv" in line)
+    script, *arguments = line.split()[1:]
+    done = forks.run(ROOT / script, *arguments, folder=desk, HF_HOME=desk / "home")
+    assert done.returncode == 0, done.stderr
+    assert "theirs.csv were taken as probabilities" in done.stdout
+    assert (desk / "theirs-score" / "report.html").exists()
+
+
 def test_the_two_set_up_lines_stand_on_what_is_there():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
@@ -97,7 +110,7 @@ def test_commands_name_scripts_settings_and_presets_that_exist():
     from chestxray.training.command_line import parse_settings
 
     commands = [line.split() for line in SHELL if "recipes/" in line]
-    assert len(commands) == 8
+    assert len(commands) == 10
     for words in commands:
         script = next(word for word in words if word.startswith("recipes/"))
         assert (ROOT / script).is_file()
@@ -106,6 +119,8 @@ def test_commands_name_scripts_settings_and_presets_that_exist():
             parse_settings(arguments)
             model = arguments[arguments.index("--model") + 1] if arguments else "sample"
             assert "/" in model or (PRESETS / f"{model}.yaml").is_file()
+        if script == "recipes/score.py":
+            score.parse(words[words.index(script) + 1 :])
 
 
 # The card

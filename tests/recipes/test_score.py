@@ -199,6 +199,132 @@ def test_members_with_other_images_are_refused_by_name(scored, tmp_path):
         run(scored[1] / "predictions.parquet", tmp_path / "less.parquet", "--output-dir", tmp_path)
 
 
+# From a table of any framework
+
+
+def write_table(scored, path, split=("validation", "test"), **columns):
+    """Our own predictions as somebody else's table: probabilities by file name."""
+    table = predictions.read(scored[1] / "predictions.parquet")
+    frame = pd.DataFrame(1 / (1 + np.exp(-table.logits)), columns=[f"prob_{name}" for name in table.findings])
+    frame["Image Index"] = table.rows["image_file_path"].str[7:]
+    frame = frame[table.rows["split"].isin(split).to_numpy()].assign(**columns)
+    path.parent.mkdir(exist_ok=True)
+    frame.sample(frac=1, random_state=0).to_csv(path)
+    return path
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_table_of_the_same_scores_gets_the_same_scorecard(scored, archive, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
+    theirs = write_table(scored, tmp_path / "theirs.csv.gz", when="now")
+    run(theirs, "--dataset", archive)
+    ours, card = card_of(scored[1]), card_of(tmp_path / "theirs-score")
+    for part in ("findings", "thresholds", "calibration", "subgroups", "shortcuts"):
+        pd.testing.assert_frame_equal(
+            pd.json_normalize(card[part]), pd.json_normalize(ours[part]), rtol=1e-3, atol=1e-5
+        )
+    assert card["about"]["n_validation"] == ours["about"]["n_validation"] > 0
+    screen = capsys.readouterr().out
+    for text in (screen, *((tmp_path / "theirs-score" / f"report.{kind}").read_text() for kind in ("md", "html"))):
+        assert "The values of theirs.csv.gz were taken as probabilities" in text
+        assert "Ignored columns of theirs.csv.gz, which are no finding of the dataset: Unnamed: 0, when." in text
+    for name in ("report.md", "report.html", "scorecard.json"):
+        assert str(tmp_path) not in (tmp_path / "theirs-score" / name).read_text(), "a page names no place"
+    assert "Model card: none, because the model is not here" in screen
+    assert not (tmp_path / "theirs-score" / "README.md").exists(), "nobody knows the model"
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_the_predictions_of_a_table_are_read_as_any_others(scored, archive, tmp_path, capsys):
+    theirs = write_table(scored, tmp_path / "theirs.csv", split=("test",))
+    run(theirs, "--dataset", archive, "--output-dir", tmp_path / "one")
+    screen = capsys.readouterr().out
+    assert "no rows of validation" in screen and "sensitivity" not in screen
+    run(tmp_path / "one" / "predictions.parquet", "--output-dir", tmp_path / "two")
+    assert card_of(tmp_path / "one") == card_of(tmp_path / "two")
+    assert not (tmp_path / "two" / "README.md").exists()
+    run(
+        scored[1] / "predictions.parquet",
+        "--against",
+        tmp_path / "one" / "predictions.parquet",
+        "--output-dir",
+        tmp_path,
+    )
+    assert card_of(tmp_path)["comparison"]["difference"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_checkpoint_is_compared_with_a_table(checkpoint, scored, tmp_path, capsys):
+    theirs = write_table(scored, tmp_path / "theirs.csv", split=("test",))
+    run(checkpoint(), "--against", theirs, "--output-dir", tmp_path / "out")
+    assert card_of(tmp_path / "out")["comparison"]["difference"] == pytest.approx(0, abs=1e-6)
+    words = "B is theirs.csv, both on the same images"
+    for text in (capsys.readouterr().out, (tmp_path / "out" / "report.md").read_text()):
+        assert words in text and "The values of theirs.csv were taken as probabilities" in text
+    assert "theirs.csv" not in (tmp_path / "out" / "README.md").read_text(), "the card is of the checkpoint alone"
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_tables_are_an_ensemble_among_themselves(scored, archive, tmp_path):
+    one, two = (write_table(scored, tmp_path / name / "theirs.csv") for name in "ab")
+    run(one, two, "--dataset", archive, "--output-dir", tmp_path / "out")
+    both, ours = (predictions.read(folder / "predictions.parquet") for folder in (tmp_path / "out", scored[1]))
+    ours = ours.where(pd.Index(ours.rows["image_file_path"]).get_indexer(both.rows["image_file_path"]))
+    np.testing.assert_allclose(both.logits, ours.logits, atol=1e-4)
+    assert "mean probability of 2 models" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_tables_that_cannot_be_scored_so_are_refused_before_any_work(checkpoint, scored, archive, tmp_path, capsys):
+    theirs = write_table(scored, tmp_path / "theirs.csv")
+    for flags, message in (
+        ([], "theirs.csv has names and scores only: give one --dataset"),
+        (["--dataset", archive, archive], "give one --dataset"),
+        ([checkpoint(), "--dataset", archive, "--output-dir", tmp_path], "are no ensemble: score each alone"),
+        (["--dataset", archive, "--against", checkpoint()], "give the checkpoint first: score.py"),
+    ):
+        with pytest.raises(SystemExit):
+            run(theirs, *flags)
+        assert message in capsys.readouterr().err
+    before = (scored[1] / "predictions.parquet").read_bytes()
+    with pytest.raises(ValueError, match="holds predictions of another model; give another --output-dir"):
+        run(theirs, "--dataset", archive, "--output-dir", scored[1])
+    assert (scored[1] / "predictions.parquet").read_bytes() == before
+    with pytest.raises(ValueError, match="has no split dev, only .*: give another --split"):
+        run(theirs, "--dataset", archive, "--split", "dev")
+
+
+# Radiologists' labels
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_labels_of_radiologists_are_scored_beside_the_datasets(scored, tmp_path, capsys):
+    test = predictions.read(scored[1] / "predictions.parquet").of("test")
+    wrong = 1 - test.targets[:, test.findings.index("Mass")]
+    frame = pd.DataFrame({"path": test.rows["image_file_path"], "Mass": wrong.astype(int), "Fracture": "NO"})
+    frame.iloc[::2].to_csv(tmp_path / "readers.csv", index=False)
+    run(scored[1] / "predictions.parquet", "--labels", tmp_path / "readers.csv", "--output-dir", tmp_path / "out")
+    readers, n = card_of(tmp_path / "out")["readers"], len(frame.iloc[::2])
+    row = readers["table"]["Mass"]
+    assert row["images"] == n and row["both"] == 0 and row["read"] + row["labelled"] == n
+    assert row["reader_auroc"] == pytest.approx(1 - row["label_auroc"])
+    for text in (
+        capsys.readouterr().out,
+        *((tmp_path / "out" / f"report.{kind}").read_text() for kind in ("md", "html")),
+    ):
+        assert f"It covers {n} of the {len(frame)} scored images of test" in text
+        assert "Left out: Fracture" in text and f"{row['reader_auroc']:.3f}" in text
+    assert card_of(scored[1])["readers"] is None and "radiologists" not in (scored[1] / "report.md").read_text()
+    same = {key: value for key, value in card_of(tmp_path / "out").items() if key != "readers"}
+    assert same == {key: value for key, value in card_of(scored[1]).items() if key != "readers"}, "nothing is fitted"
+
+
+def test_a_damaged_file_of_labels_stops_the_command_before_it_predicts(checkpoint, tmp_path):
+    (tmp_path / "readers.csv").write_text("image,Mass\n1.png,maybe\n")
+    with pytest.raises(ValueError, match="readers.csv, line 2, column Mass: 'maybe'"):
+        run(checkpoint(), "--labels", tmp_path / "readers.csv", "--output-dir", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 # Pages
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chestxray.data import opening, predictions
+from chestxray.data.prediction_tables import is_prediction_table
 from chestxray.models.classifiers import findings_of
 from chestxray.places import folder_names
 from chestxray.reporting.predictor import Predictor
-from chestxray.reporting.score_options import ScoreOptions, is_predictions_file
+from chestxray.reporting.score_options import ScoreOptions, is_file_of_scores, is_predictions_file
 from chestxray.scoring import predicting
 
 
@@ -71,7 +72,7 @@ def predict_dataset(
     first = predictor.settings_of(options.checkpoints[0])
 
     def predictions_file(model: str, name: str, with_validation: bool = True) -> Path:
-        if is_predictions_file(model):
+        if is_file_of_scores(model):
             return Path(model)
         settings = replace(predictor.settings_of(model), views=first.views, labeler=first.labeler)
         predictor.predict(model, dataset, folder / name, settings, with_validation)
@@ -92,11 +93,12 @@ def refuse_mixture(options: ScoreOptions, several: bool) -> None:
     several: whether there are several datasets. A predictions file is of one dataset.
     """
     models = [*options.models, *filter(None, [options.against])]
-    if several and any(map(is_predictions_file, models)):
+    if several and any(map(is_file_of_scores, models)):
         raise ValueError("a predictions file is of one dataset: give checkpoints alone, or one --dataset")
     findings = {
         model: predictions.read(Path(model)).findings if is_predictions_file(model) else findings_of(model)
         for model in models
+        if not is_prediction_table(model)  # it is joined with the first model's findings later
     }
     for model, names in findings.items():
         if names != findings[models[0]]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from chestxray.reporting import pages
-from chestxray.reporting.tables import Table, between, figure
+from chestxray.data.prediction_tables import MARK
+from chestxray.reporting import pages, score_readers
+from chestxray.reporting.tables import Table, between, figure, p_value
 from chestxray.scoring import calibration, subgroups, thresholds
 from chestxray.scoring.anchors import ANCHORS
 from chestxray.scoring.scorecard import Scorecard, other_validation
@@ -39,7 +40,7 @@ def summary(card: Scorecard) -> str:
 
 def comparison_note(card: Scorecard) -> str:
     """What the table of two models shows, as plain text."""
-    return pages.sentences("comparison.jinja", rival=rival_name(card))
+    return pages.sentences("comparison.jinja", rival=rival_name(card), rival_notes=rival_notes(card))
 
 
 def small_subgroups_note(card: Scorecard) -> str:
@@ -63,6 +64,7 @@ def page_values(card: Scorecard, pictures: "Sequence[Picture]") -> dict:
         "notes": card.notes,
         "pictures": {picture.name: picture for picture in pictures},
         "rival": rival_name(card),
+        "rival_notes": rival_notes(card),
         "n_validation": card.about["n_validation"],
         "rule_names": RULE_NAMES,
         "out_of_reach": out_of_reach(card),
@@ -71,6 +73,7 @@ def page_values(card: Scorecard, pictures: "Sequence[Picture]") -> dict:
         "few": subgroups.FEW,
         "small_subgroups": subgroups.warnings(card.subgroups),
         "tables": page_tables(card),
+        "readers": score_readers.page_values(card.readers, card.about["split"]) if card.readers else None,
     }
 
 
@@ -146,6 +149,11 @@ def rival_name(card: Scorecard) -> str:
     return " + ".join(model["checkpoint"] for model in models) or "the other model"
 
 
+def rival_notes(card: Scorecard) -> list[str]:
+    """How the other model's table was read, if it came from one."""
+    return (card.comparison or {}).get("notes", [])
+
+
 def out_of_reach(card: Scorecard) -> dict:
     """{finding: positives on validation} where they are too few for the sensitivity that the rule requires.
 
@@ -205,12 +213,6 @@ def comparison_row(result: dict, name: str) -> list[str]:
     difference = "–" if math.isnan(gain) else f"{gain:+.3f}"
     interval = "–" if math.isnan(low) else f"{low:+.3f} to {high:+.3f}"
     return [name, figure(a), figure(b), difference, interval, p_value(p)]
-
-
-def p_value(p: float) -> str:
-    if math.isnan(p):
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def rule_table(card: Scorecard, rule: str) -> Table:
@@ -287,7 +289,7 @@ def origin_table(card: Scorecard) -> Table:
         ["split", about["split"] + (", the official test list" if about["official"] else "")],
         ["synthetic", {True: "yes", False: "no", None: "not stated"}[about.get("synthetic")]],
         ["level", about["level"]],
-        *(["checkpoint", describe_model(model)] for model in models),
+        *(["table of predictions" if model.get(MARK) else "checkpoint", describe_model(model)] for model in models),
     ]
     if len(models) > 1:
         rows.append(["ensemble", f"mean probability of {len(models)} models"])
@@ -296,4 +298,5 @@ def origin_table(card: Scorecard) -> Table:
 
 def describe_model(model: dict) -> str:
     views = "" if model["tta"] == "none" else f", test-time augmentation {model['tta']}"
-    return f"{model['checkpoint']}{views}, SHA-256 of the weights {model['sha256'][:16]}"
+    digest_of = "file" if model.get(MARK) else "weights"
+    return f"{model['checkpoint']}{views}, SHA-256 of the {digest_of} {model['sha256'][:16]}"

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chestxray.data import predictions
+from chestxray.data import prediction_tables, predictions, reading_files
+from chestxray.data.prediction_tables import is_prediction_table
+from chestxray.data.predictions import Predictions
+from chestxray.data.reading_files import ReadingFile
 from chestxray.files import write
-from chestxray.reporting import model_card, plots, score_page
+from chestxray.reporting import model_card, plots, score_page, score_readers, score_tables
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.scoring import ensembles, scorecard
 from chestxray.scoring.scorecard import Scorecard
@@ -32,19 +35,29 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
         What was written, None in every process but the first.
 
     Raises:
-        FileNotFoundError, ValueError: as `score_checkpoints.predict_datasets`, `ensembles.average` and
-            `scorecard.make`.
+        FileNotFoundError, ValueError: as `score_checkpoints.predict_datasets`, `score_tables.write_predictions`,
+            `reading_files.read`, `ensembles.average` and `scorecard.make`.
     """
+    # Files with faults are refused before hours of predicting
+    readings = reading_files.read(options.labels) if options.labels else None
+    if options.against and is_prediction_table(options.against):
+        prediction_tables.read(options.against)
     predicted = predictions_files(options)
     if int(os.environ.get("RANK", 0)):
         return None
-    cards = [make_card(files, rival, folder, options) for files, rival, folder in predicted]
+    cards = [make_card(files, rival, folder, options, readings) for files, rival, folder in predicted]
     folders = [folder for _, _, folder in predicted]
     for card, folder in zip(cards, folders, strict=True):
         write_pages(card, folder)
     whole = bool(options.checkpoints) and not options.dataset  # all datasets of its training that can be scored
-    model_cards = model_card.save_card(cards, options.output if len(cards) > 1 else folders[0], whole)
+    home = options.output if len(cards) > 1 else folders[0]
+    model_cards = [] if has_tables(cards) else model_card.save_card(cards, home, whole)
     return ScoreReport(cards, folders, model_cards)
+
+
+def has_tables(cards: Sequence[Scorecard]) -> bool:
+    """Whether a model is known by a table of its predictions alone, so that a card could not say what it is."""
+    return any(model.get(prediction_tables.MARK) for card in cards for model in card.about.get("models", []))
 
 
 def predictions_files(options: ScoreOptions) -> Sequence[tuple[list[Path], Path | None, Path]]:
@@ -54,17 +67,32 @@ def predictions_files(options: ScoreOptions) -> Sequence[tuple[list[Path], Path 
 
         return score_checkpoints.predict_datasets(options)
     rival = Path(options.against) if options.against else None
-    return [([Path(model) for model in options.models], rival, options.output)]
+    if options.tables and int(os.environ.get("RANK", 0)):
+        return []
+    files = score_tables.write_predictions(options) if options.tables else [Path(model) for model in options.models]
+    return [(files, rival, options.output)]
 
 
-def make_card(files: list[Path], rival: Path | None, folder: Path, options: ScoreOptions) -> Scorecard:
+def make_card(
+    files: list[Path], rival: Path | None, folder: Path, options: ScoreOptions, readings: ReadingFile | None
+) -> Scorecard:
     """The scorecard of one dataset. Several files are an ensemble; its own predictions are written too."""
     members = [predictions.read(file) for file in files]
     table = ensembles.average(members, [str(file) for file in files])
     if len(members) > 1:
         predictions.write(table, folder / "predictions.parquet")
-    against = predictions.read(rival) if rival else None
-    return scorecard.make(table, options.split, options.level, options.rule, options.sensitivity, against)
+    against = read_rival(rival, table, options.split) if rival else None
+    card = scorecard.make(table, options.split, options.level, options.rule, options.sensitivity, against, readings)
+    if rival and against and card.comparison and is_prediction_table(rival):
+        card.comparison["notes"] = against.about["notes"]
+    return card
+
+
+def read_rival(rival: Path, ours: Predictions, split: str) -> Predictions:
+    """The model to compare with, from a predictions file or a table."""
+    if is_prediction_table(rival):
+        return prediction_tables.read_rival(prediction_tables.read(rival), ours, split)
+    return predictions.read(rival)
 
 
 def write_pages(card: Scorecard, folder: Path) -> None:
@@ -86,9 +114,12 @@ def screen_text(report: ScoreReport) -> str:
         lines += [score_page.summary(card), score_page.findings_table(card).text()]
         if card.comparison:
             lines += ["", score_page.comparison_note(card), score_page.comparison_table(card).text()]
+        if card.readers:
+            lines += ["", *score_readers.screen_lines(card.readers, card.about["split"]), ""]
         lines += [
             *filter(None, [*card.notes, score_page.small_subgroups_note(card)]),
             f"Report: {folder / 'report.html'}",
         ]
-    cards = ", ".join(map(str, report.model_cards)) or "none written, the existing one stays"
+    none = "none, because the model is not here" if has_tables(report.cards) else "none written, the existing one stays"
+    cards = ", ".join(map(str, report.model_cards)) or none
     return "\n".join([*lines, f"Model card: {cards}"])

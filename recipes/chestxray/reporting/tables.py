@@ -59,3 +59,14 @@ def between(low: float | None, high: float | None) -> str:
     '0.800 to 0.840'
     """
     return "–" if low is None or math.isnan(low) else f"{low:.3f} to {high:.3f}"
+
+
+def p_value(p: float) -> str:
+    """A p-value as text.
+
+    >>> p_value(0.0004), p_value(0.25)
+    ('< 0.001', '0.250')
+    """
+    if math.isnan(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
-from datasets import ClassLabel, DatasetDict
+from datasets import DatasetDict
 from tqdm.auto import tqdm
 
-from chestxray.data import exposure, labels, predictions
+from chestxray.data import exposure, image_rows, labels, predictions
 from chestxray.data.opening import OpenDataset
 from chestxray.images import splits
 from chestxray.images.splits import Split
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from chestxray.training.settings import Settings
 
 CHOICES = ("equalize", "views", "labeler")  # of the settings: which images and labels, and how they look
-COLUMNS = {  # {our column: the columns of datasets}
-    "study": ("study_id", "study"),
-    "sex": ("patient_sex",),
-    "age": ("patient_age",),
-    "view": ("view_position",),
-}
 
 
 def start() -> Accelerator:
@@ -99,7 +93,7 @@ def predict(
     logits = compute_logits(accelerator, checkpoint, parts, tta, batch_size)
     refuse_not_finite(logits, parts, checkpoint)
     if accelerator.is_main_process:
-        about = describe_dataset(opened) | {"digests": digests, "models": [made_by]}
+        about = image_rows.describe_dataset(opened) | {"digests": digests, "models": [made_by]}
         predictions.write(table_of(parts, logits, findings, about), path)
     accelerator.wait_for_everyone()
 
@@ -132,40 +126,15 @@ def refuse_not_finite(logits: Mapping[str, np.ndarray], parts: Mapping[str, Spli
             )
 
 
-def describe_dataset(opened: OpenDataset) -> dict:
-    """What `Predictions.about` says about a dataset."""
-    return {
-        "dataset": opened.name,
-        "source": opened.source,
-        "synthetic": opened.synthetic,
-        "may_be_passed_on": opened.may_be_passed_on,
-        "validation_source": opened.validation_source,
-        "notes": list(opened.notes),
-    }
-
-
 def table_of(
     parts: Mapping[str, Split], logits: Mapping[str, np.ndarray], findings: list[str], about: dict
 ) -> predictions.Predictions:
     """The logits of all splits, one below the other, with the rows and targets that they belong to."""
-    rows = pd.concat([metadata_of(part, name) for name, part in parts.items()], ignore_index=True)
+    rows = pd.concat(
+        [image_rows.metadata_of(part.rows, part.patients, name) for name, part in parts.items()], ignore_index=True
+    )
     targets = np.concatenate([part.targets for part in parts.values()])
     return predictions.Predictions(rows, np.concatenate([logits[name] for name in parts]), targets, findings, about)
-
-
-def metadata_of(split: Split, name: str) -> pd.DataFrame:
-    """The columns of a predictions file that are not about findings. Class ids of the dataset become words."""
-    rows = split.rows
-    columns = {"image_file_path": rows["image_file_path"], "split": name, "patient": split.patients}
-    for ours, theirs in COLUMNS.items():
-        column = next((column for column in theirs if column in rows.column_names), None)
-        if column is None:
-            continue
-        feature, values = rows.features[column], rows[column]
-        if isinstance(feature, ClassLabel):
-            values = [None if value is None else feature.int2str(value) for value in values]
-        columns[ours] = values
-    return pd.DataFrame(columns)
 
 
 def refuse_others(path: Path, made_by: dict, digests: dict) -> None:

@@ -10,8 +10,10 @@ from scipy.special import expit
 
 from chestxray.data.official_test import TEST_IMAGES, is_official
 from chestxray.data.predictions import Predictions
+from chestxray.data.reading_files import ReadingFile
 from chestxray.places import public_about, public_models
-from chestxray.scoring import calibration, ensembles, levels, shortcuts, subgroups, thresholds, validation
+from chestxray.scoring import calibration, ensembles, levels, readers, shortcuts, subgroups, thresholds, validation
+from chestxray.scoring.readers import ReaderScores
 from multilabel_auroc import auroc_report, compare
 
 SYNTHETIC = "Synthetic images: these scores say nothing about radiographs."
@@ -41,6 +43,7 @@ class Scorecard:
         comparison: what `compare` returns, None without a rival.
         scored: the predictions that were judged, at their level; probabilities: (n, k), calibrated.
         notes: what else a reader must know, one sentence each.
+        readers: the images against labels of radiologists, None without such labels.
 
     Without validation rows, or where they are too few (see `validation`), what is fitted on them is NaN.
     """
@@ -57,6 +60,7 @@ class Scorecard:
     scored: Predictions
     probabilities: np.ndarray
     notes: list
+    readers: ReaderScores | None = None
 
     @property
     def has_validation(self) -> bool:
@@ -71,6 +75,7 @@ def make(
     rule: str = "youden",
     sensitivity: float = 0.9,
     rival: Predictions | None = None,
+    readings: ReadingFile | None = None,
 ) -> Scorecard:
     """A scorecard of `Predictions`; thresholds and calibration come from their validation rows alone.
 
@@ -82,10 +87,11 @@ def make(
         rule: one of `thresholds.RULES`, the threshold of the tables.
         sensitivity: the sensitivity that the rule "sensitivity" must reach on validation.
         rival: predictions of another model on the same images, for the paired test.
+        readings: what radiologists read in the images of `split`. The unit is the image there, at every level.
 
     Raises:
         ValueError: a split without rows; `split` is validation, or shares a patient with it; `rival` has other
-            images, findings or targets.
+            images, findings or targets; `readings` are of other images.
     """
     validated, images = separate(table, split)
     validated, scored = (levels.aggregate(part, level) if len(part.rows) else part for part in (validated, images))
@@ -109,6 +115,7 @@ def make(
         scored=scored,
         probabilities=probabilities,
         notes=[],
+        readers=readers.score(images, readings) if readings else None,
     )
     card.notes = notes(card)
     return card
@@ -265,6 +272,7 @@ def as_json(card: Scorecard) -> dict:
             "shortcuts": card.shortcuts.to_dict("index"),
             "comparison": card.comparison,
             "notes": card.notes,
+            "readers": readers.as_dict(card.readers) if card.readers else None,
         }
     )
 

@@ -62,6 +62,7 @@ def test_results_go_beside_the_model_unless_said_otherwise():
     assert str(ScoreOptions(models=["runs/a"]).output) == "runs/a/score"
     assert str(ScoreOptions(models=["runs/a/predictions.parquet"]).output) == "runs/a"
     assert str(ScoreOptions(models=["runs/a"], output_dir="out").output) == "out"
+    assert str(ScoreOptions(models=["runs/theirs.v2.csv.gz"], dataset=["nih"]).output) == "runs/theirs.v2-score"
 
 
 WITHOUT_PYTORCH = """
