@@ -263,8 +263,10 @@ def test_a_wrapped_body_gives_an_ordinary_checkpoint(asked, archive, tiny, tmp_p
 def assert_scores_are_those_of_the_run(output, tolerance=1e-6):
     score.main([str(output)])
     card = json.loads((output / "score" / "scorecard.json").read_text())
+    results = results_of(output)
     for finding in classifiers.findings_of(output):
-        assert card["findings"][finding]["auroc"] == pytest.approx(results_of(output)[f"test_auroc/{finding}"], abs=tolerance), finding
+        auroc = card["findings"][finding]["auroc"]
+        assert auroc == pytest.approx(results[f"test_auroc/{finding}"], abs=tolerance), finding
 
 
 # What does not go together
