@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -42,7 +43,7 @@ def check_head(model: PreTrainedModel, name: str, side: int) -> None:
         ValueError: something else comes after the head, or the head sees more than one vector.
     """
     model.eval()
-    own = model.get_submodule(name)
+    own: Any = model.get_submodule(name)
     with torch.random.fork_rng():
         other = torch.nn.Linear(own.in_features, own.out_features).to(own.weight)
         image = torch.randn(1, 3, side, side).to(own.weight)

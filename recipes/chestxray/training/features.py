@@ -1,14 +1,15 @@
 """The features that a frozen body gives for every image: computed once by all processes, kept beside the run."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import CLIPImageProcessor
 
@@ -24,7 +25,7 @@ ROWS = 512  # images of a file: as many a killed job computes again at most
 class Features:
     """Rows of tensors (n, width) float32, one after the other, as the tensors lie in their files: nothing is copied."""
 
-    def __init__(self, parts: Sequence[torch.Tensor]):
+    def __init__(self, parts: Iterable[torch.Tensor] = ()):
         self.parts = list(parts)
         self.ends = np.cumsum([len(part) for part in self.parts])
 
@@ -36,7 +37,7 @@ class Features:
 class FeatureBatches(Batches):
     """As `Batches`, with the features of a frozen body as `pixels`, (n, width) float32."""
 
-    def __init__(self, rows, targets: np.ndarray, size: int, features: Features):
+    def __init__(self, rows: Dataset, targets: np.ndarray, size: int, features: Features):
         super().__init__(rows, targets, size)
         self.features = features
 
@@ -54,16 +55,16 @@ class FeatureBatches(Batches):
 class FeatureSplit(Split):
     """A split with the features of its images."""
 
-    features: Features | None = None
+    features: Features = field(default_factory=Features)
 
     def batches(self) -> FeatureBatches:
-        assert self.features is not None
         return FeatureBatches(self.rows, self.targets, self.size, self.features)
 
 
-def with_features(split: Split, parts: Sequence[torch.Tensor]) -> FeatureSplit:
+def with_features(split: Split, parts: Iterable[torch.Tensor]) -> FeatureSplit:
     """A split and the features of its rows."""
-    return FeatureSplit(**{field.name: getattr(split, field.name) for field in fields(Split)}, features=Features(parts))
+    own = {each.name: getattr(split, each.name) for each in fields(Split)}
+    return FeatureSplit(**own, features=Features(parts))
 
 
 def concatenate_features(together: Split, parts: Sequence[Split]) -> Split:
@@ -127,7 +128,7 @@ class FeatureCache:
         self.accelerator, self.batch_size = accelerator, batch_size
         self.workers, self.channels_last = workers, channels_last
 
-    def splits(self, parts: Sequence[Mapping[str, Split]], digests: Sequence[Mapping]) -> list[dict[str, FeatureSplit]]:
+    def splits(self, parts: Sequence[Mapping[str, Split]], digests: Sequence[Mapping]) -> list[Mapping[str, Split]]:
         """The same splits with features. Every process must call it.
 
         parts, digests: as in `RunData`.
@@ -179,5 +180,5 @@ class FeatureCache:
         if self.accelerator.is_main_process:
             write_tensors({"features": torch.from_numpy(features)}, piece.path, {"key": piece.key})
 
-    def _read(self, pieces) -> Iterator[torch.Tensor]:
-        return (read_tensors(piece.path)["features"] for piece in pieces)
+    def _read(self, pieces):
+        return [read_tensors(piece.path)["features"] for piece in pieces]

@@ -44,6 +44,7 @@ def freeze_body(
     if accelerator.distributed_type == DistributedType.FSDP:
         raise ValueError("freeze trains one linear layer, which FSDP cannot share out: launch it with eight-gpus.yaml")
     name = head_name(model)
+    layer: Any = model.get_submodule(name)
     check_head(model, name, sides(processor)[1])
     if settings.base is None:
         accelerator.print("The frozen body has random weights: its features are those of no training.")
@@ -59,7 +60,7 @@ def freeze_body(
             device.uses_channels_last(settings.channels_last, accelerator.device),
         )
         data.parts = cache.splits(data.parts, data.digests)
-    return Head(model.get_submodule(name))
+    return Head(layer)
 
 
 def digest_body(model: Any, processor: CLIPImageProcessor, precision: str) -> str:

@@ -44,7 +44,7 @@ class Run:
     processor: CLIPImageProcessor
     model: torch.nn.Module
     optimizer: Any
-    classifier: torch.nn.Module | None = None
+    classifier: Any = None
 
     def __post_init__(self):
         self.train = self.data.training_split(self.settings.dataset_weights)
