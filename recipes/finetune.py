@@ -5,9 +5,9 @@
     accelerate launch recipes/finetune.py --dataset DIR --model convnext-tiny --output-dir runs/convnext-tiny
     accelerate launch --config_file recipes/launch/eight-gpus.yaml recipes/finetune.py …      the same on eight GPUs
 
-The best epoch is chosen on validation, which is some patients of `train`. The test set is read once, at the end. Then
-`output_dir` holds a Transformers checkpoint, `all_results.json`, `settings.yaml`, `images.parquet`, `epochs.csv` and
-`results.png`.
+The best epoch is chosen on validation, which is some patients of `train`. The test set is read once, at the end;
+`--test false` leaves it unread. Then `output_dir` holds a Transformers checkpoint, `all_results.json`, `settings.yaml`,
+`images.parquet`, `epochs.csv` and `results.png`.
 A run may be killed at any moment. The same command then goes on from its last checkpoint, to the same weights.
 """
 
@@ -51,7 +51,7 @@ def main(argv=None):
     # Data and model. The first process reads and downloads, the others find the files there.
     data = open_data(settings, accelerator)
     with accelerator.main_process_first():
-        model, processor = build_model(settings.model, data.findings, presets=presets(), **settings.architecture)
+        model, processor = build_model(settings.source, data.findings, presets=presets(), **settings.architecture)
     data.read_images(processor, settings, accelerator)
     accelerator.print(data.counts())
     refuse_other_run(settings, data.digests)

@@ -26,6 +26,7 @@ from transformers import (
 import finetune
 import forks
 import publish
+import score
 from chestxray.data import sources
 from chestxray.images import augment
 from chestxray.training.command_line import parse_settings
@@ -174,6 +175,27 @@ def test_a_timm_repository_loads_through_the_timm_wrapper(archive, tmp_path):
     tuned = AutoModelForImageClassification.from_pretrained(tmp_path / "run").timm_model.state_dict()
     assert torch.equal(tuned["stem.0.weight"], body.state_dict()["stem.0.weight"])
     assert tuned["head.fc.weight"].shape[0] == 14
+
+
+def test_a_copy_of_the_repository_takes_the_place_of_the_hub_and_the_model_keeps_its_name(archive, tmp_path):
+    import timm
+    from timm.models._hub import save_for_hf
+
+    body = timm.create_model("test_convnext", num_classes=1000)
+    save_for_hf(body, tmp_path / "copy", safe_serialization=True)
+    flags = ("--dataset", archive, "--image-size", 32, "--epochs", 0, "--output-dir", tmp_path / "run")
+    run(*flags, "--model", "timm/test_convnext.r160_in1k", "--weights", tmp_path / "copy")
+    tuned = AutoModelForImageClassification.from_pretrained(tmp_path / "run").timm_model.state_dict()
+    assert torch.equal(tuned["stem.0.weight"], body.state_dict()["stem.0.weight"])
+    score.main([str(tmp_path / "run")])
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "base_model: timm/test_convnext.r160_in1k" in card and str(tmp_path) not in card
+    with pytest.raises(ValueError, match="is of test_convnext, and so no copy of timm/resnet18.a1_in1k"):
+        run(*flags, "--model", "timm/resnet18.a1_in1k", "--weights", tmp_path / "copy")
+    with pytest.raises(ValueError, match="no config.json: name a copy of vit"):
+        run(*flags, "--model", "vit", "--weights", tmp_path)
+    with pytest.raises(ValueError, match="random ones"):
+        run(*flags, "--model", "test_convnext", "--no-pretrained", "--weights", tmp_path / "copy")
 
 
 @pytest.mark.parametrize("family", ["vit", "timm-vit"])

@@ -134,6 +134,20 @@ def is_validation(patient: str) -> bool:
     return digest(patient)[0] in "01"
 
 
+def keep_images(rows: Dataset, count: int) -> Dataset:
+    """The first `count` images in the order of a hash of their patients; the rows keep their own order.
+
+    A patient's images follow each other, so patients stay whole, but for the last one. Fewer images are always among
+    more. The hash is not the one of `is_validation`.
+
+    Raises ValueError if there are not so many images.
+    """
+    if count > len(rows):
+        raise ValueError(f"train_images is {count:,}, but there are {len(rows):,} training images")
+    keys = [(digest("train_images ", patient), number) for number, patient in enumerate(patients(rows))]
+    return rows.select(sorted(number for _, number in sorted(keys)[:count]))
+
+
 def with_validation(
     dataset: DatasetDict, list_file: str | Path | None = None, allow_missing: bool = False
 ) -> DatasetDict:

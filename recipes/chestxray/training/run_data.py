@@ -1,12 +1,13 @@
 """The datasets of a run: opened, checked against each other, and their images as the run reads them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from accelerate import Accelerator
+from datasets import DatasetDict
 from transformers import CLIPImageProcessor
 
-from chestxray.data import exposure, labels, opening
+from chestxray.data import exposure, labels, opening, sources
 from chestxray.data.opening import OpenDataset
 from chestxray.images import splits, streaming
 from chestxray.images.splits import Split
@@ -69,10 +70,21 @@ def open_data(settings: Settings, accelerator: Accelerator) -> RunData:
         datasets = [opening.open_dataset(source, settings) for source in settings.dataset or []]
         opening.refuse_leaks(datasets)
         seen = exposure.read(settings.base) if settings.base else None
-        opening.refuse_seen(datasets, seen, settings.model)
+        opening.refuse_seen(datasets, seen, settings.source)
+        datasets = [choose_images(opened, settings.train_images, settings.test) for opened in datasets]
         names = opening.distinct_names(datasets)
         findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
     return RunData(datasets, names, findings)
+
+
+def choose_images(opened: OpenDataset, train_images: int | None, test: bool) -> OpenDataset:
+    """The dataset with so many training images (None: all of them), and without test if it is not to be read."""
+    chosen = DatasetDict(opened.splits)
+    if train_images:
+        chosen["train"] = sources.keep_images(chosen["train"], train_images)
+    if not test:
+        chosen.pop("test", None)
+    return replace(opened, splits=chosen)
 
 
 def open_splits(

@@ -1,5 +1,6 @@
 """Every setting of a fine-tune: its type, default, bounds and meaning."""
 
+import json
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -33,6 +34,11 @@ class Settings:
         "sample",
         "a preset in recipes/configs or your own as .yaml, a Hub repository (transformers or timm), a checkpoint's "
         "folder, a timm name, or a transformers config as .json: an architecture without weights",
+    )
+    weights: str | None = setting(
+        None,
+        "a folder with a copy of the model's repository (config.json, model.safetensors), if there is no network; "
+        "by default the Hub has it",
     )
     pretrained: bool = setting(True, "start from the model's weights; otherwise from random ones")
     image_size: int | None = setting(
@@ -93,6 +99,15 @@ class Settings:
     streaming: bool = setting(False, "read the images from the Hub during training; nothing is stored")
     validation_list: str | None = setting(
         None, "a file that names the images of train to validate on, one per line; by default one patient in eight"
+    )
+    train_images: int | None = setting(
+        None,
+        "keep only so many images of train: patients in the order of a hash, so that fewer images are among more; all "
+        "by default. Validation and test stay whole",
+        at_least=1,
+    )
+    test: bool = setting(
+        True, "score the best model on test at the end; without, test stays unread, to compare settings on validation"
     )
     equalize: bool = setting(False, "equalise every image's histogram; MIMIC-CXR-JPG's are equalised already")
 
@@ -193,6 +208,12 @@ class Settings:
             raise ValueError(f"{len(self.dataset_weights)} dataset_weights for {len(self.dataset)} datasets")
         if self.validation_list and len(self.dataset) > 1:
             raise ValueError("a validation_list goes with one dataset")
+        if self.weights:
+            self._refuse_other_weights()
+        if self.train_images and len(self.dataset) > 1:
+            raise ValueError("train_images goes with one dataset")
+        if self.push_to_hub and not self.test:
+            raise ValueError("push_to_hub scores test for the model card: leave test false out")
         if self.public and not self.push_to_hub:
             raise ValueError("public says who sees the repository of push_to_hub: give --push-to-hub as well")
         if self.streaming and (len(self.dataset) > 1 or self.dataset_weights):
@@ -200,10 +221,26 @@ class Settings:
         if self.streaming and self.freeze:
             raise ValueError("freeze keeps features, which streaming would not: give --no-cache to keep no pixels")
 
+    def _refuse_other_weights(self):
+        """Raise ValueError unless `weights` can be a copy of `model`."""
+        if not self.pretrained:
+            raise ValueError(f"weights is {self.weights}, but this run begins with random ones: leave one out")
+        file = Path(self.weights or "", "config.json")
+        if not file.is_file():
+            raise ValueError(f"weights is {self.weights}, where there is no config.json: name a copy of {self.model}")
+        architecture = json.loads(file.read_text(encoding="utf-8")).get("architecture")  # as timm names it
+        if architecture and self.model.rpartition("/")[2].partition(".")[0] != architecture:
+            raise ValueError(f"{file} is of {architecture}, and so no copy of {self.model}: give it as --model")
+
+    @property
+    def source(self) -> str:
+        """Where the model comes from: the copy that `weights` names, or `model` itself."""
+        return self.weights or self.model
+
     @property
     def base(self) -> Path | None:
         """The folder or Hub id whose weights the run begins with; None if they are random."""
-        return Path(self.model) if self.pretrained else None
+        return Path(self.source) if self.pretrained else None
 
     @property
     def policy(self) -> labels.Policy:

@@ -136,3 +136,18 @@ def test_parquet_files_that_are_no_dataset_together_are_refused_in_one_line(tmp_
     with pytest.raises(ValueError, match=f"^{tmp_path} holds Parquet files that are no dataset together: ") as caught:
         sources.load(str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_fewer_training_images_are_among_more_and_patients_stay_whole_but_for_one():
+    paths = [f"images/{patient:08}_{image:03}.png" for patient in range(1, 41) for image in range(1 + patient % 5)]
+    rows = Dataset.from_dict({"image_file_path": paths})
+    kept = {count: sources.keep_images(rows, count)["image_file_path"] for count in (1, 10, 11, 50, len(paths))}
+    assert [len(names) for names in kept.values()] == list(kept)
+    sets = [set(names) for names in kept.values()]
+    assert all(few < more for few, more in zip(sets, sets[1:], strict=False))
+    for names in kept.values():
+        assert names == [path for path in paths if path in names], "in their own order"
+        cut = {sources.patient(path) for path in names} & {sources.patient(path) for path in set(paths) - set(names)}
+        assert len(cut) <= 1
+    with pytest.raises(ValueError, match=f"train_images is 1,000, but there are {len(paths)} training images"):
+        sources.keep_images(rows, 1000)
