@@ -99,7 +99,8 @@ def test_a_presets_repository_becomes_a_classifier_that_is_saved_and_loaded_as_t
         classifiers.save_classifier(model, model.state_dict(), tmp_path / "run")
         processor.save_pretrained(tmp_path / "run")
         again, processing, findings = classifiers.load_classifier(tmp_path / "run")
-        assert logits.shape == (1, 14) and torch.equal(again(pixel_values=image).logits, logits)
+        assert logits.shape == (1, 14)
+        assert torch.allclose(again(pixel_values=image).logits, logits, rtol=0, atol=1e-6)  # a place in memory rounds
     assert findings == FINDINGS and classifiers.sides(processing) == (side, side)
 
 
