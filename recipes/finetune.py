@@ -25,16 +25,16 @@ from chestxray.reporting import run_results
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.reporting.score_report import report_scores, screen_text
 from chestxray.training import device, losses, optimisation
-from chestxray.training.checkpoints import whole_weights
 from chestxray.training.command_line import parse_settings, presets
 from chestxray.training.evaluation import evaluate_datasets, validate
 from chestxray.training.finished import refuse_other_data, save_model
 from chestxray.training.gradients import step_seed
 from chestxray.training.loss_check import LossCheck
+from chestxray.training.probe import freeze_body
 from chestxray.training.run import Run
 from chestxray.training.run_data import open_data
 from chestxray.training.settings_files import refuse_other_settings
-from chestxray.training.state import epoch_figures, restore_state, save_state
+from chestxray.training.state import epoch_figures, refuse_other_run, restore_state, save_state
 from chestxray.training.stopwatch import Stopwatch
 
 
@@ -54,17 +54,19 @@ def main(argv=None):
         model, processor = build_model(settings.source, data.findings, presets=presets(), **settings.architecture)
     data.read_images(processor, settings, accelerator)
     accelerator.print(data.counts())
+    refuse_other_run(settings, data.digests)
 
     # Optimiser: each group of parameters has its share of the rate and its weight decay
     device.fit_to_device(model, accelerator.device, settings.gradient_checkpointing, settings.channels_last)
+    learner = freeze_body(model, data, processor, settings, accelerator) if settings.freeze else model
     layer_decay, blocks = settings.layer_decay, settings.layer_decay_blocks
-    groups = optimisation.parameter_groups(model, settings.weight_decay, layer_decay, blocks)
+    groups = optimisation.parameter_groups(learner, settings.weight_decay, layer_decay, blocks)
     fused = accelerator.device.type == "cuda" or None
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    learner, optimizer = accelerator.prepare(learner, optimizer)
 
     # Training; then the best model, on validation again and on test once
-    run = Run(settings, accelerator, data, processor, model, optimizer)
+    run = Run(settings, accelerator, data, processor, learner, optimizer, model if settings.freeze else None)
     state = train(run)
     results = {"best_epoch": state.best, "processes": accelerator.num_processes, "datasets": data.names}
     results |= evaluate_datasets(run)
@@ -115,7 +117,7 @@ def train(run):
 def take_step(run, batch, step, rate):
     """One step of the optimiser. Returns the loss of this process's share of the batch, a scalar on the device."""
     settings, accelerator, epoch = run.settings, run.accelerator, step // run.order.per_epoch
-    pixels = batch["pixels"].to(accelerator.device, non_blocking=True)  # (n, 1, size, size) uint8
+    pixels = batch["pixels"].to(accelerator.device, non_blocking=True)  # (n, 1, size, size) uint8, or features
     targets = batch["targets"].to(accelerator.device, non_blocking=True)  # (n, k) float32, NaN where unknown
 
     def part_loss(rows):  # forward pass and loss of as many rows as fit into memory
@@ -155,7 +157,7 @@ def end_epoch(run, state, rate, watch):
 
 def save(run, results, state, output):
     """Write everything beside `output`, then move it in. `all_results.json`, the sign of a finished run, comes last."""
-    weights = whole_weights(run.model)  # every process takes part
+    weights = run.weights()  # every process takes part
     if not run.accelerator.is_main_process:
         return
     with files.whole_folder(output, last="all_results.json") as folder:

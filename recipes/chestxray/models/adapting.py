@@ -76,7 +76,9 @@ def same_rows(old, new):
 
 
 def interpolate(name, weight, shape, config):
-    """Position embeddings (1, tokens, width) for another number of tokens (bicubic, timm's)."""
+    """Position embeddings (1, tokens, width) or (tokens, width) for another number of tokens (bicubic, timm's)."""
+    if "pos" in name and len(shape) == 2:  # SigLIP's and CLIP's
+        return interpolate(name, weight[None], (1, *shape), config)[0]
     if "pos" not in name or len(shape) != 3:
         raise ValueError(f"image_size changes {name} of {config.model_type}, which cannot be interpolated")
     prefix = count_prefix_tokens(shape[1], weight.shape[1])

@@ -53,8 +53,8 @@ def build_model(
         presets: names that the error suggests if `name` is misspelt.
 
     Returns:
-        (model, processor): the weights are float32. The processor has the size, mean and standard deviation that the
-        model's input must have.
+        (model, processor): the weights are float32. A weight that no logit depends on does not learn. The processor has
+        the size, mean and standard deviation that the model's input must have.
 
     Raises:
         ValueError: the name is none of these, the architecture does not have an option, or the weights are of another
@@ -69,13 +69,33 @@ def build_model(
     else:
         config = with_outputs(read_architecture(name, len(names)), names)
         model, own = new_model(with_options(config, drop_path, pooling)), None
-    processor = processor_for(model.config, own, image_size, resize)
+    processor = processor_for(image_config(model.config), own, image_size, resize)
     config = with_outputs(with_side(model, sides(processor)[1]), names)
     if config.to_dict() != model.config.to_dict():
         model = adapt(model, config)
     if hasattr(model, "timm_model"):
         describe_to_timm(model.config, processor)
+    fix_unused(model, sides(processor)[1])
     return model, processor
+
+
+def fix_unused(model, side):
+    """Let no weight learn on which no logit depends, such as DINOv2's mask token or SigLIP's pooling head.
+
+    It has no gradient, and in a job of several processes DDP refuses to go on without one.
+    """
+    learns, was_training = set(), model.training
+    logits = model.eval()(pixel_values=torch.zeros(1, 3, side, side)).logits
+    model.train(was_training)
+    nodes, met = [logits.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in met:
+            met.add(node)
+            learns.add(id(getattr(node, "variable", None)))
+            nodes += [before for before, _ in node.next_functions]
+    for weight in model.parameters():
+        weight.requires_grad_(id(weight) in learns)
 
 
 def refuse_unknown_name(name, presets):
@@ -218,10 +238,11 @@ def with_options(config, drop_path, pooling):
         return config
     if pooling:
         raise ValueError(f"pooling is {pooling}, which only timm's ViTs have; {config.model_type} is of transformers")
-    if drop_path and not hasattr(config, "drop_path_rate"):
+    tower = image_config(config)
+    if drop_path and not hasattr(tower, "drop_path_rate"):
         raise ValueError(f"drop_path is {drop_path}, but {config.model_type} of transformers has none; timm's has")
-    if drop_path is not None and hasattr(config, "drop_path_rate"):
-        config.drop_path_rate = drop_path
+    if drop_path is not None and hasattr(tower, "drop_path_rate"):
+        tower.drop_path_rate = drop_path
     return config
 
 
@@ -256,9 +277,14 @@ def with_side(model, side):
     if isinstance(config, TimmWrapperConfig):
         if own_side(model.timm_model) not in (None, side):
             config.model_args = {**(config.model_args or {}), "img_size": side}
-    elif hasattr(config, "image_size"):
-        config.image_size = side
+    elif hasattr(tower := image_config(config), "image_size"):
+        tower.image_size = side
     return config
+
+
+def image_config(config):
+    """The part of a configuration that describes the images: of a model with a tower for texts, its other tower."""
+    return getattr(config, "vision_config", config)
 
 
 def own_side(timm_model):

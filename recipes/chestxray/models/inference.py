@@ -20,7 +20,7 @@ Views = Callable[[torch.Tensor], Sequence[torch.Tensor]]
 def predict_logits(
     model: torch.nn.Module,
     split: Split,
-    processor: CLIPImageProcessor,
+    processor: CLIPImageProcessor | None,
     accelerator: Accelerator,
     batch_size: int,
     *,
@@ -33,6 +33,7 @@ def predict_logits(
 
     Args:
         model: as `accelerator.prepare` leaves it. Every process must call this function.
+        processor: the model's; None if the split has features in place of images, which the model takes as they are.
         batch_size: images per process and pass.
         views: from pixels (m, 1, s, s) uint8 to the views of each image, each (m, 1, side, side). The logit is that of
             the mean probability over the views. None is one view, the middle.
@@ -60,7 +61,9 @@ def predict_logits(
 
 
 def model_input(pixels, processor, channels_last):
-    """(n, 1, s, s) uint8 as the model sees them in evaluation, (n, 3, side, side) float32."""
+    """(n, 1, s, s) uint8 as the model sees them in evaluation, (n, 3, side, side) float32; features as they are."""
+    if processor is None:
+        return pixels
     _, side = sides(processor)
     images = augment.normalise(pixels, side, processor.image_mean, processor.image_std)
     return images.contiguous(memory_format=torch.channels_last) if channels_last else images

@@ -131,6 +131,11 @@ class Checkpoints:
         return get_optimizer_state_dict(self.model, self.optimizer, options=WHOLE if self.sharded else PLAIN)
 
 
+def checkpoints_folder(output_dir: str | None) -> Path:
+    """Where a run keeps its checkpoints."""
+    return Path(output_dir or "", "checkpoints")
+
+
 def whole_weights(model: torch.nn.Module) -> dict[str, Any]:
     """The weights by the model's own names, also after torch.compile, DDP and FSDP.
 

@@ -1,5 +1,6 @@
 """Settings from the command line: a preset, and flags on top of it."""
 
+import sys
 from argparse import Action
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from transformers import HfArgumentParser
 
 from chestxray.flags import nearest
 from chestxray.repository import PRESETS
+from chestxray.training.idle_settings import set_idle
 from chestxray.training.settings import TYPES, Settings
 from chestxray.training.settings_files import check_at, read_yaml
 
@@ -51,15 +53,24 @@ def parse_settings(argv: Sequence[str] | None = None) -> Settings:
     )
     asked, unknown = parser.parse_known_args(argv)
     refuse_unknown(unknown)
+    named = flag_names(sys.argv[1:] if argv is None else argv)
     if preset := find_preset(asked.model):
         values = read_preset(preset)
         parser.set_defaults(**values)
         asked = parser.parse_args(argv)
         asked.output_dir = asked.output_dir or f"runs/{preset.stem}"
         asked.model = values["model"]
+        named |= set(values) if values.get("freeze") else set()
+    if asked.freeze:
+        set_idle(asked, named)
     settings = Settings(**vars(asked))
     settings.refuse_contradictions()
     return settings
+
+
+def flag_names(argv):
+    """The settings that a command line names, whatever their values."""
+    return {word[2:].partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")}
 
 
 def refuse_unknown(flags):

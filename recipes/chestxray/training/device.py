@@ -49,6 +49,16 @@ def uses_channels_last(asked: bool | None, device: torch.device) -> bool:
     return device.type == "cuda" if asked is None else asked
 
 
+def evaluation_batch(asked: int | None, device: torch.device) -> int:
+    """Images per process and pass without gradients."""
+    return asked or (GPU_EVALUATION_BATCH if device.type == "cuda" else CPU_BATCH)
+
+
+def reading_workers(asked: int | None, device: torch.device) -> int:
+    """Processes that read batches beside each process of the job."""
+    return 2 * (device.type == "cuda") if asked is None else asked
+
+
 def fit_to_device(model: Any, device: torch.device, gradient_checkpointing: bool, channels_last: bool | None) -> None:
     """Choose fast float32 products, the model's memory layout, and whether it keeps its activations."""
     torch.set_float32_matmul_precision("high")

@@ -15,7 +15,7 @@ def evaluate(run: Run, split: Split) -> dict:
     logits = predict_logits(
         run.model,
         split,
-        run.processor,
+        None if run.settings.freeze else run.processor,
         run.accelerator,
         run.evaluation_batch,
         workers=run.workers,

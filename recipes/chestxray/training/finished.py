@@ -14,9 +14,9 @@ from chestxray.training.settings_files import write_settings
 def save_model(run: Run, weights: dict[str, torch.Tensor], folder: Path) -> None:
     """Write a checkpoint that Transformers loads, its settings, and which images it has seen.
 
-    weights: see `checkpoints.whole_weights`. Three classes per finding become one output.
+    weights: see `Run.weights`. Three classes per finding become one output.
     """
-    model = run.accelerator.unwrap_model(run.model, keep_torch_compile=False)
+    model = run.classifier or run.accelerator.unwrap_model(run.model, keep_torch_compile=False)
     if run.settings.classes > 1:
         model, weights = merge_heads(model.config, weights, run.data.findings)
     save_classifier(model, weights, folder)

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,8 +14,8 @@ from chestxray.models.processors import sides
 from chestxray.places import public_settings
 from chestxray.training import losses, optimisation
 from chestxray.training.averaging import Average
-from chestxray.training.checkpoints import Checkpoints
-from chestxray.training.device import CPU_BATCH, GPU_EVALUATION_BATCH, uses_channels_last
+from chestxray.training.checkpoints import Checkpoints, checkpoints_folder, whole_weights
+from chestxray.training.device import CPU_BATCH, evaluation_batch, reading_workers, uses_channels_last
 from chestxray.training.gradients import Gradients
 from chestxray.training.run_data import RunData
 from chestxray.training.settings import Settings
@@ -29,6 +28,7 @@ class Run:
     Attributes:
         data: with the images.
         model, optimizer: as `accelerator.prepare` leaves them.
+        classifier: the whole model, if `model` is the head of a frozen body.
         train: the training images of all datasets.
         order: the rows of every step.
         schedule: the rate of every step.
@@ -44,6 +44,7 @@ class Run:
     processor: CLIPImageProcessor
     model: torch.nn.Module
     optimizer: Any
+    classifier: Any = None
 
     def __post_init__(self):
         self.train = self.data.training_split(self.settings.dataset_weights)
@@ -52,10 +53,11 @@ class Run:
         self.schedule = self._schedule()
         self.loss = losses.choose_loss(settings.loss, settings.classes, settings.label_smoothing, self._weights())
         self.largest_share = math.ceil(self.order.batch_size / self.accelerator.num_processes)  # of a step's rows
-        fits = settings.device_batch_size or (self.largest_share if self.on_gpu else CPU_BATCH)
+        whole_share = self.on_gpu or settings.freeze  # of images a CPU takes fewer, of features it need not
+        fits = settings.device_batch_size or (self.largest_share if whole_share else CPU_BATCH)
         self.gradients = Gradients(self.model, self.accelerator, fits)
         self.average = Average(self.model, settings.ema)
-        folder = Path(settings.output_dir) / "checkpoints"
+        folder = checkpoints_folder(settings.output_dir)
         self.checkpoints = Checkpoints(folder, self.accelerator, self.model, self.optimizer, self.average)
 
     def _order(self):
@@ -86,6 +88,10 @@ class Run:
         settings = public_settings(asdict(self.settings))
         self.accelerator.init_trackers("chestxray", {name: str(value) for name, value in settings.items()})
 
+    def weights(self) -> dict[str, Any]:
+        """The weights of the whole classifier by its own names; see `whole_weights`. Every process must call it."""
+        return whole_weights(self.model if self.classifier is None else self.classifier)
+
     @property
     def on_gpu(self) -> bool:
         return self.accelerator.device.type == "cuda"
@@ -93,7 +99,7 @@ class Run:
     @property
     def workers(self) -> int:
         """Processes that read batches."""
-        return 2 * self.on_gpu if self.settings.workers is None else self.settings.workers
+        return reading_workers(self.settings.workers, self.accelerator.device)
 
     @property
     def channels_last(self) -> bool:
@@ -102,13 +108,17 @@ class Run:
     @property
     def evaluation_batch(self) -> int:
         """Images per process and pass."""
-        return self.settings.device_batch_size or (GPU_EVALUATION_BATCH if self.on_gpu else CPU_BATCH)
+        return evaluation_batch(self.settings.device_batch_size, self.accelerator.device)
 
     def augment(self, pixels: torch.Tensor, draw: torch.Tensor, epoch: int) -> torch.Tensor:
         """Pixels (n, 1, size, size) uint8 as the model sees them in an epoch, (n, 3, side, side) float32.
 
         draw: (n,) int64, see `batches.Batches`.
+
+        The features of a frozen body, (n, width) float32, stay as they are.
         """
+        if self.settings.freeze:
+            return pixels
         whole, side = sides(self.processor)
         strength, visible = self.settings.augmentation, side / whole
         changes = augment.draw(draw.numpy(), epoch, self.settings.seed, strength, visible)

@@ -12,6 +12,7 @@ from chestxray.data.opening import OpenDataset
 from chestxray.images import splits, streaming
 from chestxray.images.splits import Split
 from chestxray.models.processors import sides
+from chestxray.training.features import concatenate_features
 from chestxray.training.settings import Settings
 
 
@@ -53,9 +54,10 @@ class RunData:
         Raises:
             ValueError: no image has a label for one of the findings.
         """
-        together = splits.concatenate_splits([part["train"] for part in self.parts], weights)
+        parts = [part["train"] for part in self.parts]
+        together = splits.concatenate_splits(parts, weights)
         splits.refuse_unlabelled(together, self.findings)
-        return together
+        return concatenate_features(together, parts)
 
 
 def open_data(settings: Settings, accelerator: Accelerator) -> RunData:

@@ -62,6 +62,11 @@ class Settings:
         None, "how a timm ViT pools its tokens before the head; by default the model's own"
     )
 
+    freeze: bool = setting(
+        False,
+        "train the head alone: a linear probe. Each image's features are computed once, so nothing is augmented",
+    )
+
     # Data
     dataset: list[str] | None = setting(
         None,
@@ -213,6 +218,8 @@ class Settings:
             raise ValueError("public says who sees the repository of push_to_hub: give --push-to-hub as well")
         if self.streaming and (len(self.dataset) > 1 or self.dataset_weights):
             raise ValueError("streaming goes with one dataset, without dataset_weights")
+        if self.streaming and self.freeze:
+            raise ValueError("freeze keeps features, which streaming would not: give --no-cache to keep no pixels")
 
     def _refuse_other_weights(self):
         """Raise ValueError unless `weights` can be a copy of `model`."""

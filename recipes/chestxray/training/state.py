@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field
 import torch
 
 from chestxray.data import exposure
+from chestxray.training.checkpoints import checkpoints_folder, read_facts
 from chestxray.training.run import Run
+from chestxray.training.settings import Settings
 from chestxray.training.settings_files import differences, settings_from
 from chestxray.training.stopwatch import Stopwatch
 
@@ -74,17 +76,22 @@ def save_state(run: Run, state: State) -> None:
 
 
 def restore_state(run: Run) -> State:
-    """The state of the last checkpoint, and its weights and moments put into the run; or a new state without one.
+    """The state of the last checkpoint, and its weights and moments put into the run; or a new state without one."""
+    facts = run.checkpoints.restore()
+    return State(**{name: facts[name] for name in asdict(State())}) if facts else State()
 
-    Raises:
-        ValueError: the checkpoint is of other settings, images or labels.
+
+def refuse_other_run(settings: Settings, digests: list[dict]) -> None:
+    """Raise ValueError if an unfinished run in `output_dir` is of other settings, images or labels.
+
+    digests: see `RunData`.
     """
-    facts, folder = run.checkpoints.restore(), run.checkpoints.folder
-    if not facts:
-        return State()
-    output = folder.parent
-    if others := differences(run.settings, settings_from(facts["settings"], None, folder)):
+    folder = checkpoints_folder(settings.output_dir)
+    output, last = folder.parent, folder / "last.safetensors"
+    if not last.exists():
+        return
+    facts = read_facts(last)
+    if others := differences(settings, settings_from(facts["settings"], None, folder)):
         raise ValueError(f"{output} holds an unfinished run with {'; '.join(others)}. Give another --output-dir.")
-    if not all(map(exposure.same_data, run.data.digests, facts["data"])):
+    if not all(map(exposure.same_data, digests, facts["data"])):
         raise ValueError(f"{output} holds an unfinished run on other images or labels. Give another --output-dir.")
-    return State(**{name: facts[name] for name in asdict(State())})

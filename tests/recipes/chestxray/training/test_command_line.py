@@ -25,6 +25,23 @@ def refusal(call, *arguments):
     return str(caught.value)
 
 
+IDLE = {"crop": 1.0, "flip": 0.0, "rotate": 0.0, "randaugment": 0.0, "mixup": 0.0, "layer_decay": 1.0}
+
+
+@pytest.mark.parametrize("flags", [["--model", "sample"], ["--model", "medmae-vit-base"], ["--flip", "0"]])
+def test_under_freeze_defaults_and_presets_ask_for_no_augmentation(flags):
+    found = parse_settings([*flags, "--freeze"])
+    assert {name: getattr(found, name) for name in IDLE} == IDLE
+    assert parse_settings(flags[:2]).rotate + parse_settings(flags[:2]).randaugment > 0
+
+
+def test_a_preset_that_asks_for_freeze_and_augmentation_is_refused_and_a_flag_ends_its_freeze(preset):
+    flags = preset("model: resnet18\nfreeze: true\nrotate: 5\n")
+    assert "--rotate can change nothing there, leave it out" in refusal(parse_settings, flags)
+    assert parse_settings([*flags, "--freeze", "false"]).rotate == 5
+    assert parse_settings(["--model", "rad-dino", "--freeze", "false"]).flip > 0
+
+
 LISTS = "model: resnet18\ndataset: [A, B]\ndataset_weights: [1, 2]\ntrackers: [wandb]\n"
 
 
