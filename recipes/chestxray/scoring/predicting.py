@@ -15,6 +15,7 @@ from datasets import ClassLabel, DatasetDict
 from tqdm.auto import tqdm
 
 from chestxray.data import exposure, labels, predictions
+from chestxray.data.datasets_internals import column
 from chestxray.data.opening import OpenDataset
 from chestxray.images import splits
 from chestxray.images.splits import Split
@@ -156,12 +157,12 @@ def table_of(
 def metadata_of(split: Split, name: str) -> pd.DataFrame:
     """The columns of a predictions file that are not about findings. Class ids of the dataset become words."""
     rows = split.rows
-    columns = {"image_file_path": rows["image_file_path"], "split": name, "patient": split.patients}
+    columns = {"image_file_path": column(rows, "image_file_path").to_pylist(), "split": name, "patient": split.patients}
     for ours, theirs in COLUMNS.items():
-        column = next((column for column in theirs if column in rows.column_names), None)
-        if column is None:
+        there = next((word for word in theirs if word in rows.column_names), None)
+        if there is None:
             continue
-        feature, values = rows.features[column], rows[column]
+        feature, values = rows.features[there], column(rows, there).to_pylist()
         if isinstance(feature, ClassLabel):
             values = [None if value is None else feature.int2str(value) for value in values]
         columns[ours] = values
