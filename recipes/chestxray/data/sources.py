@@ -156,7 +156,9 @@ def with_validation(
     if list_file:
         held_out = is_listed(list_file, column(dataset["train"], "image_file_path").to_pylist(), allow_missing)
     else:
-        held_out = np.array([is_validation(patient) for patient in patients(dataset["train"])])
+        of_rows = patients(dataset["train"])
+        chosen = {patient for patient in set(of_rows) if is_validation(patient)}
+        held_out = np.array([patient in chosen for patient in of_rows], bool)
     return refuse_straddling(cut_validation(dataset, held_out), list_file or "the dataset's own splits")
 
 
