@@ -398,7 +398,7 @@ def report(arguments, figures):
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name in STAGES:
-        if found := figures.get(name):
+        if name != "decode" and (found := figures.get(name)):
             cells = [found["wall"], found["cpu"], images / found["cpu"], found["peak"] / 2**20]
             cells += [found["anonymous"] / 2**20, found["disk"] / 1e6]
             lines.append(f"| {name} | {' | '.join(f'{cell:,.0f}' for cell in cells)} |")
