@@ -13,8 +13,9 @@ Each stage is a process of its own. For all its processes together the table giv
     peak        the largest sum of their resident memory; a page that several of them map counts once
     anonymous   the largest sum of what is not a page of a file: the part that the kernel cannot drop
     disk        bytes that the stage added to OUT
-Stages that have ended are in OUT/stages.json and are not run again. `make`, the caches and `publish` go on where they
-were stopped. The whole needs 16 GB for OUT with 224-pixel cache and tar shards 20 GB.
+Stages that have ended are in OUT/stages.json and are not run again. `make` and `publish` go on where they were stopped,
+other stages begin again. OUT takes about 11 GB, and about 20 GB with "cache 224" and "publish tar", which run only if
+--stages names them.
 """
 
 import argparse
