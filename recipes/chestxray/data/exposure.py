@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from chestxray.data import sources
+from chestxray.data.datasets_internals import column
 
 FILE = "images.parquet"
 NIH_NAME = re.compile(r"\d{8}_\d{3}\.png")
@@ -74,7 +75,7 @@ def keys_of(rows: Dataset, name: str, synthetic: bool) -> Keys:
     keys of drawn images begin with a word of their own, so they never match real ones.
     """
     keys, drawn = Keys([], []), "synthetic " if synthetic else ""
-    for path, patient in zip(rows["image_file_path"], sources.patients(rows), strict=True):
+    for path, patient in zip(column(rows, "image_file_path").to_pylist(), sources.patients(rows), strict=True):
         image = path.rpartition("/")[2]
         of_nih = bool(NIH_NAME.fullmatch(image))
         keys.images.append(f"{drawn}{image}" if of_nih else f"{drawn}{name} {path}")

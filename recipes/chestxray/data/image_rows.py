@@ -7,6 +7,7 @@ import pandas as pd
 from datasets import ClassLabel, Dataset
 
 from chestxray.data import labels, sources
+from chestxray.data.datasets_internals import column
 from chestxray.data.opening import OpenDataset
 from chestxray.data.prediction_tables import LabelledImages
 
@@ -32,12 +33,12 @@ def describe_dataset(opened: OpenDataset) -> dict:
 
 def metadata_of(rows: Dataset, patients: Sequence[str], split: str) -> pd.DataFrame:
     """The columns of a predictions file that are not about findings. Class ids of the dataset become words."""
-    columns = {"image_file_path": rows["image_file_path"], "split": split, "patient": patients}
+    columns = {"image_file_path": column(rows, "image_file_path").to_pylist(), "split": split, "patient": patients}
     for ours, theirs in COLUMNS.items():
-        column = next((column for column in theirs if column in rows.column_names), None)
-        if column is None:
+        there = next((word for word in theirs if word in rows.column_names), None)
+        if there is None:
             continue
-        feature, values = rows.features[column], rows[column]
+        feature, values = rows.features[there], column(rows, there).to_pylist()
         if isinstance(feature, ClassLabel):
             values = [None if value is None else feature.int2str(value) for value in values]
         columns[ours] = values

@@ -261,7 +261,7 @@ def refuse_leaks(datasets: Sequence[OpenDataset]) -> None:
 
     For example, MichaelNoya's subset trains on images of NIH's official test list.
     """
-    for one in datasets:
+    for one in datasets if len(datasets) > 1 else ():
         images, patients = map(set, one.keys("train"))
         for other in datasets:
             for split in held_out_splits(other) if other is not one else ():

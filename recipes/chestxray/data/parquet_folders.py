@@ -1,5 +1,6 @@
 """Folders and Hub repositories of Parquet, from any owner. `datasets` reads them by itself."""
 
+import os
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 from chestxray.data.datasets_internals import cache_root
 from chestxray.data.descriptor import SYNTHETIC_MARK, Descriptor
 from chestxray.data.nih import builder_file
-from chestxray.data.tar_subsets import is_tar_subset
+from chestxray.data.tar_subsets import is_shard_name
 
 SHARD = re.compile(r"(train|valid|val|dev|test)")  # how the name of a Hub repository's Parquet file begins
 
@@ -24,8 +25,8 @@ def is_parquet(folder: Path) -> bool:
     """
     if find_shards(folder):
         return has_configs(folder / "README.md") or not builder_file.is_release(folder)
-    names = [Path(path).name for path in builder_file.files_below(folder)]
-    if any(name in builder_file.TABLES for name in names) or is_tar_subset(folder):
+    names = [os.path.basename(path) for path in builder_file.files_below(folder)]
+    if any(name in builder_file.TABLES or is_shard_name(name) for name in names):
         return False
     return any(name.endswith(".parquet") for name in names)
 

@@ -8,6 +8,7 @@ from datasets import Dataset, DatasetDict, Features, Image, IterableDataset, get
 from datasets.exceptions import DatasetGenerationError
 
 from chestxray.data import labels, registry
+from chestxray.data.datasets_internals import column
 from chestxray.data.descriptor import BuildOptions, Descriptor
 from chestxray.data.nih import builder_file
 from chestxray.data.parquet_folders import cache_of
@@ -110,7 +111,7 @@ def frontal_rows(rows: Dataset, views: frozenset[str]) -> np.ndarray | range:
         return range(len(rows))
     names = rows.features["view_position"].names
     wanted = [number for number, name in enumerate(names) if name in views]
-    return np.flatnonzero(np.isin(np.array(rows["view_position"], float), wanted))
+    return np.flatnonzero(np.isin(column(rows, "view_position").to_numpy(zero_copy_only=False), wanted))
 
 
 def patient(image_file_path: str) -> str:
@@ -121,8 +122,8 @@ def patient(image_file_path: str) -> str:
 def patients(rows: Dataset) -> list[str]:
     """The patient of each row, eight digits: from the column `patient_id`, or else from the file's name."""
     if "patient_id" in rows.column_names:
-        return [f"{number:08}" for number in rows["patient_id"]]
-    return [patient(path) for path in rows["image_file_path"]]
+        return [f"{number:08}" for number in column(rows, "patient_id").to_pylist()]
+    return [patient(path) for path in column(rows, "image_file_path").to_pylist()]
 
 
 def is_validation(patient: str) -> bool:
@@ -167,9 +168,11 @@ def with_validation(
     if "validation" in dataset and not list_file:
         return refuse_straddling(dataset, "the dataset's own validation split")
     if list_file:
-        held_out = is_listed(list_file, dataset["train"]["image_file_path"], allow_missing)
+        held_out = is_listed(list_file, column(dataset["train"], "image_file_path").to_pylist(), allow_missing)
     else:
-        held_out = np.array([is_validation(patient) for patient in patients(dataset["train"])])
+        of_rows = patients(dataset["train"])
+        chosen = {patient for patient in set(of_rows) if is_validation(patient)}
+        held_out = np.array([patient in chosen for patient in of_rows], bool)
     return refuse_straddling(cut_validation(dataset, held_out), list_file or "the dataset's own splits")
 
 

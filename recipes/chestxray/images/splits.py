@@ -12,6 +12,7 @@ from datasets import Dataset, DatasetDict, concatenate_datasets
 from torch.utils.data import DataLoader
 
 from chestxray.data import labels, sources
+from chestxray.data.datasets_internals import column
 from chestxray.files import digest
 from chestxray.images import batches, pixels
 from chestxray.images.batches import Batches, Order
@@ -58,7 +59,8 @@ class Split:
         `rows` is over paths, patients and targets. With the cache, `pixels SIDE` is over its bytes. Without the cache,
         `files` is over the images as they are stored. Streamed images have no digest.
         """
-        names = ("\n".join(texts) for texts in (self.rows["image_file_path"], self.patients))
+        paths = column(self.rows, "image_file_path").to_pylist()
+        names = ("\n".join(texts) for texts in (paths, self.patients))
         return {
             "rows": digest(*names, np.ascontiguousarray(self.targets).tobytes()),
             **image_digests(self.rows, self.size, self.equalize),
