@@ -14,6 +14,8 @@ from accelerate.utils import (
     ProjectConfiguration,
 )
 
+from chestxray import machine
+
 CPU_BATCH = 32  # images per pass: a CPU is no faster with more of them, and they cost memory
 GPU_EVALUATION_BATCH = 128  # without gradients, this is small beside what training needs
 
@@ -62,6 +64,8 @@ def reading_workers(asked: int | None, device: torch.device) -> int:
 def fit_to_device(model: Any, device: torch.device, gradient_checkpointing: bool, channels_last: bool | None) -> None:
     """Choose fast float32 products, the model's memory layout, and whether it keeps its activations."""
     torch.set_float32_matmul_precision("high")
+    if device.type == "cpu":
+        machine.keep_freed_memory()
     if gradient_checkpointing and hasattr(model, "timm_model"):
         model.timm_model.set_grad_checkpointing(True)
     elif gradient_checkpointing:

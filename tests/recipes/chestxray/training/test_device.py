@@ -1,5 +1,10 @@
 """Precision and memory layout are what is asked for, or what suits the device."""
 
+import platform
+import resource
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -29,3 +34,21 @@ def test_weights_take_the_layout_that_is_asked_for():
         model = torch.nn.Conv2d(3, 4, 3)
         device.fit_to_device(model, torch.device("cpu"), gradient_checkpointing=False, channels_last=asked)
         assert model.weight.is_contiguous(memory_format=torch.channels_last) is asked
+
+
+PAGES = """
+import resource, torch
+from chestxray.training import device
+device.fit_to_device(torch.nn.Linear(1, 1), torch.device("cpu"), gradient_checkpointing=False, channels_last=False)
+torch.ones(2**24)  # 64 MB
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    torch.ones(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
+def test_memory_that_a_step_frees_serves_the_next_step_without_new_pages():
+    done = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2**26 / resource.getpagesize() / 10  # a tenth of one tensor; all twenty without it
