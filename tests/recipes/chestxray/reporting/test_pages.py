@@ -30,7 +30,7 @@ def test_a_sentence_is_one_line_in_words_and_in_markdown():
 
 
 def test_values_are_escaped_in_markdown_and_not_in_words():
-    values = {"rival": HOSTILE}
+    values = {"rival": HOSTILE, "rival_notes": []}
     assert HOSTILE in pages.sentences("comparison.jinja", **values)
     assert r"\<b>Mass\</b> \| \[x\](http://example.org)" in pages.markdown_sentences("comparison.jinja", **values)
 
