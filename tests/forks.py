@@ -10,6 +10,7 @@ import importlib
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,7 @@ class Script:
 
 def become(words, folder, environment, out, err):
     """Be the script, from a fork of the server on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
     for number, name in ((1, out), (2, err)):
         file = os.open(name, os.O_WRONLY)
         os.dup2(file, number)

@@ -171,7 +171,10 @@ def test_links_lead_to_files_and_images_have_alternative_text():
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", README) if not link.startswith("http")]
     assert len(links) >= 8
     for link in links:
-        assert (ROOT / link).exists(), link
+        file, _, section = link.partition("#")
+        assert (ROOT / file).exists(), link
+        headings = re.findall(r"^#+ (.*)$", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE) if section else []
+        assert not section or section in [heading.lower().replace(" ", "-") for heading in headings], link
     images = re.findall(r"!\[(.*?)\]\((.*?)\)", README)
     assert len(images) == 5 and all(len(text) > 80 for text, _ in images)
     assert "<img" not in README
