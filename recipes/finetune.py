@@ -30,6 +30,7 @@ from chestxray.training.evaluation import evaluate_datasets, validate
 from chestxray.training.finished import refuse_other_data, save_model
 from chestxray.training.gradients import step_seed
 from chestxray.training.loss_check import LossCheck
+from chestxray.training.new_head import start_head
 from chestxray.training.probe import freeze_body
 from chestxray.training.run import Run
 from chestxray.training.run_data import open_data
@@ -53,6 +54,7 @@ def main(argv=None):
     with accelerator.main_process_first():
         model, processor = build_model(settings.source, data.findings, presets=presets(), **settings.architecture)
     data.read_images(processor, settings, accelerator)
+    start_head(model, data, settings)
     accelerator.print(data.counts())
     refuse_other_run(settings, data.digests)
 

@@ -27,7 +27,7 @@ import finetune
 import forks
 import publish
 import score
-from chestxray.data import sources
+from chestxray.data import labels, sources
 from chestxray.images import augment
 from chestxray.training.command_line import parse_settings
 from conftest import NIH, ROOT, TINY
@@ -160,6 +160,29 @@ def test_a_pretrained_checkpoint_keeps_its_body_and_gets_a_new_head(archive, tin
         else:
             assert torch.equal(tuned[name], weight), name
     assert json.loads((tmp_path / "run" / "preprocessor_config.json").read_text())["image_mean"] == [0.4] * 3
+
+
+@pytest.mark.parametrize("extra", [(), ("--uncertain", "multi-class")], ids=["", "three-classes"])
+def test_new_outputs_start_at_the_prevalence_and_outputs_that_are_there_go_on(archive, tiny, tmp_path, extra):
+    flags = ["--dataset", archive, "--epochs", 0]
+    run(*flags, *extra, "--model", tiny("vit"), "--findings", "chexpert5", "--output-dir", tmp_path / "first")
+    model = AutoModelForImageClassification.from_pretrained(tmp_path / "first")
+    train = sources.load(str(archive))["train"]
+    names = list(model.config.label2id)
+    target = labels.targets(train, names, labels.Policy(), training=True)
+    image = torch.randn(1, 3, 32, 32)
+    started = model(pixel_values=image).logits.sigmoid()[0]
+    assert torch.allclose(started, torch.from_numpy(target.mean(0)), atol=0.06), "whatever the image shows"
+
+    torch.nn.init.normal_(model.classifier.weight)
+    model.save_pretrained(tmp_path / "first")
+    run(*flags, "--model", tmp_path / "first", "--output-dir", tmp_path / "second")
+    second = AutoModelForImageClassification.from_pretrained(tmp_path / "second")
+    old = {name: number for number, name in enumerate(names) if name in FINDINGS}
+    assert sorted(old) == ["Atelectasis", "Cardiomegaly", "Consolidation", "Edema"]
+    rows, new = [FINDINGS.index(name) for name in old], [FINDINGS.index(name) for name in FINDINGS if name not in old]
+    assert torch.equal(second.classifier.weight[rows], model.classifier.weight[list(old.values())])
+    assert second.classifier.weight[new].abs().max() < 0.1
 
 
 def test_a_timm_repository_loads_through_the_timm_wrapper(archive, tmp_path):

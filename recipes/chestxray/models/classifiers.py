@@ -79,6 +79,15 @@ def build_model(
     return model, processor
 
 
+def new_outputs(model: PreTrainedModel, name: str, pretrained: bool = True) -> list[int]:
+    """Rows of the head of `build_model(name, …)` that `name` does not have: its other rows are kept."""
+    names = names_of(model.config)
+    if not pretrained or name.endswith(".json"):
+        return list(range(len(names)))
+    kept = names_of(AutoConfig.from_pretrained(timm_repository(name) if is_timm_name(name) else name))
+    return [row for row, output in enumerate(names) if output not in kept]
+
+
 def fix_unused(model, side):
     """Let no weight learn on which no logit depends, such as DINOv2's mask token or SigLIP's pooling head.
 

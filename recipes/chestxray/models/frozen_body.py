@@ -37,7 +37,7 @@ def without_head(model: PreTrainedModel, name: str) -> Iterator[None]:
 def check_head(model: PreTrainedModel, name: str, side: int) -> None:
     """Check on one random image that the logits are the head's of (1, width) features. The model is left in eval mode.
 
-    The weights of a new head may hide a difference, for its bias is 0. So another head stands in for it.
+    The small weights of a new head may hide a difference. So another head stands in for it.
 
     Raises:
         ValueError: something else comes after the head, or the head sees more than one vector.

@@ -97,6 +97,34 @@ def balancing_weights(targets: np.ndarray) -> torch.Tensor:
     return torch.where((positives > 0) & (negatives > 0), negatives / positives.clamp(min=1), 1.0).float()
 
 
+def constant_outputs(
+    targets: np.ndarray, classes: int = 1, label_smoothing: float = 0.0, positive_weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The outputs with the smallest cross-entropy, if every image got the same ones: log odds of the prevalences.
+
+    Half an image is added to every class of a finding, so that one without a positive has finite outputs
+    (Krichevsky and Trofimov 1981).
+
+    Args:
+        targets: (n, k) float, as the loss takes them.
+        classes, label_smoothing, positive_weights: see `choose_loss`.
+
+    Returns:
+        (classes * k,) float32.
+    """
+    targets = torch.as_tensor(targets, dtype=torch.float64)
+    if classes == CLASSES:
+        known, uncertain = (~targets.isnan()).sum(0), targets == UNCERTAIN_CLASS
+        sure = torch.where(uncertain | targets.isnan(), 0.0, targets)
+        positives, unsure = sure.sum(0), uncertain.sum(0)
+        counts = torch.stack([known - positives - unsure, positives, unsure], 1) + 0.5  # (k, 3)
+        return (counts / counts.sum(1, keepdim=True)).log().flatten().float()
+    targets = targets * (1 - label_smoothing) + label_smoothing / 2
+    weights = torch.ones(()) if positive_weights is None else positive_weights.cpu()
+    factors = 1 + targets * (weights - 1)
+    return ((factors * targets).nansum(0) + 0.5).div(factors.nansum(0) + 1).logit().float()
+
+
 def mix(images: torch.Tensor, targets: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor]:
     """mixup, https://arxiv.org/abs/1710.09412: each image with the one at the other end of the batch.
 

@@ -61,7 +61,6 @@ class Settings:
     pooling: Literal["avg", "token"] | None = setting(
         None, "how a timm ViT pools its tokens before the head; by default the model's own"
     )
-
     freeze: bool = setting(
         False,
         "train the head alone: a linear probe. Each image's features are computed once, so nothing is augmented",
@@ -228,7 +227,11 @@ class Settings:
         file = Path(self.weights or "", "config.json")
         if not file.is_file():
             raise ValueError(f"weights is {self.weights}, where there is no config.json: name a copy of {self.model}")
-        architecture = json.loads(file.read_text(encoding="utf-8")).get("architecture")  # as timm names it
+        try:
+            config = dict(json.loads(file.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ValueError(f"{file} is damaged: {error}. Copy the repository again") from None
+        architecture = config.get("architecture")  # as timm names it
         if architecture and self.model.rpartition("/")[2].partition(".")[0] != architecture:
             raise ValueError(f"{file} is of {architecture}, and so no copy of {self.model}: give it as --model")
 

@@ -73,3 +73,20 @@ def test_mixup_mixes_images_and_targets_alike_and_the_unknown_stays_unknown(targ
     assert 0 < share < 1
     assert torch.allclose(labels[0], share * targets[0] + (1 - share) * targets[5], atol=1e-5)
     assert labels[2, 3].isnan() and labels[3, 3].isnan() and labels.isnan().sum() == 2
+
+
+@pytest.mark.parametrize(
+    "classes, smoothing, weigh", [(1, 0.0, False), (1, 0.2, False), (1, 0.0, True), (3, 0.0, False)]
+)
+def test_no_other_constant_outputs_have_a_smaller_loss(classes, smoothing, weigh):
+    targets = np.random.default_rng(0).choice([0, 1, NAN, 0.3], (4000, 2), p=[0.7, 0.1, 0.1, 0.1])
+    targets[::10, 1] = UNCERTAIN_CLASS if classes == 3 else 0
+    weights = losses.balancing_weights(targets) if weigh else None
+    outputs = losses.constant_outputs(targets, classes, smoothing, weights).requires_grad_()
+    loss = losses.choose_loss("bce", classes, smoothing, weights)
+    loss(outputs.expand(len(targets), -1), torch.from_numpy(targets).float()).backward()
+    assert outputs.grad.abs().max() < 2, "of 4,000 images: half an image is added to each class"
+
+
+def test_a_finding_without_a_positive_starts_at_a_finite_logit():
+    assert losses.constant_outputs(np.zeros((9, 1))).tolist() == pytest.approx([np.log(0.05 / 0.95)])

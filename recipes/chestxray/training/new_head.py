@@ -1,0 +1,43 @@
+"""The outputs that a model has not learnt yet start at what is known without an image: how common each finding is."""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from chestxray.models.adapting import head_weights
+from chestxray.models.classifiers import new_outputs
+from chestxray.training.losses import balancing_weights, constant_outputs
+from chestxray.training.run_data import RunData
+from chestxray.training.settings import Settings
+
+
+def start_head(model: PreTrainedModel, data: RunData, settings: Settings) -> None:
+    """Let the new outputs of a model start at the log odds of their findings' prevalence in train.
+
+    From a bias of 0 every finding starts at a probability of 1/2. The first steps then teach the whole body, with large
+    gradients, that findings are rare. Lin et al. 2017, section 4.1, start rare classes in the same way
+    (https://arxiv.org/abs/1708.02002).
+
+    Raises:
+        ValueError: as `RunData.training_split`.
+    """
+    targets = data.training_split(settings.dataset_weights).targets
+    weights = balancing_weights(targets) if settings.positive_weights else None
+    logits = constant_outputs(targets, settings.classes, settings.label_smoothing, weights)
+    start_outputs(model, new_outputs(model, settings.source, settings.pretrained), logits)
+
+
+@torch.no_grad()
+def start_outputs(model: PreTrainedModel, rows: Sequence[int], logits: torch.Tensor) -> None:
+    """Let these rows of the head give about these logits, whatever the image shows. logits: of all outputs, float32.
+
+    The deviation of the weights, 1 / (3 √width), lets logits differ by about 1/3 between images.
+    """
+    rows = list(rows)
+    for name in sorted(head_weights(model.config)):
+        weight = model.get_parameter(name)
+        if weight.ndim == 1:
+            weight[rows] = logits[rows].to(weight)
+        else:
+            weight[rows] = torch.randn_like(weight[rows]) / (3 * weight.shape[1] ** 0.5)
