@@ -170,9 +170,8 @@ def test_new_outputs_start_at_the_prevalence_and_outputs_that_are_there_go_on(ar
     train = sources.load(str(archive))["train"]
     names = list(model.config.label2id)
     target = labels.targets(train, names, labels.Policy(), training=True)
-    image = torch.randn(1, 3, 32, 32)
-    started = model(pixel_values=image).logits.sigmoid()[0]
-    assert torch.allclose(started, torch.from_numpy(target.mean(0)), atol=0.06), "whatever the image shows"
+    # `train` has the validation patients as well
+    assert torch.allclose(model.classifier.bias.sigmoid(), torch.from_numpy(target.mean(0)), atol=0.05)
 
     torch.nn.init.normal_(model.classifier.weight)
     model.save_pretrained(tmp_path / "first")
@@ -182,7 +181,7 @@ def test_new_outputs_start_at_the_prevalence_and_outputs_that_are_there_go_on(ar
     assert sorted(old) == ["Atelectasis", "Cardiomegaly", "Consolidation", "Edema"]
     rows, new = [FINDINGS.index(name) for name in old], [FINDINGS.index(name) for name in FINDINGS if name not in old]
     assert torch.equal(second.classifier.weight[rows], model.classifier.weight[list(old.values())])
-    assert second.classifier.weight[new].abs().max() < 0.1
+    assert second.classifier.bias[new].max() < -1 and second.classifier.weight[new].abs().max() <= 0.25
 
 
 def test_a_timm_repository_loads_through_the_timm_wrapper(archive, tmp_path):

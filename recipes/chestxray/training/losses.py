@@ -112,17 +112,15 @@ def constant_outputs(
     Returns:
         (classes * k,) float32.
     """
-    targets = torch.as_tensor(targets, dtype=torch.float64)
+    wanted = torch.as_tensor(targets, dtype=torch.float64)
     if classes == CLASSES:
-        known, uncertain = (~targets.isnan()).sum(0), targets == UNCERTAIN_CLASS
-        sure = torch.where(uncertain | targets.isnan(), 0.0, targets)
-        positives, unsure = sure.sum(0), uncertain.sum(0)
+        known, uncertain = (~wanted.isnan()).sum(0), wanted == UNCERTAIN_CLASS
+        positives, unsure = torch.where(uncertain, 0.0, wanted).nansum(0), uncertain.sum(0)
         counts = torch.stack([known - positives - unsure, positives, unsure], 1) + 0.5  # (k, 3)
         return (counts / counts.sum(1, keepdim=True)).log().flatten().float()
-    targets = targets * (1 - label_smoothing) + label_smoothing / 2
-    weights = torch.ones(()) if positive_weights is None else positive_weights.cpu()
-    factors = 1 + targets * (weights - 1)
-    return ((factors * targets).nansum(0) + 0.5).div(factors.nansum(0) + 1).logit().float()
+    wanted = wanted * (1 - label_smoothing) + label_smoothing / 2
+    factors = 1 + wanted * (0 if positive_weights is None else positive_weights.cpu() - 1)
+    return ((factors * wanted).nansum(0) + 0.5).div(factors.nansum(0) + 1).logit().float()
 
 
 def mix(images: torch.Tensor, targets: torch.Tensor, alpha: float) -> tuple[torch.Tensor, torch.Tensor]:
