@@ -1,0 +1,108 @@
+"""All numbers about where a model looks: its heatmaps, those of a rival, and what can be reached without the image."""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from chestxray.places import public_about
+from chestxray.scoring import image_blind, published_localisation
+from chestxray.scoring.boxed_heatmaps import BoxedHeatmaps
+from chestxray.scoring.boxed_rows import BoxedRows
+from chestxray.scoring.localisation import Localised, localise
+from chestxray.scoring.localisation_measures import Measure
+from chestxray.scoring.localisation_table import compare, rows_of, summarise
+from chestxray.scoring.patient_means import MACRO
+
+MODEL, BLIND, CHANCE, UNTRAINED = "this model", "image-blind", "random map", "random weights"
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """Numbers of one model's heatmaps on the boxes of one split.
+
+    Attributes:
+        about: the metadata of the heatmaps, as others may read them, with `n_boxes`, `n_images` and `n_patients`.
+        rows: the boxes in the model's view.
+        methods: {name: what it reaches}; MODEL, BLIND and CHANCE, and UNTRAINED if it was asked for.
+        table: see `localisation_table.summarise`.
+        rival: `about` of the heatmaps that the model is compared with, or None.
+        comparison: see `localisation_table.compare`, or None.
+        notes: what a reader must know, one sentence each.
+    """
+
+    about: dict
+    rows: BoxedRows
+    methods: dict[str, Localised]
+    table: pd.DataFrame
+    rival: dict | None
+    comparison: pd.DataFrame | None
+    notes: list[str]
+
+    def value(self, method: str, measure: Measure, finding: str = MACRO) -> "pd.Series[Any]":
+        """One row of `table`: `value`, `low`, `high`, `boxes`, `patients`."""
+        found = rows_of(self.table, measure)
+        return found[(found["method"] == method) & (found["finding"] == finding)].iloc[0]
+
+    @property
+    def findings(self) -> list[str]:
+        return sorted(set(self.rows.findings))
+
+
+def localise_model(
+    boxed: BoxedHeatmaps,
+    rival: BoxedHeatmaps | None = None,
+    untrained: BoxedHeatmaps | None = None,
+    notes: tuple[str, ...] = (),
+    listed: bool = False,
+) -> Localisation:
+    """Measure a model, and what it must beat, on the same boxes.
+
+    Args:
+        rival: another model's heatmaps, or another method's, of the same boxes.
+        untrained: heatmaps of the model with random weights.
+        notes: added to those of the dataset.
+        listed: whether a person named the images.
+    """
+    rows = boxed.rows
+    methods = {
+        MODEL: localise(boxed.maps, rows),
+        BLIND: image_blind.localise_by_others(rows),
+        CHANCE: image_blind.localise_at_random(rows, tuple(boxed.about["grid"])),
+    }
+    if untrained:
+        methods[UNTRAINED] = localise(untrained.maps, untrained.rows)
+    comparison = compare(methods[MODEL], localise(rival.maps, rival.rows), rows) if rival else None
+    counts = {"n_boxes": len(rows), "n_images": len(set(rows.images)), "n_patients": len(set(rows.patients))}
+    return Localisation(
+        about=public_about(boxed.about) | counts | {"listed": listed},
+        rows=rows,
+        methods=methods,
+        table=summarise(methods, rows),
+        rival=public_about(rival.about) if rival else None,
+        comparison=comparison,
+        notes=[*boxed.about.get("notes", []), *notes],
+    )
+
+
+def as_json(result: Localisation) -> dict:
+    """localisation.json: tables as lists of rows, what is undefined as null. It names no image and no patient."""
+    return {
+        "about": result.about,
+        "notes": result.notes,
+        "table": records(result.table),
+        "published": records(published_localisation.as_table()),
+        "rival": result.rival,
+        "comparison": None if result.comparison is None else records(result.comparison),
+    }
+
+
+def records(table: pd.DataFrame) -> list[dict]:
+    """The rows of a table as JSON has them."""
+    rows = json.loads(table.to_json(orient="records", double_precision=15))
+    return [
+        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+        for row in rows
+    ]
