@@ -148,7 +148,7 @@ def coverage(boxes: np.ndarray, side: int = FRAME) -> np.ndarray:
 
     def along(start, length):
         inside = np.clip(edges, start[:, None], (start + length)[:, None])
-        return np.diff(inside, axis=1) * side
+        return (np.diff(inside, axis=1) * side).astype(np.float32)
 
     across, down = along(boxes[:, 0], boxes[:, 2]), along(boxes[:, 1], boxes[:, 3])
-    return (down[:, :, None] * across[:, None, :]).astype(np.float32)
+    return down[:, :, None] * across[:, None, :]

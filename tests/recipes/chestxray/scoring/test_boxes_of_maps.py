@@ -63,9 +63,9 @@ def test_the_peak_is_the_centre_of_the_largest_cell_also_at_the_edge():
     drawn = np.stack([np.arange(12.0).reshape(3, 4), -np.arange(12.0).reshape(3, 4)])
     assert boxes_of_maps.peaks(drawn).tolist() == [[3.5 / 4, 2.5 / 3], [0.5 / 4, 0.5 / 3]]
     noise = np.random.default_rng(1).normal(size=(20, 8, 8)).astype(np.float32)
-    upsampled = boxes_of_maps.scale(noise).reshape(20, -1).argmax(axis=1)
-    places = (np.stack([upsampled % FRAME, upsampled // FRAME], axis=1) + 0.5) / FRAME
-    np.testing.assert_allclose(places, boxes_of_maps.peaks(noise), atol=1 / FRAME)  # the upsampled map's peak too
+    upsampled = boxes_of_maps.scale(noise, side=24)  # each third cell is a centre of the grid
+    for scaled, (x, y) in zip(upsampled, boxes_of_maps.peaks(noise), strict=True):
+        assert scaled[int(24 * y), int(24 * x)] == 1  # the upsampled map is largest there too
 
 
 def test_the_cells_that_a_box_covers_have_its_area():

@@ -78,11 +78,11 @@ def test_a_finding_of_one_patient_is_guessed_by_nobody():
 
 
 def test_a_random_map_points_into_a_box_as_often_as_the_box_is_large():
-    n = 400
+    n = 200
     names = [str(number) for number in range(n)]
     rows = BoxedRows([[0.25, 0.125, 0.5, 0.5]] * n, ["Mass"] * n, names, names)
     hits = image_blind.localise_at_random(rows, (8, 8)).column(HIT)
-    assert hits.mean() == pytest.approx(0.25, abs=0.04)  # 5 draws: a standard error of 0.01
+    assert hits.mean() == pytest.approx(0.25, abs=0.05)  # 1,000 maps: a standard error of 0.014
 
 
 def test_a_random_map_depends_on_image_finding_and_draw_alone():
