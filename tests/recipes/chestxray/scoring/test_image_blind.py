@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from chestxray.data.nih import builder_file
-from chestxray.scoring import image_blind, localisation
+from chestxray.scoring import image_blind, localisation_table
 from chestxray.scoring.boxed_rows import BoxedRows
-from chestxray.scoring.localisation import Measure
+from chestxray.scoring.localisation_measures import Measure
 from conftest import NIH
 
 HIT = Measure("peak", "hit")
@@ -35,13 +35,12 @@ def nih_rows():
 def test_nihs_boxes_are_found_without_images_as_often_as_was_measured():
     rows = nih_rows()
     assert len(rows) == 984
-    table = localisation.summarise({"blind": image_blind.localise_by_others(rows)}, rows, n_resamples=100)
-    values = table.set_index(["rule", "quantity", "above"]).sort_index()["value"]
+    table = localisation_table.summarise({"blind": image_blind.localise_by_others(rows)}, rows, n_resamples=100)
     for (quantity, above), expected in MEASURED.items():
         for rule in ("regions", "one box"):
-            np.testing.assert_allclose(values.loc[(rule, quantity, above)], expected, atol=5.1e-4)
-    hits = table[table["quantity"] == "hit"]["value"]
-    np.testing.assert_allclose(hits, POINTING, atol=5.1e-4)
+            found = localisation_table.rows_of(table, Measure(rule, quantity, above))
+            np.testing.assert_allclose(found["value"], expected, atol=5.1e-4)
+    np.testing.assert_allclose(localisation_table.rows_of(table, HIT)["value"], POINTING, atol=5.1e-4)
 
 
 def drawn_rows(n=6):

@@ -3,7 +3,7 @@
 import pytest
 
 from chestxray.scoring import published_localisation
-from chestxray.scoring.localisation import MEASURES
+from chestxray.scoring.localisation_measures import MEASURES
 
 
 def test_every_figure_has_a_source_a_trap_and_a_measure_of_ours():
