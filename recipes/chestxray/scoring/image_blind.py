@@ -13,14 +13,13 @@ import pandas as pd
 from chestxray.hashed_random import normals, uniforms
 from chestxray.scoring import boxes_of_maps
 from chestxray.scoring.boxed_rows import BoxedRows
-from chestxray.scoring.localisation import (
-    Localised,
+from chestxray.scoring.localisation import Localised, localise
+from chestxray.scoring.localisation_measures import (
     Measure,
     judge_mask,
     judge_one_box,
     judge_peak,
     judge_regions,
-    localise,
     stack,
 )
 

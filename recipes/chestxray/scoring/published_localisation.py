@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from chestxray.scoring.localisation import Measure
+from chestxray.scoring.localisation_measures import Measure
 from chestxray.scoring.patient_means import MACRO
 
 FINDINGS = (
@@ -35,7 +35,7 @@ class Published:
 
 
 def as_table() -> pd.DataFrame:
-    """A row per work, measure and finding ("mean" among them), with the columns of `localisation.summarise`.
+    """A row per work, measure and finding ("mean" among them), with the columns of `localisation_table.summarise`.
 
     Returns:
         A DataFrame of `method` (the work), `finding`, `rule`, `quantity`, `above`, `value`, `source`, `trap`.

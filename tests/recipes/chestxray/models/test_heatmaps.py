@@ -61,6 +61,20 @@ def state(model):
     )
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_an_error_leaves_the_model_as_it_was(method, tmp_path):
+    model = make_model("dinov2", tmp_path)
+    mapper, before = Heatmapper(model, method), state(model)
+    with pytest.raises((ValueError, RuntimeError)):
+        mapper.compute(torch.zeros(1, 5, SIDE, SIDE))
+    assert state(model) == before
+    with torch.no_grad():
+        model.classifier.forward = None
+        with pytest.raises(TypeError):
+            mapper.compute(images())
+        assert state(model)[:-1] == before[:-1] and not torch.is_grad_enabled()
+
+
 @pytest.mark.parametrize("family, method", [pair for pair in PAIRS if pair[1] != "grad-cam++"])
 def test_a_bright_patch_that_moves_in_the_image_moves_the_map(family, method, tmp_path):
     side = 160 if family in ("timm-efficientnet", "timm-resnet", "timm-mobilenetv3", "timm-mambaout") else SIDE
