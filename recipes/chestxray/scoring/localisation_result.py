@@ -1,7 +1,5 @@
 """All numbers about where a model looks: its heatmaps, those of a rival, and what can be reached without the image."""
 
-import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +13,7 @@ from chestxray.scoring.localisation import Localised, localise
 from chestxray.scoring.localisation_measures import Measure
 from chestxray.scoring.localisation_table import compare, rows_of, summarise
 from chestxray.scoring.patient_means import MACRO
+from chestxray.scoring.scorecard import to_plain_values
 
 MODEL, BLIND, CHANCE, UNTRAINED = "this model", "image-blind", "random map", "random weights"
 
@@ -89,20 +88,10 @@ def localise_model(
 
 def as_json(result: Localisation) -> dict:
     """localisation.json: tables as lists of rows, what is undefined as null. It names no image and no patient."""
-    return {
-        "about": result.about,
-        "notes": result.notes,
-        "table": records(result.table),
-        "published": records(published_localisation.as_table()),
-        "rival": result.rival,
-        "comparison": None if result.comparison is None else records(result.comparison),
+    tables = {
+        "table": result.table,
+        "published": published_localisation.as_table(),
+        "comparison": result.comparison,
     }
-
-
-def records(table: pd.DataFrame) -> list[dict]:
-    """The rows of a table as JSON has them."""
-    rows = json.loads(table.to_json(orient="records", double_precision=15))
-    return [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-        for row in rows
-    ]
+    rows = {name: None if table is None else table.to_dict("records") for name, table in tables.items()}
+    return to_plain_values({"about": result.about, "notes": result.notes, "rival": result.rival, **rows})

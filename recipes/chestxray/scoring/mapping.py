@@ -1,4 +1,4 @@
-"""From a checkpoint and images to a file of heatmaps, by all processes together. What was finished is never repeated."""
+"""From a checkpoint and images to a file of heatmaps, by all processes together. No finished chunk is repeated."""
 
 import shutil
 from collections.abc import Callable
