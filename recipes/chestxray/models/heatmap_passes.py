@@ -44,8 +44,9 @@ def compute_heatmaps(
         seen = min(len(split), done + len(parts[-1][0]))
         progress(seen - done)
         done = seen
-    index, logits, maps = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return each_image_once(index, logits, len(split)), each_image_once(index, maps, len(split))
+    index, *found = (np.concatenate(part) for part in zip(*parts, strict=True))
+    ordered_logits, ordered_maps = (each_image_once(index, part, len(split)) for part in found)
+    return ordered_logits, ordered_maps
 
 
 def with_random_weights(model: PreTrainedModel) -> PreTrainedModel:

@@ -9,9 +9,9 @@ from markupsafe import Markup
 from chestxray.files import write
 from chestxray.models.weights import digest_weights
 from chestxray.reporting import pages
-from chestxray.reporting.localisation_page import COMPARED
-from chestxray.reporting.tables import Table, between, figure
-from chestxray.scoring.localisation_measures import Measure
+from chestxray.reporting.localisation_page import COMPARED, with_interval
+from chestxray.reporting.tables import Table
+from chestxray.scoring.localisation_result import measure_of
 from chestxray.scoring.patient_means import MACRO
 
 MARK = "<!-- written by recipes/score.py -->"  # at the top of each card that score.py wrote
@@ -45,18 +45,10 @@ def read_numbers(folder: Path) -> dict | None:
 def means_table(result: dict) -> Table:
     """The mean over findings of each method."""
     header = ["", *(name for name in COMPARED)]
-    found = {
-        (row["method"], Measure(row["rule"], row["quantity"], row["above"])): row
-        for row in result["table"]
-        if row["finding"] == MACRO
-    }
+    found = {(row["method"], measure_of(row)): row for row in result["table"] if row["finding"] == MACRO}
     methods = dict.fromkeys(method for method, _ in found)
-    rows = [[method, *(cell(found[method, measure]) for measure in COMPARED.values())] for method in methods]
+    rows = [[method, *(with_interval(found[method, measure]) for measure in COMPARED.values())] for method in methods]
     return Table(header, rows)
-
-
-def cell(row: dict) -> str:
-    return f"{figure(row['value'])} ({between(row['low'], row['high'])})"
 
 
 def update_card(checkpoint: str | Path) -> list[Path]:

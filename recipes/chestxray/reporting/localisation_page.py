@@ -1,6 +1,7 @@
 """The page of a model's localisation: its values and tables. Its words are in templates/localisation.jinja."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -184,7 +185,7 @@ def without_image_table(result: Localisation) -> Table:
     return Table(header, rows, last_is_mean=True)
 
 
-def with_interval(row: "pd.Series") -> str:
+def with_interval(row: Mapping[str, Any]) -> str:
     """ "0.512 (0.430 to 0.590)" """
     return f"{figure(row['value'])} ({between(row['low'], row['high'])})"
 

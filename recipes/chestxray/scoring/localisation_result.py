@@ -1,6 +1,9 @@
 """All numbers about where a model looks: its heatmaps, those of a rival, and what can be reached without the image."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -11,7 +14,7 @@ from chestxray.scoring.boxed_heatmaps import BoxedHeatmaps
 from chestxray.scoring.boxed_rows import BoxedRows
 from chestxray.scoring.localisation import Localised, localise
 from chestxray.scoring.localisation_measures import Measure
-from chestxray.scoring.localisation_table import compare, rows_of, summarise
+from chestxray.scoring.localisation_table import compare, summarise
 from chestxray.scoring.patient_means import MACRO
 from chestxray.scoring.scorecard import to_plain_values
 
@@ -40,14 +43,23 @@ class Localisation:
     comparison: pd.DataFrame | None
     notes: list[str]
 
-    def value(self, method: str, measure: Measure, finding: str = MACRO) -> "pd.Series[Any]":
+    def value(self, method: str, measure: Measure, finding: str = MACRO) -> dict[str, Any]:
         """One row of `table`: `value`, `low`, `high`, `boxes`, `patients`."""
-        found = rows_of(self.table, measure)
-        return found[(found["method"] == method) & (found["finding"] == finding)].iloc[0]
+        return self._rows[method, finding, measure]
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str, Measure], dict[str, Any]]:
+        return {(row["method"], row["finding"], measure_of(row)): row for row in self.table.to_dict("records")}
 
     @property
     def findings(self) -> list[str]:
         return sorted(set(self.rows.findings))
+
+
+def measure_of(row: Mapping[str, Any]) -> Measure:
+    """The measure of a row of a table; `above` is NaN or None where it has none."""
+    above = row["above"]
+    return Measure(row["rule"], row["quantity"], None if above is None or math.isnan(above) else above)
 
 
 def localise_model(
