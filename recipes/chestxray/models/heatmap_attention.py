@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from chestxray.models.classifiers import image_config
-from chestxray.models.heatmap_layers import Layers, evaluation_mode, hooks, random_image
+from chestxray.models.heatmap_layers import Layers, evaluation_mode, random_image, temporary_hooks
 
 Run = Callable[[torch.Tensor], tuple[torch.Tensor, list[torch.Tensor]]]
 
@@ -30,7 +30,7 @@ def attention_maps(
     Memory: attention of all layers and its gradient, heads × tokens² × 8 bytes per image and layer. That is 45 MB for
     a ViT-B at 224 pixels with patches of 16.
     """
-    with eager_attention(model) as run, frozen(model):
+    with eager_attention(model) as run, without_weight_gradients(model):
         logits, attentions = run(pixels.detach().clone().requires_grad_())
         attentions = attentions if rollout else attentions[-1:]
         maps = [follow(column, attentions, layers) for column in logits.unbind(1)]
@@ -63,14 +63,14 @@ def has_attention(model: PreTrainedModel, layers: Layers) -> bool:
     handle = model.get_submodule(layers.features).register_forward_hook(
         lambda module, args, output: maps.append(output)
     )
-    with evaluation_mode(model), hooks(handle), eager_attention(model) as run, torch.no_grad():
+    with evaluation_mode(model), temporary_hooks(handle), eager_attention(model) as run, torch.no_grad():
         _, attentions = run(random_image(model).detach())
     tokens = maps[-1].shape[1] if maps[-1].ndim == 3 else None
     return bool(attentions) and all(found.shape[::2] == (1, tokens) for found in attentions)
 
 
 @contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
+def without_weight_gradients(model: nn.Module) -> Iterator[None]:
     """Within, no weight has a gradient, so the graph holds only what leads to the pixels."""
     learning = [weight for weight in model.parameters() if weight.requires_grad]
     for weight in learning:
@@ -95,7 +95,7 @@ def eager_attention(model: PreTrainedModel) -> Iterator[Run]:
         return model(pixel_values=pixels).logits, list(found)
 
     switch = without_fusion if hasattr(model, "timm_model") else with_eager_functions
-    with hooks(*keep_attentions(model, found)), switch(model):
+    with temporary_hooks(*keep_attentions(model, found)), switch(model):
         yield run
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from chestxray.models.heatmap_layers import Layers, first_of, hooks
+from chestxray.models.heatmap_layers import Layers, first_of, temporary_hooks
 
 
 @dataclass
@@ -36,7 +36,7 @@ def record_activations(model: PreTrainedModel, layers: Layers) -> Iterator[Activ
     handles = [model.get_submodule(layers.features).register_forward_hook(keep_features)]
     if layers.norm:
         handles.append(model.get_submodule(layers.norm).register_forward_pre_hook(keep_pooled))
-    with hooks(*handles):
+    with temporary_hooks(*handles):
         yield found
 
 
@@ -57,14 +57,14 @@ def activation_maps(model: PreTrainedModel, layers: Layers, found: Activations) 
         constant = constant + token @ head.weight[:, : token.shape[1]].float().T
     if layers.norm:
         norm: Any = model.get_submodule(layers.norm)
-        weight, constant = through_norm(norm, weight, constant)
+        weight, constant = weight_before_norm(norm, weight, constant)
         pooled = found.pooled.flatten(1).float()
         scale = (pooled.var(1, correction=0) + norm.eps).rsqrt()[:, None, None, None]
     maps = torch.einsum("kc,nchw->nkhw", weight, features) * scale
     return maps + torch.as_tensor(constant).expand(maps.shape[:2])[:, :, None, None]
 
 
-def through_norm(norm, weight, constant):
+def weight_before_norm(norm, weight, constant):
     """A head's (weight, constant) for what a LayerNorm gets, in units of its standard deviation."""
     if norm.bias is not None:
         constant = constant + weight @ norm.bias.float()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from transformers import PreTrainedModel
 
-from chestxray.models.heatmap_layers import Layers, first_of, hooks
+from chestxray.models.heatmap_layers import Layers, first_of, temporary_hooks
 
 Weigh = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -38,7 +38,7 @@ def forward_from(model, name, pixels):
         found.append(first_of(output).detach().requires_grad_())
         return (found[-1], *output[1:]) if isinstance(output, tuple) else found[-1]
 
-    with hooks(model.get_submodule(name).register_forward_hook(begin)), torch.no_grad():
+    with temporary_hooks(model.get_submodule(name).register_forward_hook(begin)), torch.no_grad():
         logits = model(pixel_values=pixels).logits
     return logits, found[-1]
 

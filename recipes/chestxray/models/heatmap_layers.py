@@ -40,7 +40,7 @@ class Layers:
 
     def positions(self, output: torch.Tensor) -> torch.Tensor:
         """What a layer says of each position, (n, c, h, w): its output without the prefix."""
-        return positions(output, self.prefix, self.channels_last)
+        return take_positions(output, self.prefix, self.channels_last)
 
 
 class Call(NamedTuple):
@@ -63,11 +63,13 @@ def find_layers(model: PreTrainedModel) -> Layers:
     with evaluation_mode(model), torch.inference_mode(False), torch.enable_grad():
         calls, features, logits = trace(model, random_image(model))
         prefix, channels_last = check_map(model, features)
-        layer = last(calls, lambda call: call.output is features) or refuse_map(model)
-        head = last(calls, lambda call: isinstance(call.module, nn.Linear) and call.output is logits)
-        norm = head and last(calls, lambda call: is_norm_before(call, head))
+        layer = last_call(calls, lambda call: call.output is features) or refuse_map(model)
+        head = last_call(calls, lambda call: isinstance(call.module, nn.Linear) and call.output is logits)
+        norm = head and last_call(calls, lambda call: is_norm_before(call, head))
         vector = norm.entered if norm else head.entered if head else None
-        readout, gradients = reading(calls, layer, prefix, head.entered if head else logits)
+        readout, gradients = find_readers(calls, layer, prefix, head.entered if head else logits)
+        if not gradients:
+            refuse_map(model)
         return Layers(
             features=layer.name,
             gradients=gradients,
@@ -93,7 +95,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def hooks(*handles: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
+def temporary_hooks(*handles: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
     """Within, these hooks are in the model. After it, they are not, whatever happened."""
     try:
         yield
@@ -111,7 +113,7 @@ def side_of(model: PreTrainedModel) -> int:
     return getattr(image_config(config), "image_size", None) or 224
 
 
-def random_image(model):
+def random_image(model: PreTrainedModel) -> torch.Tensor:
     """One image of noise of the model's own side, always the same, (1, 3, side, side)."""
     side = side_of(model)
     noise = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
@@ -135,7 +137,7 @@ def trace(model, image):
     def hook(name):
         return lambda module, args, output: note(name, module, args, output)
 
-    with hooks(*(module.register_forward_hook(hook(name)) for name, module in model.named_modules())):
+    with temporary_hooks(*(module.register_forward_hook(hook(name)) for name, module in model.named_modules())):
         if hasattr(model, "timm_model"):
             features = model.timm_model.forward_features(image)
             return calls, features, model.timm_model.forward_head(features)
@@ -148,7 +150,7 @@ def first_of(output: Any) -> Any:
     return output[0] if isinstance(output, tuple) else output
 
 
-def last(calls, condition):
+def last_call(calls, condition):
     """The last call for which the condition holds, or None."""
     return next((call for call in reversed(calls) if condition(call)), None)
 
@@ -162,7 +164,7 @@ def check_map(model, features):
     prefix = 0 if features.ndim == 4 else count_prefix(model, features.shape[1])
     if features.ndim == 3 and isqrt(features.shape[1] - prefix) ** 2 != features.shape[1] - prefix:
         refuse_map(model)
-    if positions(features, prefix, channels_last)[0, 0].numel() < 2:
+    if take_positions(features, prefix, channels_last)[0, 0].numel() < 2:
         raise ValueError(f"at {side_of(model)} pixels {kind(model)} has a map of one position: nothing can be located")
     return prefix, channels_last
 
@@ -185,7 +187,7 @@ def kind(model: PreTrainedModel) -> str:
     return type(getattr(model, "timm_model", model)).__name__
 
 
-def positions(output, prefix, channels_last):
+def take_positions(output, prefix, channels_last):
     """See `Layers.positions`."""
     if output.ndim == 4:
         return output.permute(0, 3, 1, 2) if channels_last else output
@@ -201,15 +203,15 @@ def is_norm_before(call, head):
 
 def is_mean(vector, features, prefix, channels_last):
     """Whether the (n, d) vector is the mean over the positions, or the first token and this mean, side by side."""
-    mean = positions(features, prefix, channels_last).mean((2, 3))
+    mean = take_positions(features, prefix, channels_last).mean((2, 3))
     forms = [mean, torch.cat([features[:, 0], mean], 1)] if prefix else [mean]
     return any(
         form.shape == vector.shape and (form - vector).abs().max() <= CLOSE * features.abs().max() for form in forms
     )
 
 
-def reading(calls, layer, prefix, output):
-    """(the prefix tokens that the output reads at the end, the name of the last layer whose patches reach it).
+def find_readers(calls, layer, prefix, output):
+    """(the prefix tokens that the output reads at the end, the name of the last layer whose patches reach it or None).
 
     If the output is computed from a class token, the last attention is the last place where patches reach it. So the
     gradient is 0 at all later patches, and Grad-CAM needs the layer before.
@@ -218,12 +220,12 @@ def reading(calls, layer, prefix, output):
         return (), layer.name
     alike = [call for call in calls if is_token_norm(call, layer)] + [layer]
     weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(output)
-    found = torch.autograd.grad((output * weights).sum(), [call.output for call in alike], allow_unused=True)
-    reached = [
-        (call.name, grad[0].abs().amax(1) > 0) for call, grad in zip(alike, found, strict=True) if grad is not None
-    ]
-    readout = tuple(reached[-1][1][:prefix].nonzero().flatten().tolist())
-    return readout, [name for name, tokens in reached if tokens[prefix:].any()][-1]
+    outputs = [call.output for call in alike]
+    found = torch.autograd.grad((output * weights).sum(), outputs, allow_unused=True, materialize_grads=True)
+    tokens = [gradient[0].abs().amax(1) > 0 for gradient in found]
+    readout = tuple(tokens[-1][:prefix].nonzero().flatten().tolist())
+    names = [call.name for call, reached in zip(alike, tokens, strict=True) if reached[prefix:].any()]
+    return readout, names[-1] if names else None
 
 
 def is_token_norm(call, layer):

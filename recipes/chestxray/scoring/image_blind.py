@@ -16,6 +16,7 @@ from chestxray.scoring.boxed_rows import BoxedRows
 from chestxray.scoring.localisation import Localised, localise
 from chestxray.scoring.localisation_measures import (
     Measure,
+    judge_hottest,
     judge_mask,
     judge_one_box,
     judge_peak,
@@ -29,14 +30,15 @@ DRAWS = 5  # random maps per image and finding
 def localise_by_others(rows: BoxedRows) -> Localised:
     """The image-blind row: the median box of the finding over the other patients, no image used.
 
-    The median box stands for `regions` and for `one box`. For `peak` and `mask` stands the prior map, which says how
-    many boxes of the other patients touch each cell. A finding of one patient has no others: it detects nothing.
+    The median box stands for `regions`, `one box` and `hottest`. The prior map stands for `peak` and `mask`: it says
+    how many boxes of the other patients touch each cell. A finding of one patient has no others: it detects nothing.
     """
     boxes, prior = median_boxes(rows), localise(prior_maps(rows), rows)
     known = rows.firsts[~np.isnan(boxes[rows.firsts, 0])]
     parts = {
         **judge_regions(known, boxes[known], rows),
         **judge_one_box(boxes, rows),
+        **judge_hottest(boxes, rows),
         **judge_mask(prior.column(Measure("mask", "IoU")), rows),
         **judge_peak(prior.peaks, rows),
     }

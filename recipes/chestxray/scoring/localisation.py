@@ -15,6 +15,7 @@ from chestxray.scoring.localisation_measures import (
     MEASURES,
     WANG_LEVELS,
     Measure,
+    judge_hottest,
     judge_mask,
     judge_one_box,
     judge_peak,
@@ -65,6 +66,7 @@ def localise(maps: np.ndarray, rows: BoxedRows) -> Localised:
     parts = {
         **judge_regions(candidates.region_maps, candidates.regions, rows),
         **judge_one_box(boxes, rows),
+        **judge_hottest(candidates.hottest, rows),
         **judge_mask(candidates.mask_ious[every, mask], rows),
         **judge_peak(peaks, rows),
     }
@@ -94,12 +96,14 @@ class MapCandidates:
     Attributes:
         region_maps, regions: (r,) int and (r, 4): the row and the box of each region of Wang's rule.
         boxes: (n, candidates, 4), the box round the hottest region at each of CANDIDATES.
+        hottest: (n, 4), the same box at the higher of Wang's thresholds.
         mask_ious: (n, candidates), the IoU of the thresholded map and the true boxes of its image and finding, filled.
     """
 
     region_maps: np.ndarray
     regions: np.ndarray
     boxes: np.ndarray
+    hottest: np.ndarray
     mask_ious: np.ndarray
 
     def gains(self, rows: BoxedRows) -> tuple[np.ndarray, np.ndarray]:
@@ -112,18 +116,19 @@ def read_candidates(maps: np.ndarray, rows: BoxedRows) -> MapCandidates:
     firsts, parts = rows.firsts, []
     for some in boxes_of_maps.chunks(len(firsts)):
         parts.append(read_maps(maps[firsts[some]], true_masks(rows, some), firsts[some]))
-    region_maps, regions, boxes, mask_ious = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return MapCandidates(region_maps, regions, boxes[rows.pairs], mask_ious[rows.pairs])
+    region_maps, regions, *by_pair = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return MapCandidates(region_maps, regions, *(part[rows.pairs] for part in by_pair))
 
 
 def read_maps(maps, masks, names):
-    """Regions' rows and boxes, hottest boxes and mask IoUs of some maps; `names` are their first rows."""
+    """The arrays of `MapCandidates` for some maps; `names` are their first rows."""
     scaled = boxes_of_maps.scale(maps)
     found = [boxes_of_maps.find_regions(scaled, level / 255) for level in WANG_LEVELS]
     region_maps = names[np.concatenate([part.maps for part in found])]
     boxes = np.stack([boxes_of_maps.hottest_boxes(scaled, threshold) for threshold in CANDIDATES], axis=1)
+    hottest = boxes_of_maps.hottest_boxes(scaled, max(WANG_LEVELS) / 255)
     mask_ious = np.stack([mask_iou(scaled >= np.float32(threshold), masks) for threshold in CANDIDATES], axis=1)
-    return region_maps, np.concatenate([part.boxes for part in found]), boxes, mask_ious
+    return region_maps, np.concatenate([part.boxes for part in found]), boxes, hottest, mask_ious
 
 
 def true_masks(rows: BoxedRows, some: slice) -> np.ndarray:

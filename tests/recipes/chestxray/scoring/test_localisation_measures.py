@@ -38,7 +38,8 @@ def test_one_block_and_one_box_by_hand():
     assert found[Measure("regions", "false positives, IoBB", 0.9)] == 0
     assert found[Measure("one box", "IoU")] == found[Measure("mask", "IoU")] == 0.5
     assert (found[Measure("mask", "IoU", 0.25)], found[Measure("mask", "IoU", 0.5)]) == (1, 0)
-    assert (found[Measure("one box", "area")], found[Measure("one box", "centre")], found[HIT]) == (1 / 16, 1, 1)
+    assert (found[Measure("one box", "area")], found[HIT]) == (1 / 16, 1)
+    assert (found[Measure("hottest", "area")], found[Measure("hottest", "centre")]) == (1 / 16, 1)
 
 
 def test_a_box_that_is_missed_by_hand():
