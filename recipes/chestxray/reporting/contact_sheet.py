@@ -34,7 +34,7 @@ def draw(boxed: BoxedHeatmaps, result: Localisation, part: Split) -> bytes:
     """
     names = result.findings
     with matplotlib.rc_context({**style(7), "axes.edgecolor": "none"}):
-        picture, written = Figure(figsize=(4 * EACH * TILE, (TILE + 0.3) * len(names) + 0.5)), io.BytesIO()
+        picture, written = Figure(figsize=(4 * EACH * TILE, (TILE + 0.2) * len(names) + 0.5)), io.BytesIO()
         picture.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02)
         grid = picture.subplots(len(names), 4 * EACH, squeeze=False)
         for axes in grid.flat:
@@ -74,8 +74,8 @@ def draw_boxes(tiles: list[tuple[Axes, Axes, int]], boxed: BoxedHeatmaps, result
         (heat,) = scale(boxed.maps[row : row + 1], len(image))
         overlaid.imshow(heat, cmap=SHADES, vmin=0, vmax=1, alpha=0.45)
         for axes in (plain, overlaid):
-            draw_box(axes, boxed.rows.boxes[row], BLUE)
-        draw_box(overlaid, model.boxes[row], ORANGE)
+            draw_box(axes, boxed.rows.boxes[row], len(image), BLUE)
+        draw_box(overlaid, model.boxes[row], len(image), ORANGE)
         plain.set_title(f"probability {boxed.probabilities[row]:.2f}", pad=2)
         overlaid.set_title(f"IoU {iou[row]:.2f}", pad=2)
 
@@ -92,9 +92,8 @@ def read_view(part: Split, row: int, side: int) -> np.ndarray:
     return pixels[edge : edge + side, edge : edge + side]
 
 
-def draw_box(axes: Axes, box: np.ndarray, colour: str) -> None:
-    """A box in units of the view; nothing where it is NaN."""
-    side = axes.get_images()[0].get_array().shape[0]
+def draw_box(axes: Axes, box: np.ndarray, side: int, colour: str) -> None:
+    """A box in units of the view on an image with this side in pixels; nothing where it is NaN."""
     if not np.isnan(box).any():
         x, y, width, height = box * side
         axes.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=colour, linewidth=1.2))

@@ -23,7 +23,7 @@ COMPARED = {  # {column: measure} of the table of differences
     "IoBB > 0.5, regions": Measure("regions", "IoBB", 0.5),
     "mask IoU": MASK_IOU,
 }
-RULE_NAMES = {"regions": "Regions", "one box": "One box", "mask": "Mask", "peak": "Hit"}
+RULE_NAMES = {"peak": "Hit"}  # the others are called by their own names
 
 
 # The page
@@ -74,7 +74,7 @@ def page_values(result: Localisation) -> dict:
         **comparison_values(result),
         "title": f"Where {model_name(result.about)} looks",
         "notes": warnings(result),
-        "rules": {RULE_NAMES[rule]: words for rule, words in RULES.items()},
+        "rules": {RULE_NAMES.get(rule, rule.capitalize()): words for rule, words in RULES.items()},
         "may_be_passed_on": bool(result.about.get("may_be_passed_on")),
         "synthetic": bool(result.about.get("synthetic")),
         "tables": {
@@ -191,12 +191,13 @@ def with_interval(row: Mapping[str, Any]) -> str:
 
 
 def one_box_table(result: Localisation) -> Table:
-    """The rules of one box and of the mask."""
+    """The rules of one box, of the mask, and of the hottest region."""
     measures = {f"IoU > {level:g}": Measure("one box", "IoU", level) for level in OVERLAPS["IoU"]}
     measures |= {f"IoBB > {level:g}": Measure("one box", "IoBB", level) for level in OVERLAPS["IoBB"]}
-    measures |= {"centre": Measure("one box", "centre"), "area": Measure("one box", "area"), "box IoU": BOX_IOU}
+    measures |= {"area": Measure("one box", "area"), "box IoU": BOX_IOU}
     measures |= {"mask IoU": MASK_IOU, "mask > 0.25": Measure("mask", "IoU", 0.25)}
     measures |= {"mask > 0.5": Measure("mask", "IoU", 0.5)}
+    measures |= {"centre": Measure("hottest", "centre"), "its area": Measure("hottest", "area")}
     return table_of(result, measures)
 
 
