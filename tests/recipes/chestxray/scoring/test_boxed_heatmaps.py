@@ -16,7 +16,7 @@ IMAGES = [f"images/{number}.png" for number in range(6)]
 
 @pytest.fixture
 def boxed(tmp_path):
-    """Six images in two parts. All but the last two have a box of Mass, where the map is hot; the first has Effusion."""
+    """Six images in two parts. The first four have a box of Mass, where the map is hot; the first has Effusion too."""
     maps, logits = np.zeros((6, 3, 8, 8), np.float32), np.arange(18, dtype=np.float32).reshape(6, 3) / 10
     maps += np.arange(18, dtype=np.float32).reshape(6, 3, 1, 1)
     maps[:, 1:, 2:4, 3:5] += 50  # the quarter 3/8 to 5/8 in x and 2/8 to 4/8 in y of the view

@@ -47,8 +47,9 @@ def test_nested_lists_have_the_shape_of_their_numbers(shape):
 
 def test_a_damaged_part_is_named(tmp_path):
     write_part(tmp_path / "a.parquet", rows_of(5), ABOUT)
+    maps = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0).column(3)
     data = bytearray((tmp_path / "a.parquet").read_bytes())
-    data[300] ^= 255
+    data[maps.data_page_offset + maps.total_compressed_size - 20] ^= 255
     (tmp_path / "a.parquet").write_bytes(data)
     with pytest.raises(ValueError, match="a.parquet is no Parquet file, or a damaged one"):
         join_parts([tmp_path / "a.parquet"], tmp_path / "whole.parquet", ABOUT)
