@@ -43,43 +43,52 @@ def main(argv=None):
     chosen = choose_boxes(rows, source, options.split, models, options.images, options.allow_missing)
 
     # Heatmaps, by all processes together
-    def compute(name, checkpoint, method, random_weights=False):
-        job = Job(checkpoint, predictor.settings_of(checkpoint), output / f"{name}.parquet", method, random_weights)
-        part = map_images(predictor.accelerator, job, opened, options.split, chosen.images, options.batch_size)
-        return job.path, part
-
-    heatmaps, part = compute("heatmaps", options.checkpoint, options.method)
-    method = predictions.read_about(heatmaps)["method"]
-    options.refuse_same_method(method)
-    rival = untrained = None
-    if options.has_rival:
-        rival, _ = compute("against", options.against or options.checkpoint, options.against_method or options.method)
-    if options.randomise:
-        untrained, _ = compute("random-weights", options.checkpoint, method, random_weights=True)
+    heatmaps, part = compute_heatmaps(options, predictor, opened, chosen.images)
     predicting.stop()
     if int(os.environ.get("RANK", 0)):  # the rest is work for one process
         return
-    print(f"Heatmaps of {len(part):,} images: {heatmaps}")
+    print(f"Heatmaps of {len(part):,} images: {heatmaps['model']}")
     if chosen.boxes.empty:
         print(*chosen.notes, sep="\n")
         return
 
     # Numbers
-    boxed, *others = (path and read_boxed_heatmaps(path, chosen.boxes) for path in (heatmaps, rival, untrained))
-    result = localise_model(boxed, *others, notes=chosen.notes, listed=bool(options.images))
-    truth, detections = coco_files(boxed, result.methods[MODEL])
+    boxed = {name: read_boxed_heatmaps(path, chosen.boxes) for name, path in heatmaps.items()}
+    rival, untrained = boxed.get("rival"), boxed.get("untrained")
+    result = localise_model(boxed["model"], rival, untrained, chosen.notes, listed=bool(options.images))
+    truth, detections = coco_files(boxed["model"], result.methods[MODEL])
     write(output / "localisation.json", json.dumps(as_json(result), indent=2) + "\n")
     write(output / "coco_boxes.json", json.dumps(truth) + "\n")
     write(output / "coco_detections.json", json.dumps(detections) + "\n")
 
     # Pages and pictures
-    sheet = contact_sheet.draw(boxed, result, part)
+    sheet = contact_sheet.draw(boxed["model"], result, part)
     write(output / "contact_sheet.png", sheet)
     write(output / "localisation.md", localisation_page.markdown(result))
     write(output / "localisation.html", localisation_page.html(result, sheet))
     card = card_localisation.update_card(options.checkpoint)
     print(localisation_page.screen_text(result))
     print(f"Page: {output / 'localisation.html'}", *(f"Model card: {path}" for path in card), sep="\n")
+
+
+def compute_heatmaps(options, predictor, opened, images):
+    """({name: file} of "model", and of "rival" and "untrained" if asked for; the images as the model gets them)."""
+
+    def compute(name, checkpoint, method, random_weights=False):
+        settings, path = predictor.settings_of(checkpoint), options.output / f"{name}.parquet"
+        job = Job(checkpoint, settings, path, method, random_weights)
+        return path, map_images(predictor.accelerator, job, opened, options.split, images, options.batch_size)
+
+    files = {}
+    files["model"], part = compute("heatmaps", options.checkpoint, options.method)
+    method = predictions.read_about(files["model"])["method"]
+    options.refuse_same_method(method)
+    if options.has_rival:
+        rival, rival_method = options.against or options.checkpoint, options.against_method or options.method
+        files["rival"], _ = compute("against", rival, rival_method)
+    if options.randomise:
+        files["untrained"], _ = compute("random-weights", options.checkpoint, method, random_weights=True)
+    return files, part
 
 
 def own_dataset(checkpoint, predictor):

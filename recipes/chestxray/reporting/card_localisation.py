@@ -9,9 +9,7 @@ from markupsafe import Markup
 from chestxray.files import write
 from chestxray.models.weights import digest_weights
 from chestxray.reporting import pages
-from chestxray.reporting.localisation_page import COMPARED, with_interval
 from chestxray.reporting.tables import Table
-from chestxray.scoring.localisation_result import measure_of
 from chestxray.scoring.patient_means import MACRO
 
 MARK = "<!-- written by recipes/score.py -->"  # at the top of each card that score.py wrote
@@ -44,6 +42,9 @@ def read_numbers(folder: Path) -> dict | None:
 
 def means_table(result: dict) -> Table:
     """The mean over findings of each method."""
+    from chestxray.reporting.localisation_page import COMPARED, with_interval  # imports datasets, which few cards need
+    from chestxray.scoring.localisation_result import measure_of
+
     header = ["", *(name for name in COMPARED)]
     found = {(row["method"], measure_of(row)): row for row in result["table"] if row["finding"] == MACRO}
     methods = dict.fromkeys(method for method, _ in found)

@@ -1,7 +1,7 @@
 """All numbers about where a model looks: its heatmaps, those of a rival, and what can be reached without the image."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -66,7 +66,7 @@ def localise_model(
     boxed: BoxedHeatmaps,
     rival: BoxedHeatmaps | None = None,
     untrained: BoxedHeatmaps | None = None,
-    notes: tuple[str, ...] = (),
+    notes: Sequence[str] = (),
     listed: bool = False,
 ) -> Localisation:
     """Measure a model, and what it must beat, on the same boxes.
