@@ -365,6 +365,7 @@ def test_the_card_has_the_same_section_whichever_command_comes_first(checkpoint)
     assert (checkpoint / "README.md").read_text() == last, "it is there once"
     score.main([str(checkpoint)])
     assert (checkpoint / "README.md").read_text() == last != without
+    assert all("Where it looks" in (checkpoint / "score" / f"report.{form}").read_text() for form in ("md", "html"))
     mean = value(numbers_of(checkpoint / "explain"), "this model", "mean", "peak", "hit")
     blind = value(numbers_of(checkpoint / "explain"), "image-blind", "mean", "peak", "hit")
     section = last.partition("## Where it looks")[2].partition("## Limits")[0]

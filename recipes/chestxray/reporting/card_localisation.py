@@ -1,4 +1,4 @@
-"""The section "Where it looks" of a model card: scores and counts, no picture, no image and no patient."""
+"""The section "Where it looks" of a model card and a report: scores and counts, no picture, no image, no patient."""
 
 import json
 import re
@@ -23,10 +23,14 @@ def section(folder: Path | None) -> Markup:
     Args:
         folder: of a checkpoint, or None.
     """
+    values = section_values(folder)
+    return pages.markdown("where_it_looks.md", heading=HEADING, **values) if values else Markup("")
+
+
+def section_values(folder: Path | None) -> dict | None:
+    """What the section names: `looks`, a dict of numbers, and `looks_table`; None as for `section`."""
     result = read_numbers(folder) if folder else None
-    if not result:
-        return Markup("")
-    return pages.markdown("where_it_looks.md", heading=HEADING, about=result["about"], table=means_table(result))
+    return {"looks": result["about"], "looks_table": means_table(result)} if result else None
 
 
 def read_numbers(folder: Path) -> dict | None:

@@ -48,7 +48,7 @@ def screen_text(result: Localisation) -> str:
     """What must be known, and the compact table, for a terminal."""
     lines = [*warnings(result), summary(result), findings_table(result).text()]
     if result.comparison is not None:
-        lines += ["", comparison_note(result), comparison_table(result).text()]
+        lines += ["", comparison_note(result), comparison_table(result, [MACRO]).text()]
     return "\n".join(lines)
 
 
@@ -83,7 +83,7 @@ def page_values(result: Localisation) -> dict:
             "without_image": without_image_table(result),
             "one_box": one_box_table(result),
             **{quantity: regions_table(result, quantity) for quantity in OVERLAPS},
-            "comparison": None if result.comparison is None else comparison_table(result),
+            "comparison": None if result.comparison is None else comparison_table(result, [*result.findings, MACRO]),
             "origin": origin_table(result),
         },
     }
@@ -228,12 +228,12 @@ def table_of(result: Localisation, measures: Mapping[str, Measure]) -> Table:
     return Table(["finding", *measures], rows, last_is_mean=True)
 
 
-def comparison_table(result: Localisation) -> Table:
-    """A row per finding and measure: A, B, their difference, its interval and p-value."""
+def comparison_table(result: Localisation, findings: Sequence[str]) -> Table:
+    """A row per measure and finding: A, B, their difference, its interval and p-value."""
     rows = [
         [finding.replace("_", " "), name, *difference_cells(result, measure, finding)]
         for name, measure in COMPARED.items()
-        for finding in [*result.findings, MACRO]
+        for finding in findings
     ]
     return Table(["finding", "measure", "A", "B", "A - B", "95% interval", "p"], rows)
 

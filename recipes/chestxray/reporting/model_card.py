@@ -112,7 +112,7 @@ def card_values(cards: Sequence[Scorecard]) -> dict:
         "all_synthetic": all_synthetic,
         "synthetic_note": SYNTHETIC,
         "parts": [dataset_values(*pair, all_synthetic) for pair in zip(cards, datasets, strict=True)],
-        "where_it_looks": card_localisation.section(checkpoint_of(cards)),
+        "where_it_looks": card_localisation.section(score_page.checkpoint_of(cards)),
         "settings": Markup(training_settings(cards)),
     }
 
@@ -167,13 +167,6 @@ def model_name(cards: Sequence[Scorecard]) -> str:
     return " + ".join(model["checkpoint"] for model in models(cards[0])) or "model"
 
 
-def checkpoint_of(cards: Sequence[Scorecard]) -> Path | None:
-    """The folder of the one checkpoint that made all scores; None if there are several, or it is not here."""
-    folders = {model["checkpoint"] for card in cards for model in card.scored.about.get("models", [])}
-    folder = Path(folders.pop()) if len(folders) == 1 else None
-    return folder if folder and folder.is_dir() else None
-
-
 def settings_of(folder: Path | None) -> dict:
     """What finetune.py saved beside a checkpoint; {} where there is nothing."""
     if not folder or not (folder / "settings.yaml").exists():
@@ -185,13 +178,13 @@ def settings_of(folder: Path | None) -> dict:
 
 def base_model(cards: Sequence[Scorecard]) -> str | None:
     """The Hub id that the checkpoint started from, or None."""
-    started = settings_of(checkpoint_of(cards)).get("model") or ""
+    started = settings_of(score_page.checkpoint_of(cards)).get("model") or ""
     return started if is_hub_id(started) else None
 
 
 def training_settings(cards: Sequence[Scorecard]) -> str:
     """The settings of the checkpoint's training as YAML, without the places of one machine; "" without any."""
-    settings = public_settings(settings_of(checkpoint_of(cards)))
+    settings = public_settings(settings_of(score_page.checkpoint_of(cards)))
     settings = {name: value for name, value in settings.items() if name not in NOT_OF_THE_MODEL}
     return yaml.safe_dump(settings, sort_keys=False) if settings else ""
 
@@ -231,7 +224,7 @@ def save_card(cards: Sequence[Scorecard], output: Path, whole: bool = False) -> 
     Returns:
         The files written.
     """
-    text, folder = model_card(cards), checkpoint_of(cards)
+    text, folder = model_card(cards), score_page.checkpoint_of(cards)
     folders = [] if (output / "config.json").exists() else [output]
     if folder and is_own(cards, folder, whole):
         folders.append(folder)

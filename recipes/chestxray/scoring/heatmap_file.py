@@ -33,20 +33,20 @@ class HeatmapRows(NamedTuple):
 
 
 def write_part(path: Path, rows: HeatmapRows, about: dict) -> None:
-    """Write some rows as a file that is either whole or not there.
+    """Write some rows as a file that is either whole or not there. Only one process may call this.
 
     Args:
         about: what the metadata say; `findings` and `grid` give the shapes.
     """
     columns = [rows.images, rows.patients, *map(nest, (rows.logits, rows.maps))]
     table = pa.Table.from_arrays([pa.array(part) for part in columns], schema=schema_of(about))
-    with whole_file(path) as part, open_writer(part, table.schema) as writer:
+    with whole_file(path, alone=True) as part, open_writer(part, table.schema) as writer:
         writer.write_table(table)
 
 
 def join_parts(parts: Sequence[Path], path: Path, about: dict) -> None:
     """Write the rows of several files as one, a file at a time, so that memory does not grow with their number."""
-    with whole_file(path) as whole, open_writer(whole, schema_of(about)) as writer:
+    with whole_file(path, alone=True) as whole, open_writer(whole, schema_of(about)) as writer:
         for part in parts:
             with name_unreadable_file(part):
                 table = pq.read_table(part, page_checksum_verification=True)
