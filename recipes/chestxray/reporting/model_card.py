@@ -19,6 +19,7 @@ from chestxray.places import is_hub_id, number_repeats, place, public_settings
 from chestxray.reporting import card_localisation, pages, score_page
 from chestxray.reporting.card_localisation import MARK
 from chestxray.reporting.markdown_text import escape_values
+from chestxray.reporting.score_page import checkpoint_of
 from chestxray.scoring.scorecard import SYNTHETIC, Scorecard
 
 NOT_OF_THE_MODEL = ("output_dir", "num_proc", "push_to_hub", "public")  # settings that say nothing about the model
@@ -112,7 +113,7 @@ def card_values(cards: Sequence[Scorecard]) -> dict:
         "all_synthetic": all_synthetic,
         "synthetic_note": SYNTHETIC,
         "parts": [dataset_values(*pair, all_synthetic) for pair in zip(cards, datasets, strict=True)],
-        "where_it_looks": card_localisation.section(score_page.checkpoint_of(cards)),
+        "where_it_looks": card_localisation.section(checkpoint_of(cards)),
         "settings": Markup(training_settings(cards)),
     }
 
@@ -178,13 +179,13 @@ def settings_of(folder: Path | None) -> dict:
 
 def base_model(cards: Sequence[Scorecard]) -> str | None:
     """The Hub id that the checkpoint started from, or None."""
-    started = settings_of(score_page.checkpoint_of(cards)).get("model") or ""
+    started = settings_of(checkpoint_of(cards)).get("model") or ""
     return started if is_hub_id(started) else None
 
 
 def training_settings(cards: Sequence[Scorecard]) -> str:
     """The settings of the checkpoint's training as YAML, without the places of one machine; "" without any."""
-    settings = public_settings(settings_of(score_page.checkpoint_of(cards)))
+    settings = public_settings(settings_of(checkpoint_of(cards)))
     settings = {name: value for name, value in settings.items() if name not in NOT_OF_THE_MODEL}
     return yaml.safe_dump(settings, sort_keys=False) if settings else ""
 
@@ -224,7 +225,7 @@ def save_card(cards: Sequence[Scorecard], output: Path, whole: bool = False) -> 
     Returns:
         The files written.
     """
-    text, folder = model_card(cards), score_page.checkpoint_of(cards)
+    text, folder = model_card(cards), checkpoint_of(cards)
     folders = [] if (output / "config.json").exists() else [output]
     if folder and is_own(cards, folder, whole):
         folders.append(folder)
