@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from transformers import CLIPImageProcessor
 
 from chestxray.images import augment
+from chestxray.images.augment import Changes
 from chestxray.images.batches import Order
 from chestxray.models.processors import sides
 from chestxray.places import public_settings
@@ -128,7 +129,7 @@ class Run:
         images = augment.augment(pixels, changes, side, self.processor.image_mean, self.processor.image_std)
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
 
-    def draw_changes(self, draw: torch.Tensor, epoch: int) -> augment.Changes:
+    def draw_changes(self, draw: torch.Tensor, epoch: int) -> Changes:
         """How `augment` changes these images in an epoch: always the same."""
         whole, side = sides(self.processor)
         return augment.draw(draw.numpy(), epoch, self.settings.seed, self.settings.augmentation, side / whole)

@@ -51,9 +51,12 @@ class RunData:
             train["rows"] = digest(train["rows"], self.boxes.digest())
 
     def counts(self) -> str:
-        """How many images each split of each dataset has, a line per dataset."""
+        """How many images each split of each dataset has, a line per dataset; and how many boxes are learnt from."""
         counts = [", ".join(f"{len(rows):,} {split}" for split, rows in part.items()) for part in self.parts]
-        return "\n".join(f"{name}: {text} images" for name, text in zip(self.names, counts, strict=True))
+        lines = [f"{name}: {text} images" for name, text in zip(self.names, counts, strict=True)]
+        if self.boxes:
+            lines.append(f"{len(self.boxes):,} boxes in {len(set(self.boxes.images)):,} training images")
+        return "\n".join(lines)
 
     def training_split(self, weights: list[float] | None = None) -> Split:
         """The training images of all datasets. weights: how often images of each are drawn; None: all images alike.
