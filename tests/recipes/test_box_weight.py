@@ -154,7 +154,11 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(flags, tmp_path, monk
 
 @pytest.mark.parametrize(
     "words",
-    [["--uncertain", "multi-class"], ["--mixed-precision", "bf16", "--channels-last"], ["--dataset-weights", 1]],
+    [
+        ["--uncertain", "multi-class"],
+        ["--mixed-precision", "bf16", "--channels-last", "true"],
+        ["--dataset-weights", 1],
+    ],
     ids=["three-classes", "half-precision", "weights"],
 )
 def test_the_loss_falls_in_other_runs_too(flags, tmp_path, words):

@@ -75,7 +75,7 @@ def open_data(settings: Settings, accelerator: Accelerator) -> RunData:
 
     Raises:
         FileNotFoundError, ValueError: as `opening.open_dataset`, `opening.refuse_leaks`, `opening.refuse_seen` and
-            `learn_boxes`.
+            `boxes_to_learn`.
     """
     with accelerator.main_process_first():
         datasets = [opening.open_dataset(source, settings) for source in settings.dataset or []]
@@ -86,11 +86,11 @@ def open_data(settings: Settings, accelerator: Accelerator) -> RunData:
         datasets = [choose_images(opened, settings.train_images, settings.test) for opened in datasets]
         names = opening.distinct_names(datasets)
         findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
-        boxes = learn_boxes(datasets, findings, held_out) if settings.box_weight else None
+        boxes = boxes_to_learn(datasets, findings, held_out) if settings.box_weight else None
     return RunData(datasets, names, findings, boxes)
 
 
-def learn_boxes(datasets: list[OpenDataset], findings: list[str], held_out: set[str]) -> Boxes:
+def boxes_to_learn(datasets: list[OpenDataset], findings: list[str], held_out: set[str]) -> Boxes:
     """The boxes of the training images. held_out: the keys of all images of validation and test, read or not.
 
     Raises:
@@ -104,9 +104,9 @@ def learn_boxes(datasets: list[OpenDataset], findings: list[str], held_out: set[
             "box_weight would learn a box that is to be found there. Take these images out of one of the splits"
         )
     if not len(boxes):
-        sources = ", ".join(opened.source for opened in datasets)
+        named = ", ".join(opened.source for opened in datasets)
         raise ValueError(
-            f"box_weight needs boxes in train, and no training image of {sources} has a box of the model's findings. "
+            f"box_weight needs boxes in train, and no training image of {named} has a box of the model's findings. "
             "NIH's boxes are all on test images: python -m chestxray.data.box_folds divides them by patient"
         )
     return boxes

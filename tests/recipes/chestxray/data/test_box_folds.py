@@ -16,7 +16,9 @@ def archive(synthetic):
 
 @pytest.fixture(scope="module")
 def folds(archive, tmp_path_factory):
-    return box_folds.write_folds(archive, tmp_path_factory.mktemp("folds") / "out", 3)
+    out = tmp_path_factory.mktemp("folds") / "out"
+    box_folds.main([str(archive), str(out), "--folds", "3"])
+    return sorted(out.iterdir())
 
 
 def boxed_images(rows):

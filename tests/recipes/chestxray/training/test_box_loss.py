@@ -1,9 +1,12 @@
 """The loss of the boxes: where the evidence lies, and not how much of it there is."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType, DynamoBackend
 
 from chestxray.images.boxes import Boxes
 from chestxray.training.box_loss import BoxLoss, energy_loss, merge_boxes
@@ -90,3 +93,16 @@ def test_a_model_without_an_exact_map_is_refused(family, tmp_path):
     with pytest.raises(ValueError, match="box_weight needs a linear layer after a mean|no spatial map"):
         BoxLoss(make_model(family, tmp_path), Boxes(*np.zeros((3, 0))), Accelerator(cpu=True))
     assert {"convnext", "dinov2"} <= {*MEAN, *BOTH}
+
+
+@pytest.mark.parametrize(
+    "kind, backend, reason",
+    [
+        (DistributedType.FSDP, DynamoBackend.NO, "the whole head, which FSDP shares out"),
+        (DistributedType.NO, DynamoBackend.INDUCTOR, "compile leaves out the hooks"),  # asked for by the launcher
+    ],
+)
+def test_a_job_that_cannot_read_the_maps_is_refused(kind, backend, reason, tmp_path):
+    job = SimpleNamespace(distributed_type=kind, state=SimpleNamespace(dynamo_plugin=SimpleNamespace(backend=backend)))
+    with pytest.raises(ValueError, match=reason):
+        BoxLoss(make_model("convnext", tmp_path), Boxes(*np.zeros((3, 0))), job)
