@@ -26,17 +26,17 @@ class RunData:
         datasets: as opened.
         names: what each one is called in the results.
         findings: what the model learns, k names.
-        boxes: of the training images, None unless the settings have a box_weight.
         parts: {split: Split} with the images; [] before `read_images`.
         digests: {split: digests}, see `Split.digests`; [] before `read_images`.
+        boxes: of the training images, None unless the settings have a box_weight.
     """
 
     datasets: list[OpenDataset]
     names: list[str]
     findings: list[str]
-    boxes: Boxes | None = None
     parts: list[Mapping[str, Split]] = field(default_factory=list)
     digests: list[dict[str, dict[str, str]]] = field(default_factory=list)
+    boxes: Boxes | None = None
 
     def read_images(self, processor: CLIPImageProcessor, settings: Settings, accelerator: Accelerator) -> None:
         """Decode and shrink every image that the cache does not have. Streamed images are read later."""
@@ -87,7 +87,7 @@ def open_data(settings: Settings, accelerator: Accelerator) -> RunData:
         names = opening.distinct_names(datasets)
         findings = labels.findings(settings.findings, [opened.splits["train"] for opened in datasets])
         boxes = boxes_to_learn(datasets, findings, held_out) if settings.box_weight else None
-    return RunData(datasets, names, findings, boxes)
+    return RunData(datasets, names, findings, boxes=boxes)
 
 
 def boxes_to_learn(datasets: list[OpenDataset], findings: list[str], held_out: set[str]) -> Boxes:
