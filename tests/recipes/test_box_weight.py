@@ -24,7 +24,6 @@ from conftest import ROOT
 pytestmark = pytest.mark.usefixtures("no_pictures")
 SCRIPT = ROOT / "recipes" / "finetune.py"
 FINE = {"model_type": "resnet", "embedding_size": 16, "hidden_sizes": [32], "depths": [2], "layer_type": "basic"}
-
 FASTER = ["--epochs", 3, "--box-weight", 20, "--learning-rate", 3e-3]
 
 
