@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import explain
 import finetune
 import forks
 import publish
@@ -95,6 +96,14 @@ def test_every_command_after_it_takes_the_checkpoint(pair, boxed, tmp_path):
     transfer.main([str(checkpoint), "--dataset", str(boxed), "--output-dir", str(tmp_path / "transfer")])
     run("--dataset", boxed, "--model", checkpoint, "--epochs", 1, "--output-dir", tmp_path / "next")
     assert read_settings(tmp_path / "next").box_weight == 0
+
+
+def test_explain_says_which_model_has_learnt_from_boxes(pair, tmp_path):
+    without, learnt = map(str, pair)
+    said = "1 has learnt from boxes"
+    for name, words in {"without": [without], "learnt": [learnt], "both": [without, "--against", learnt]}.items():
+        explain.main([*words, "--output-dir", str(tmp_path / name)])
+        assert (said in (tmp_path / name / "localisation.md").read_text()) == (name != "without")
 
 
 def test_the_screen_says_how_many_boxes_it_learns_from(flags, boxed, tmp_path, capsys):
