@@ -16,6 +16,7 @@ contact sheet show or name images and patients, so nothing uploads them.
 import argparse
 import json
 import os
+from pathlib import Path
 
 from chestxray.data import predictions
 from chestxray.files import write
@@ -55,7 +56,8 @@ def main(argv=None):
     # Numbers
     boxed = {name: read_boxed_heatmaps(path, chosen.boxes) for name, path in heatmaps.items()}
     rival, untrained = boxed.get("rival"), boxed.get("untrained")
-    result = localise_model(boxed["model"], rival, untrained, chosen.notes, listed=bool(options.images))
+    notes = [*chosen.notes, *box_notes(options.checkpoints, predictor)]
+    result = localise_model(boxed["model"], rival, untrained, notes, listed=bool(options.images))
     truth, detections = coco_files(boxed["model"], result.methods[MODEL])
     write(output / "localisation.json", json.dumps(as_json(result), indent=2) + "\n")
     write(output / "coco_boxes.json", json.dumps(truth) + "\n")
@@ -89,6 +91,16 @@ def compute_heatmaps(options, predictor, opened, images):
     if options.randomise:
         files["untrained"], _ = compute("random-weights", options.checkpoint, method, random_weights=True)
     return files, part
+
+
+def box_notes(checkpoints, predictor):
+    """A sentence for each model that has learnt from boxes."""
+    names = [Path(checkpoint).name for checkpoint in checkpoints if predictor.settings_of(checkpoint).box_weight]
+    return [
+        f"{name} has learnt from boxes (box_weight): results of models that have learnt from labels "
+        "alone are no fair comparison."
+        for name in names
+    ]
 
 
 def own_dataset(checkpoint, predictor):

@@ -25,6 +25,7 @@ from chestxray.reporting import run_results
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.reporting.score_report import report_scores, screen_text
 from chestxray.training import device, losses, optimisation
+from chestxray.training.box_loss import BoxLoss
 from chestxray.training.command_line import parse_settings, presets
 from chestxray.training.evaluation import evaluate_datasets, validate
 from chestxray.training.finished import refuse_other_data, save_model
@@ -53,6 +54,7 @@ def main(argv=None):
     data = open_data(settings, accelerator)
     with accelerator.main_process_first():
         model, processor = build_model(settings.source, data.findings, presets=presets(), **settings.architecture)
+    box_loss = BoxLoss(model, data.boxes, accelerator, settings.classes) if data.boxes else None
     data.read_images(processor, settings, accelerator)
     start_head(model, data, settings)
     accelerator.print(data.counts())
@@ -68,7 +70,8 @@ def main(argv=None):
     learner, optimizer = accelerator.prepare(learner, optimizer)
 
     # Training; then the best model, on validation again and on test once
-    run = Run(settings, accelerator, data, processor, learner, optimizer, model if settings.freeze else None)
+    frozen = model if settings.freeze else None
+    run = Run(settings, accelerator, data, processor, learner, optimizer, frozen, box_loss)
     state = train(run)
     results = {"best_epoch": state.best, "processes": accelerator.num_processes, "datasets": data.names}
     results |= evaluate_datasets(run)
@@ -127,8 +130,13 @@ def take_step(run, batch, step, rate):
         wanted = targets[rows]  # (m, k)
         if settings.mixup:
             images, wanted = losses.mix(images, wanted, settings.mixup)
-        outputs = run.model(pixel_values=images).logits.float()  # (m, k), or (m, 3 k) with three classes
-        return run.loss(outputs, wanted)  # summed over all known targets
+        with run.record_maps() as found:
+            outputs = run.model(pixel_values=images).logits.float()  # (m, k), or (m, 3 k) with three classes
+        loss = run.loss(outputs, wanted)  # summed over all known targets
+        if run.box_loss:
+            matrices = run.draw_changes(batch["draw"][rows], epoch).matrices
+            loss = loss + settings.box_weight * run.box_loss.compute(found, batch["index"][rows], matrices)
+        return loss
 
     count = run.order.batch_size * len(run.data.findings)  # targets of the whole step; the loss is divided by it
     seed = step_seed(settings.seed, step, accelerator.process_index)  # of dropout and mixup

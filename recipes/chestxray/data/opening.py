@@ -280,6 +280,11 @@ def held_out_splits(dataset: OpenDataset) -> list[str]:
     return [split for split in ("validation", "test") if split in dataset.splits]
 
 
+def held_out_images(datasets: Sequence[OpenDataset]) -> set[str]:
+    """The keys of all images that nothing may be learnt from; see `exposure.keys_of`."""
+    return {key for dataset in datasets for split in held_out_splits(dataset) for key in dataset.keys(split).images}
+
+
 def refuse_seen(datasets: Sequence[OpenDataset], seen: Exposure | None, model: str) -> None:
     """Raise ValueError if the weights of `model`, with which a run begins, know images of validation or test."""
     if seen is None:

@@ -1,6 +1,7 @@
 """One fine-tune: all that its steps, its evaluation and its end have in common."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,11 +10,13 @@ from accelerate import Accelerator
 from transformers import CLIPImageProcessor
 
 from chestxray.images import augment
+from chestxray.images.augment import Changes
 from chestxray.images.batches import Order
 from chestxray.models.processors import sides
 from chestxray.places import public_settings
 from chestxray.training import losses, optimisation
 from chestxray.training.averaging import Average
+from chestxray.training.box_loss import BoxLoss
 from chestxray.training.checkpoints import Checkpoints, checkpoints_folder, whole_weights
 from chestxray.training.device import CPU_BATCH, evaluation_batch, reading_workers, uses_channels_last
 from chestxray.training.gradients import Gradients
@@ -29,6 +32,7 @@ class Run:
         data: with the images.
         model, optimizer: as `accelerator.prepare` leaves them.
         classifier: the whole model, if `model` is the head of a frozen body.
+        box_loss: of the training images' boxes, None without box_weight.
         train: the training images of all datasets.
         order: the rows of every step.
         schedule: the rate of every step.
@@ -45,6 +49,7 @@ class Run:
     model: torch.nn.Module
     optimizer: Any
     classifier: Any = None
+    box_loss: BoxLoss | None = None
 
     def __post_init__(self):
         self.train = self.data.training_split(self.settings.dataset_weights)
@@ -119,8 +124,16 @@ class Run:
         """
         if self.settings.freeze:
             return pixels
-        whole, side = sides(self.processor)
-        strength, visible = self.settings.augmentation, side / whole
-        changes = augment.draw(draw.numpy(), epoch, self.settings.seed, strength, visible)
+        _, side = sides(self.processor)
+        changes = self.draw_changes(draw, epoch)
         images = augment.augment(pixels, changes, side, self.processor.image_mean, self.processor.image_std)
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images
+
+    def draw_changes(self, draw: torch.Tensor, epoch: int) -> Changes:
+        """How `augment` changes these images in an epoch: always the same."""
+        whole, side = sides(self.processor)
+        return augment.draw(draw.numpy(), epoch, self.settings.seed, self.settings.augmentation, side / whole)
+
+    def record_maps(self) -> AbstractContextManager:
+        """Within, a forward pass leaves what `BoxLoss.compute` needs; without box_weight, nothing."""
+        return self.box_loss.record() if self.box_loss else nullcontext()

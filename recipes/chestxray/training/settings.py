@@ -128,6 +128,11 @@ class Settings:
     loss: Literal["bce", "asl"] = setting("bce", "binary cross-entropy, or the asymmetric loss of Ridnik et al. 2021")
     positive_weights: bool = setting(False, "weigh each finding's positives by negatives / positives of train")
     label_smoothing: float = setting(0.0, "share by which targets move towards 1/2", at_least=0, at_most=1)
+    box_weight: float = setting(
+        0.0,
+        "weight of each box in train beside one label: the class activation map learns to lie in the boxes; 0 for none",
+        at_least=0,
+    )
 
     # Optimisation: AdamW
     epochs: int = setting(10, "passes over the training images; the best one on validation is kept", at_least=0)
@@ -219,6 +224,20 @@ class Settings:
             raise ValueError("streaming goes with one dataset, without dataset_weights")
         if self.streaming and self.freeze:
             raise ValueError("freeze keeps features, which streaming would not: give --no-cache to keep no pixels")
+        if self.box_weight:
+            self._refuse_without_maps()
+
+    def _refuse_without_maps(self):
+        """Raise ValueError if a step has no class activation maps, or no place for a box in them."""
+        reasons = {
+            "freeze": "learns from features, which have no map",
+            "mixup": "lays two images over each other, so that a box would be of one of them only",
+            "compile": "leaves out the hooks that read the maps",
+            "gradient_checkpointing": "does not keep the map that the boxes need",
+        }
+        for name, reason in reasons.items():
+            if getattr(self, name):
+                raise ValueError(f"{name} {reason}: leave it or box_weight out")
 
     def _refuse_other_weights(self):
         """Raise ValueError unless `weights` can be a copy of `model`."""
