@@ -85,6 +85,7 @@ TINY = {  # a configuration of each family, small enough for a test
 # What takes longest begins first: so pytest's workers, each of which takes a file at a time, end together.
 SLOW = [
     "finetune",
+    "box_weight",
     "ablate",
     "publish",
     "dataset",

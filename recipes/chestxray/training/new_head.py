@@ -35,7 +35,7 @@ def start_outputs(model: PreTrainedModel, rows: Sequence[int], logits: torch.Ten
     The weights start as in PyTorch's own `Linear`, between ±1 / √width. timm's ±1 / √outputs are wide for 14 outputs.
     """
     rows = list(rows)
-    for name in sorted(head_weights(model.config)):
+    for name in sorted(head_weights(model.config)) if rows else ():
         weight = model.get_parameter(name)
         if weight.ndim == 1:
             weight[rows] = logits[rows].to(weight)
