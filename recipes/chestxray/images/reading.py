@@ -35,14 +35,15 @@ def read_pixels(
         ModuleNotFoundError: a DICOM file, and pydicom is not installed. The message says what to install.
     """
     try:
-        image = read_dicom(path, voi, force) if is_dicom(path) else read_picture(path)
-        return shrink_image(image, size, equalize)
-    except UnreadableImage:
+        if is_dicom(path):
+            return shrink_image(read_dicom(path, voi, force), size, equalize)
+        with Image.open(path, formats=FORMATS) as image:
+            refuse_other_pictures(image)
+            return shrink_image(image, size, equalize)
+    except (UnreadableImage, ModuleNotFoundError, MemoryError):
         raise
-    except OSError as error:
+    except Exception as error:  # Pillow raises more kinds of errors about damaged files than it names
         raise UnreadableImage(reason_of(error, path)) from error
-    except ValueError as error:
-        raise UnreadableImage(str(error)) from error
 
 
 def is_dicom(path: str | Path) -> bool:
@@ -68,20 +69,6 @@ def read_dicom(path: str | Path, voi: str, force: bool) -> Image.Image:
         raise UnreadableImage(str(error).removeprefix(f"{path} ")) from error
 
 
-def read_picture(path: str | Path) -> Image.Image:
-    """The decoded picture of a file in one of FORMATS. Raises OSError, and UnreadableImage as `read_pixels`."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            refuse_other_pictures(image)
-            image.getexif()  # which way up, kept for `shrink_image`; a closed file cannot tell it
-            image.load()
-            return image
-    except UnreadableImage:
-        raise
-    except Exception as error:  # Pillow raises more kinds of errors about damaged files than it names
-        raise UnreadableImage(reason_of(error, path)) from error
-
-
 def refuse_other_pictures(image: Image.Image) -> None:
     """Raise UnreadableImage for a file of several pictures, of too many pixels, or of greys that cannot be told."""
     if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":  # a camera's JPEG with a small copy
@@ -105,4 +92,7 @@ def reason_of(error: Exception, path: str | Path) -> str:
         return f"it has more than {MOST_PIXELS:,} pixels"
     if isinstance(error, Image.UnidentifiedImageError):
         return f"it is no {', '.join(FORMATS)} or DICOM file, or its beginning is damaged"
-    return f"it is damaged: {' '.join(str(error).split()) or type(error).__name__}"
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError) and text:  # of `shrink_image`, about values that fit no scale
+        return text
+    return f"it is damaged: {text or type(error).__name__}"
