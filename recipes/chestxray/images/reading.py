@@ -4,6 +4,8 @@ From the decoded picture on, all is done by `pixels.shrink_image`, which the pix
 too. So a file has the same pixels, wherever it is read.
 """
 
+import os
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from chestxray.images.pixels import shrink_image
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 MOST_PIXELS = 1 << 26  # 8192 × 8192, as for DICOM: four times the largest detector's
+MOST_BYTES = 8 * MOST_PIXELS  # of a file: four channels of 16 bits
 MARK_AT = 128  # where a DICOM file has the letters DICM, PS3.10 section 7.1
 WHITE_IS_ZERO, PHOTOMETRIC = 0, 262  # TIFF 6.0, section 8: PhotometricInterpretation
 
@@ -37,9 +40,10 @@ def read_pixels(
     try:
         if is_dicom(path):
             return shrink_image(read_dicom(path, voi, force), size, equalize)
-        with Image.open(path, formats=FORMATS) as image:
-            refuse_other_pictures(image)
-            return shrink_image(image, size, equalize)
+        data = Path(path).read_bytes()  # as the evaluation: from a path, Pillow 13 turns a turned TIFF twice
+        image = Image.open(BytesIO(data), formats=FORMATS)
+        refuse_other_pictures(image)
+        return shrink_image(image, size, equalize)
     except (UnreadableImage, ModuleNotFoundError, MemoryError):
         raise
     except Exception as error:  # Pillow raises more kinds of errors about damaged files than it names
@@ -47,8 +51,10 @@ def read_pixels(
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Whether a file has the mark of DICOM. Raises OSError if it cannot be read."""
+    """Whether a file has the mark of DICOM. Raises OSError if it cannot be read, UnreadableImage if it is too large."""
     with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            raise UnreadableImage(f"it has more than {MOST_BYTES:,} bytes")
         file.seek(MARK_AT)
         return file.read(4) == b"DICM"
 

@@ -86,6 +86,11 @@ def several(path, form):
     PICTURE.save(path, format=form, save_all=True, append_images=[PICTURE.rotate(180)])
 
 
+def too_large(path):
+    with open(path, "wb") as file:
+        file.truncate(reading.MOST_BYTES + 1)  # takes no room on the disk
+
+
 NO_IMAGE = "it is no PNG, JPEG, TIFF or DICOM file"
 BAD = {
     "empty": (lambda path: path.write_bytes(b""), "it is empty"),
@@ -98,6 +103,7 @@ BAD = {
     "animated": (lambda path: several(path, "PNG"), "it holds 2 pictures"),
     "pages": (lambda path: several(path, "TIFF"), "it holds 2 pictures"),
     "hundred-megapixels": (lambda path: path.write_bytes(png_of(10_000)), "10000 × 10000 pixels, more than 67,108,864"),
+    "too-large": (too_large, "more than 536,870,912 bytes"),
     "bomb": (lambda path: path.write_bytes(png_of(100_000)), "more than 67,108,864 pixels"),
     "inverted": (
         lambda path: Image.fromarray(GREY.astype(np.uint16)).save(path, format="TIFF", tiffinfo={262: 0}),
