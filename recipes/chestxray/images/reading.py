@@ -34,8 +34,8 @@ def read_pixels(
         voi, force: of a DICOM file, see `dicom.display.read_display`.
 
     Raises:
-        UnreadableImage: empty, damaged, no picture in one of FORMATS and no DICOM file, or not one single picture.
-        ModuleNotFoundError: a DICOM file, and pydicom is not installed. The message says what to install.
+        UnreadableImage: empty, damaged, no picture in one of FORMATS and no DICOM file, or not one single picture; or
+            a DICOM file, and pydicom is not installed.
     """
     try:
         if is_dicom(path):
@@ -44,7 +44,7 @@ def read_pixels(
         image = Image.open(BytesIO(data), formats=FORMATS)
         refuse_other_pictures(image)
         return shrink_image(image, size, equalize)
-    except (UnreadableImage, ModuleNotFoundError, MemoryError):
+    except (UnreadableImage, MemoryError):
         raise
     except Exception as error:  # Pillow raises more kinds of errors about damaged files than it names
         raise UnreadableImage(reason_of(error, path)) from error
@@ -60,13 +60,11 @@ def is_dicom(path: str | Path) -> bool:
 
 
 def read_dicom(path: str | Path, voi: str, force: bool) -> Image.Image:
-    """The picture of a DICOM file. Raises ModuleNotFoundError and UnreadableImage as `read_pixels`."""
+    """The picture of a DICOM file. Raises UnreadableImage as `read_pixels`."""
     try:
         from chestxray.dicom import chest_header, dicom_files, display  # need pydicom, which is an extra
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"to read DICOM files, install the extra: pip install -e '.[dicom]' ({error})"
-        ) from None
+        raise UnreadableImage(f"it is a DICOM file, which needs pip install -e '.[dicom]' ({error})") from None
     try:
         return Image.fromarray(display.read_display(path, voi, force))
     except chest_header.NoFrontalChest as error:
