@@ -142,7 +142,7 @@ def file_lines(found: FilePredictions, row: int) -> list[str]:
     if error:
         return [path, f"    not read: {error}"]
     values = {what: table[row] for what, table in found.values().items()}
-    if "call" not in values:
+    if "call" not in values or np.isnan(values["call"]).all():
         chosen = np.argsort(-values["prob"], kind="stable")[:HIGHEST]
         texts = [f"{found.findings[i]} {figure(values['prob'][i])}" for i in chosen]
         return [path, f"    highest: {', '.join(texts)}"]
@@ -155,20 +155,31 @@ def file_lines(found: FilePredictions, row: int) -> list[str]:
 
 def summary_lines(found: FilePredictions) -> list[str]:
     """How many files were read and, for each finding, how many are called; then files that were not read."""
-    read, values = found.is_read, found.values()
-    what = "calibrated" if "calibrated" in values else "prob"
-    header = ["finding", "median probability"] + (["files called"] if "call" in values else [])
+    read = found.is_read
+    values = {what: table[read] for what, table in found.values().items()}
+    medians = {"prob": "median, model's own", "calibrated": "median, calibrated"}
+    shown = [what for what in medians if what in values]
+    header = ["finding", *(medians[what] for what in shown), *(["files called"] if "call" in values else [])]
     rows = []
     for number, finding in enumerate(found.findings):
-        row = [finding, figure(float(np.median(values[what][read, number])) if read.any() else None)]
-        called = values["call"][read, number] if "call" in values else None
-        rows.append(row if called is None else [*row, "–" if np.isnan(called).all() else f"{int(np.nansum(called)):,}"])
+        row = [finding, *(figure(median_of(values[what][:, number])) for what in shown)]
+        rows.append([*row, count_text(values["call"][:, number])] if "call" in values else row)
     failed = found.rows[~read]
     lines = [f"{int(read.sum()):,} of {len(read):,} files were read.", Table(header, rows).text()]
     lines += [f"not read: {path}: {error}" for path, error in failed[["path", "error"]].head(SHOWN).to_numpy()]
     if len(failed) > SHOWN:
         lines.append(f"and {len(failed) - SHOWN:,} more, named in the column error")
     return lines
+
+
+def median_of(values: np.ndarray) -> float:
+    """The median, NaN if there are no values or if one is NaN."""
+    return float(np.median(values)) if len(values) else np.nan
+
+
+def count_text(calls: np.ndarray) -> str:
+    """How many files are called; a dash for a finding without threshold."""
+    return "–" if np.isnan(calls).all() else f"{int(np.nansum(calls)):,}"
 
 
 def notes(found: FilePredictions) -> list[str]:
