@@ -19,8 +19,6 @@ by its own header is refused with the tag that says so; --force reads it all the
 import argparse
 import warnings
 
-from PIL import Image
-
 from chestxray.flags import positive
 from chestxray.reporting import predict_run, predict_table
 from chestxray.reporting.predict_run import PredictOptions
@@ -29,7 +27,8 @@ from chestxray.scoring.thresholds import RULES
 
 def main(argv=None):
     options = parse(argv)
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # too many pixels are refused by name
+    # Pydicom's warnings quote the header, and `catch_warnings` does not hold them back where threads read files
+    warnings.simplefilter("ignore")
     found = predict_run.predict(options)
     if not found:  # only the first of several processes has it
         return

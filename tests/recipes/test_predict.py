@@ -212,7 +212,7 @@ def test_a_folder_has_a_summary_on_the_screen_which_says_synthetic(predicted):
     n = len(table_of(output))
     assert f"{n} of {n} files were read." in screen and "files called" in screen
     assert "validation images of Synthetic" in screen
-    assert "Synthetic images" in screen and "not a medical device" in screen
+    assert "validated on synthetic images" in screen and "not a medical device" in screen
     assert f"{output} holds predicted.parquet" in screen
     assert [path.name for path in output.iterdir()] == ["predicted.parquet"], "the parts are gone"
 
@@ -349,6 +349,21 @@ def test_a_file_that_cannot_be_read_is_a_named_row_and_not_the_end(checkpoint, a
     assert "DOE" not in text and "4711" not in text
     run(checkpoint, bad / "slice.dcm", "--force")
     assert "percentile" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_no_word_of_a_header_reaches_the_screen_or_the_table(checkpoint, tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, (40, 32), dtype=np.uint8)
+    words = {"PatientName": "DOE^JANE", "BodyPartExamined": "hand of J. Doe", "WindowCenter": "4711.12345678901234"}
+    for number in range(24):
+        odd = {} if number % 2 else {"BodyPartExamined": "CHEST", "Modality": "of DOE"}
+        path = save(tmp_path, radiograph(grey, 8, PatientID="4711", **words | odd))
+        path.rename(tmp_path / f"{number}.dcm")
+        Image.fromarray(grey).save(tmp_path / f"{number}.png")
+    done = forks.run(SCRIPT, checkpoint, tmp_path, "--output-dir", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + done.stderr + (tmp_path / "out" / "predicted.csv").read_text()
+    assert not [word for word in ("DOE", "Doe", "JANE", "4711") if word in text.replace(str(tmp_path), "")]
 
 
 def test_files_none_of_which_can_be_read_are_one_clear_line(checkpoint, tmp_path):

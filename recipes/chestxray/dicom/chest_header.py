@@ -2,7 +2,7 @@
 
 A model for frontal chest radiographs gives a number for any picture. So a file whose header names another kind of
 picture is refused. What the header leaves out is no reason to refuse. An error shows a value only if it has the form of
-a code (upper case, at most 16 characters), so that no text that somebody typed gets into it.
+a code (one word of at most 16 characters), so that no text that somebody typed gets into it.
 """
 
 import re
@@ -13,7 +13,7 @@ import pydicom
 from chestxray.dicom.dicom_files import UnreadableDicom, refuse_without_decoder
 
 MOST_PIXELS = 1 << 26  # 8192 × 8192, four times the largest detector's; a decoder needs several bytes for each
-CODE = re.compile(r"[A-Z0-9 _/-]{1,16}")  # PS3.5, section 6.2, CS, and the slash of "PA/AP"
+CODE = re.compile(r"FOR PROCESSING|[A-Z0-9_]{1,16}")  # of PS3.5, section 6.2, CS, those of one word
 # {keyword: the values that say so}. Modality: PS3.3 C.7.3.1.1.1. Views: PS3.3 C.8.1.1.1 and those of MIMIC-CXR.
 SAYS_NO = {
     "Modality": re.compile(r"(?!(CR|DX|DR)$).+"),

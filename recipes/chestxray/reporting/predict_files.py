@@ -22,18 +22,23 @@ def list_files(inputs: Sequence[str], leave_out: Path | None = None) -> list[str
     Raises:
         FileNotFoundError: an input does not exist. ValueError: no file at all, or a damaged table.
     """
-    found = list(dict.fromkeys(path for name in inputs for path in files_of(Path(name), leave_out)))
+    apart = leave_out.resolve() if leave_out else None
+    found = list(dict.fromkeys(path for name in inputs for path in files_of(Path(name), apart)))
     if not found:
         raise ValueError(f"{', '.join(inputs)}: no file of {', '.join(ENDINGS)} and no DICOM file")
+    for path in found:
+        if not path.isprintable():
+            raise ValueError(f"{path!r} has a name that no table can hold: rename the file")
     return found
 
 
-def files_of(place: Path, leave_out: Path | None) -> Iterator[str]:
-    """The paths that one input means. A file that a table names need not be there."""
+def files_of(place: Path, apart: Path | None) -> Iterator[str]:
+    """The paths that one input means. A file that a table names need not be there. apart: see `list_files`."""
     if place.is_dir():
-        apart = leave_out.resolve() if leave_out else None
+        root = place.resolve()
         for path in sorted(place.rglob("*")):
-            if path.is_file() and is_candidate(path) and not (apart and apart in path.resolve().parents):
+            inside = root / path.relative_to(place)
+            if path.is_file() and is_candidate(path) and not (apart and inside.is_relative_to(apart)):
                 yield str(path)
     elif not place.exists():
         raise FileNotFoundError(f"{place} does not exist")

@@ -11,12 +11,13 @@ from scipy.special import expit
 from chestxray.files import whole_file, write
 from chestxray.reporting.tables import Table, figure
 from chestxray.scoring.calibration_file import ModelCalibration
-from chestxray.scoring.scorecard import SYNTHETIC, to_plain_values
+from chestxray.scoring.scorecard import to_plain_values
 
 FORMATS = ("csv", "parquet", "json")
 STEM = "predicted"  # of the file's name
 SHOWN = 20  # files of which each has its own lines on the screen
 HIGHEST = 3  # findings of a file on the screen, where there are no thresholds
+DRAWN = "This model was validated on synthetic images: its numbers say nothing about radiographs."
 NO_DEVICE = "For research. This is not a medical device, and no diagnosis."
 
 
@@ -190,4 +191,4 @@ def notes(found: FilePredictions) -> list[str]:
     where = f"{about.n_images:,} validation images of {' and '.join(about.datasets)}"
     rule = f"sensitivity {about.sensitivity:g}" if found.rule == "sensitivity" else found.rule
     lines = [f"Calibration, thresholds (rule: {rule}) and percentiles come from {where}; they may not fit your images."]
-    return [*lines, *([SYNTHETIC] if about.synthetic else []), NO_DEVICE]
+    return [*lines, *([DRAWN] if about.synthetic else []), NO_DEVICE]

@@ -1,5 +1,7 @@
 """Which files a person means by a file, a folder or a table."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,6 +46,12 @@ def test_a_table_names_files_by_a_usual_header_relative_to_itself(ward, header):
 def test_a_table_with_absolute_paths_means_them(ward):
     (ward / "list.csv").write_text(f"scan\n{ward / 'a.jpeg'}\n")
     assert list_files([str(ward / "list.csv")]) == [str(ward / "a.jpeg")]
+
+
+def test_a_name_that_is_no_text_is_refused_by_name(ward):
+    (ward / os.fsdecode(b"\xff.png")).write_bytes(b"")
+    with pytest.raises(ValueError, match=r"udcff.png' has a name that no table can hold: rename the file"):
+        list_files([str(ward)])
 
 
 def test_what_means_no_file_is_refused(ward, tmp_path):

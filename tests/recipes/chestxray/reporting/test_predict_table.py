@@ -45,7 +45,7 @@ def test_one_file_is_a_table_of_its_findings():
     assert lines_of(text, "Mass") == [["Mass", "0.731", "0.731", "yes", "60"]]
     assert lines_of(text, "Hernia") == [["Hernia", "0.269", "–", "–", "40"]]
     assert "come from 1,234 validation images of Lakeside" in text and "(rule: youden)" in text
-    assert "Synthetic" not in text and text.endswith("This is not a medical device, and no diagnosis.")
+    assert "synthetic" not in text and text.endswith("This is not a medical device, and no diagnosis.")
 
 
 def test_some_files_have_their_calls_or_their_reason():
@@ -80,7 +80,7 @@ def test_many_files_are_a_summary_with_the_first_reasons():
 
 def test_a_synthetic_calibration_is_called_so_and_a_sensitivity_is_named():
     text = screen_text(found([[1, 0]], rule="sensitivity", model=calibration(synthetic=True)))
-    assert "Synthetic images" in text and "(rule: sensitivity 0.9)" in text
+    assert "validated on synthetic images" in text and "(rule: sensitivity 0.9)" in text
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
