@@ -93,6 +93,7 @@ SLOW = [
     "multilabel_auroc",
     "launch",
     "push",
+    "explain",
     "transfer",
     "hospitals",
 ]

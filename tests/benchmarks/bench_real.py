@@ -62,7 +62,7 @@ from tqdm import tqdm
 from transformers.trainer_utils import get_last_checkpoint
 
 from chestxray import files
-from chestxray.data import labels, opening, predictions
+from chestxray.data import image_rows, labels, opening, predictions
 from chestxray.images import splits
 from chestxray.images.batches import Order
 from chestxray.images.splits import Split
@@ -465,7 +465,7 @@ def predict(forward, images):
 def write_predictions(task, forward, evaluation):
     parts = {name: task.parts[name] for name in ("validation", "test") if name in task.parts}
     logits = {name: predict(forward, task.images(name, evaluation)) for name in parts}
-    about = predicting.describe_dataset(task.opened)
+    about = image_rows.describe_dataset(task.opened)
     predictions.write(predicting.table_of(parts, logits, task.findings, about), task.folder / "predictions.parquet")
 
 

@@ -68,7 +68,7 @@ def check_room(datasets: list[Dataset], size: int, equalize: bool, tell: Callabl
     tell(f"Writing a pixel cache of {missing / 1e6:,.0f} MB to {folder}")
 
 
-def missing_bytes(dataset, size, equalize):
+def missing_bytes(dataset: Dataset, size: int, equalize: bool) -> int:
     """Bytes of the shrunk dataset that are not on the disk yet."""
     folder = datasets_internals.cache_folder(dataset)
     if not folder:  # the dataset is in memory, and the shrunk one will be too

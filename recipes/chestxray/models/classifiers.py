@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -16,6 +17,7 @@ from transformers import (
     AutoConfig,
     AutoModelForImageClassification,
     CLIPImageProcessor,
+    PretrainedConfig,
     PreTrainedModel,
     TimmWrapperConfig,
 )
@@ -291,12 +293,12 @@ def with_side(model, side):
     return config
 
 
-def image_config(config):
+def image_config(config: PretrainedConfig) -> Any:
     """The part of a configuration that describes the images: of a model with a tower for texts, its other tower."""
     return getattr(config, "vision_config", config)
 
 
-def own_side(timm_model):
+def own_side(timm_model: Any) -> int | None:
     """The side of the images that a timm model was built for; None if it takes any."""
     size = getattr(getattr(timm_model, "patch_embed", None), "img_size", None)
     return size[0] if size else None

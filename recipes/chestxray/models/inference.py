@@ -73,7 +73,7 @@ def view_logits(
     return torch.stack(logits, dim=1)
 
 
-def model_input(pixels, processor, channels_last):
+def model_input(pixels: torch.Tensor, processor: CLIPImageProcessor | None, channels_last: bool) -> torch.Tensor:
     """(n, 1, s, s) uint8 as the model sees them in evaluation, (n, 3, side, side) float32; features as they are."""
     if processor is None:
         return pixels
@@ -82,7 +82,7 @@ def model_input(pixels, processor, channels_last):
     return images.contiguous(memory_format=torch.channels_last) if channels_last else images
 
 
-def each_image_once(index, logits, count):
+def each_image_once(index: np.ndarray, logits: np.ndarray, count: int) -> np.ndarray:
     """The logits of rows 0 to `count` - 1, in order. Some rows come twice, so that all processes have equally many."""
     found, first = np.unique(index, return_index=True)
     if len(found) != count:

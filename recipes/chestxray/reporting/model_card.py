@@ -16,11 +16,12 @@ from markupsafe import Markup
 from chestxray.files import write
 from chestxray.models.weights import digest_weights
 from chestxray.places import is_hub_id, number_repeats, place, public_settings
-from chestxray.reporting import pages, score_page
+from chestxray.reporting import card_localisation, pages, score_page
+from chestxray.reporting.card_localisation import MARK
 from chestxray.reporting.markdown_text import escape_values
+from chestxray.reporting.score_page import checkpoint_of
 from chestxray.scoring.scorecard import SYNTHETIC, Scorecard
 
-MARK = "<!-- written by recipes/score.py -->"
 NOT_OF_THE_MODEL = ("output_dir", "num_proc", "push_to_hub", "public")  # settings that say nothing about the model
 CHOICES = ("views", "labeler", "equalize")  # of images and labels; a checkpoint's own scores use its training's
 
@@ -112,6 +113,7 @@ def card_values(cards: Sequence[Scorecard]) -> dict:
         "all_synthetic": all_synthetic,
         "synthetic_note": SYNTHETIC,
         "parts": [dataset_values(*pair, all_synthetic) for pair in zip(cards, datasets, strict=True)],
+        "where_it_looks": card_localisation.section(checkpoint_of(cards)),
         "settings": Markup(training_settings(cards)),
     }
 
@@ -164,13 +166,6 @@ def models(card: Scorecard) -> list[dict]:
 
 def model_name(cards: Sequence[Scorecard]) -> str:
     return " + ".join(model["checkpoint"] for model in models(cards[0])) or "model"
-
-
-def checkpoint_of(cards: Sequence[Scorecard]) -> Path | None:
-    """The folder of the one checkpoint that made all scores; None if there are several, or it is not here."""
-    folders = {model["checkpoint"] for card in cards for model in card.scored.about.get("models", [])}
-    folder = Path(folders.pop()) if len(folders) == 1 else None
-    return folder if folder and folder.is_dir() else None
 
 
 def settings_of(folder: Path | None) -> dict:

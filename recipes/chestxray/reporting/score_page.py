@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from chestxray.data.prediction_tables import MARK
-from chestxray.reporting import pages, score_readers
+from chestxray.reporting import card_localisation, pages, score_readers
 from chestxray.reporting.tables import Table, between, figure, p_value
 from chestxray.scoring import calibration, subgroups, thresholds
 from chestxray.scoring.anchors import ANCHORS
@@ -60,6 +61,7 @@ def page_values(card: Scorecard, pictures: "Sequence[Picture]") -> dict:
     return {
         **summary_values(card),
         **findings_values(card),
+        **(card_localisation.section_values(checkpoint_of([card])) or {"looks": None}),
         "title": title(card),
         "notes": card.notes,
         "pictures": {picture.name: picture for picture in pictures},
@@ -101,6 +103,13 @@ def findings_values(card: Scorecard) -> dict:
         "n_with_threshold": n_with_threshold(card),
         "n_findings": len(card.scored.findings),
     }
+
+
+def checkpoint_of(cards: Sequence[Scorecard]) -> Path | None:
+    """The folder of the one checkpoint that made all scores; None if there are several, or it is not here."""
+    folders = {model["checkpoint"] for card in cards for model in card.scored.about.get("models", [])}
+    folder = Path(folders.pop()) if len(folders) == 1 else None
+    return folder if folder and folder.is_dir() else None
 
 
 def page_tables(card: Scorecard) -> dict:

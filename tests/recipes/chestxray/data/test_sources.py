@@ -149,5 +149,6 @@ def test_fewer_training_images_are_among_more_and_patients_stay_whole_but_for_on
         assert names == [path for path in paths if path in names], "in their own order"
         cut = {sources.patient(path) for path in names} & {sources.patient(path) for path in set(paths) - set(names)}
         assert len(cut) <= 1
+    assert max(map(sources.patient, kept[50])) > sources.patient(paths[-20]), "not the lowest numbers: NIH sorted them"
     with pytest.raises(ValueError, match=f"train_images is 1,000, but there are {len(paths)} training images"):
         sources.keep_images(rows, 1000)

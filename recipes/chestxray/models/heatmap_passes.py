@@ -1,0 +1,59 @@
+"""Heatmaps and logits of every image of a split: by all processes together, each image once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from transformers import CLIPImageProcessor, PreTrainedModel
+
+from chestxray.images.splits import Split
+from chestxray.models.adapting import new_model
+from chestxray.models.heatmaps import Heatmapper
+from chestxray.models.inference import each_image_once, model_input
+
+SEED = 0  # of random weights
+
+
+def compute_heatmaps(
+    mapper: Heatmapper,
+    split: Split,
+    processor: CLIPImageProcessor,
+    accelerator: Accelerator,
+    batch_size: int,
+    progress: Callable[[int], Any],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (n, k) and maps (n, k, h, w) in the order of the split's rows, float32, on every process.
+
+    Args:
+        mapper: of a model on the accelerator's device. Every process must call this function.
+        processor: the model's.
+        batch_size: images per process and pass.
+        progress: is called after each pass with the number of images that are done.
+
+    Raises:
+        RuntimeError: an image is missing. That would be a bug of this library.
+    """
+    device, parts, done = accelerator.device, [], 0
+    for batch in split.evaluation_loader(batch_size, accelerator.process_index, accelerator.num_processes):
+        with accelerator.autocast():
+            logits, maps = mapper.compute(model_input(batch["pixels"].to(device), processor, channels_last=False))
+        gathered = accelerator.gather((batch["index"].to(device), logits.contiguous(), maps.contiguous()))
+        parts.append([part.cpu().numpy() for part in gathered])
+        seen = min(len(split), done + len(parts[-1][0]))
+        progress(seen - done)
+        done = seen
+    index, *found = (np.concatenate(part) for part in zip(*parts, strict=True))
+    ordered_logits, ordered_maps = (each_image_once(index, part, len(split)) for part in found)
+    return ordered_logits, ordered_maps
+
+
+def with_random_weights(model: PreTrainedModel) -> PreTrainedModel:
+    """A new model of the same configuration, with the random weights and statistics that it begins with.
+
+    The seed is always the same, and PyTorch's own random state stays as it is.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return new_model(model.config).eval()
