@@ -89,6 +89,7 @@ SLOW = [
     "publish",
     "dataset",
     "score",
+    "predict",
     "seen",
     "multilabel_auroc",
     "launch",
