@@ -96,7 +96,10 @@ def errors_as_unreadable(path: str | Path) -> Iterator[None]:
             yield
     except UnreadableDicom:
         raise
-    except Exception as error:
+    except BaseException as error:
+        is_panic = type(error).__name__ == "PanicException"  # of a decoder in Rust, and no Exception
+        if not (is_panic or isinstance(error, Exception)):
+            raise
         if getattr(error, "errno", None):  # an error of the disk; Pillow's OSErrors about damaged data have no number
             raise
         raise UnreadableDicom(f"{path} is damaged or no DICOM file. Download it again.") from error

@@ -148,10 +148,15 @@ def file_lines(found: FilePredictions, row: int) -> list[str]:
         texts = [f"{found.findings[i]} {figure(values['prob'][i])}" for i in chosen]
         return [path, f"    highest: {', '.join(texts)}"]
     texts = [
-        f"{found.findings[i]} {figure(values['calibrated'][i])} (percentile {values['percentile'][i]:.0f})"
+        f"{found.findings[i]}{calibrated_text(values['calibrated'][i])} (percentile {values['percentile'][i]:.0f})"
         for i in np.flatnonzero(values["call"] == 1)
     ]
     return [path, f"    called: {', '.join(texts) or 'none'}"]
+
+
+def calibrated_text(probability: float) -> str:
+    """The probability after a name; nothing for a finding that could not be calibrated."""
+    return "" if np.isnan(probability) else f" {figure(probability)}"
 
 
 def summary_lines(found: FilePredictions) -> list[str]:

@@ -199,3 +199,19 @@ def test_an_odd_function_is_refused_without_a_word_of_the_header(tmp_path):
     with pytest.raises(UnreadableDicom, match="damaged") as error:
         display.read_display(path)
     assert "DOE" not in str(error.value)
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless], ids=lambda syntax: syntax.keyword)
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_pixels_are_one_error_whatever_the_decoder_does(tmp_path, syntax):
+    path = save(tmp_path, radiograph(pixels()), syntax=syntax)
+    data, damaged = path.read_bytes(), 0
+    for number in range(150):  # some of these make the RLE decoder, which is in Rust, panic
+        random = np.random.default_rng(number)
+        at = random.integers(len(data) - 2000, len(data) - 64)
+        path.write_bytes(data[:at] + random.bytes(8) + data[at + 8 :])
+        try:
+            assert display.read_display(path).shape == (40, 32)
+        except UnreadableDicom:
+            damaged += 1
+    assert damaged

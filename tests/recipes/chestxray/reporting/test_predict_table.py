@@ -60,6 +60,12 @@ def test_some_files_have_their_calls_or_their_reason():
     ]
 
 
+def test_a_call_without_calibration_has_its_percentile_alone():
+    limits = {"youden": np.array([0.0, 0.0])}
+    text = screen_text(found([[1, 1], [-1, -1]], model=calibration(limits=limits)))
+    assert "    called: Mass 0.731 (percentile 60), Hernia (percentile 60)" in text
+
+
 def test_without_thresholds_the_highest_are_shown_and_none_is_called():
     nothing = calibration(limits={"youden": np.full(2, np.nan)})
     for model, note in ((None, "Run score.py"), (nothing, "")):
