@@ -90,6 +90,7 @@ SLOW = [
     "publish",
     "dataset",
     "score",
+    "predict",
     "seen",
     "multilabel_auroc",
     "launch",

@@ -66,12 +66,8 @@ def to_image(path: str | Path, equalize: bool = True) -> np.ndarray:
     with errors_as_unreadable(path):
         header = read_elements(path)
         refuse_unless_grey(header, path)
-        compressed = header.file_meta.TransferSyntaxUID.is_encapsulated
-        if compressed:
-            codes = pixel_array(header)
-        else:
-            codes = pixel_array(header, view_only=True, correct_unused_bits=False)  # without a copy
-        return to_grey(codes, code_values(header, codes.dtype, compressed), header, equalize)
+        codes = read_codes(header)
+        return to_grey(codes, code_values(header, codes.dtype), header, equalize)
 
 
 def to_jpeg(path: str | Path, equalize: bool = True, quality: int = 95) -> bytes:
@@ -100,7 +96,10 @@ def errors_as_unreadable(path: str | Path) -> Iterator[None]:
             yield
     except UnreadableDicom:
         raise
-    except Exception as error:
+    except BaseException as error:
+        is_panic = type(error).__name__ == "PanicException"  # of a decoder in Rust, and no Exception
+        if not (is_panic or isinstance(error, Exception)):
+            raise
         if getattr(error, "errno", None):  # an error of the disk; Pillow's OSErrors about damaged data have no number
             raise
         raise UnreadableDicom(f"{path} is damaged or no DICOM file. Download it again.") from error
@@ -116,6 +115,11 @@ def refuse_unless_grey(header: pydicom.Dataset, path: str | Path) -> None:
         raise UnreadableDicom(f"{path} is in colour, a radiograph is grey. Take it out of the folder.")
     if header.BitsAllocated not in (8, 16):
         raise UnreadableDicom(f"{path} has pixels of neither 8 nor 16 bits. Take it out of the folder.")
+    refuse_without_decoder(header, path)
+
+
+def refuse_without_decoder(header: pydicom.Dataset, path: str | Path) -> None:
+    """Raise UnreadableDicom, with the name of the compression, if no decoder for it is installed."""
     decoder = get_decoder(header.file_meta.TransferSyntaxUID)
     if not decoder.is_available:
         raise UnreadableDicom(
@@ -124,12 +128,25 @@ def refuse_unless_grey(header: pydicom.Dataset, path: str | Path) -> None:
         )
 
 
-def code_values(header: pydicom.Dataset, dtype: np.dtype, compressed: bool) -> np.ndarray:
-    """The value that each code of a pixel stands for (PS3.3 C.11.1): (256 or 65536,) int64, by the unsigned code."""
+def read_codes(header: pydicom.Dataset) -> np.ndarray:
+    """The pixels of one grey picture as they are stored, (rows, columns) of 8 or 16 bits; see `stored_values`."""
+    if header.file_meta.TransferSyntaxUID.is_encapsulated:
+        return pixel_array(header)
+    return pixel_array(header, view_only=True, correct_unused_bits=False)  # without a copy
+
+
+def stored_values(header: pydicom.Dataset, dtype: np.dtype) -> np.ndarray:
+    """The stored value of each code that a pixel of this dtype may have: (256 or 65536,), by the unsigned code."""
     codes = np.arange(1 << 8 * dtype.itemsize, dtype=f"u{dtype.itemsize}").view(dtype.newbyteorder("="))
-    if not compressed:  # drop the bits beyond those stored, as decoders do
-        unused = header.BitsAllocated - header.BitsStored
-        codes = codes << unused >> unused
+    if header.file_meta.TransferSyntaxUID.is_encapsulated:
+        return codes
+    unused = header.BitsAllocated - header.BitsStored  # drop the bits beyond those stored, as decoders do
+    return codes << unused >> unused
+
+
+def code_values(header: pydicom.Dataset, dtype: np.dtype) -> np.ndarray:
+    """The value that each code of a pixel stands for (PS3.3 C.11.1): (256 or 65536,) int64, by the unsigned code."""
+    codes = stored_values(header, dtype)
     if "ModalityLUTSequence" in header:
         codes = apply_modality_lut(codes, header)
     falling = float(header.get("RescaleSlope") or 1) < 0

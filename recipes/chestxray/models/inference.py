@@ -48,16 +48,29 @@ def predict_logits(
     device, parts = accelerator.device, []
     for batch in split.evaluation_loader(batch_size, accelerator.process_index, accelerator.num_processes, workers):
         pixels = batch["pixels"].to(device)  # (m, 1, size, size) uint8
-        logits = [
-            model(pixel_values=model_input(view, processor, channels_last)).logits.float()  # (m, k)
-            for view in (views(pixels) if views else [pixels])
-        ]
-        parts.append(accelerator.gather((batch["index"].to(device), torch.stack(logits, dim=1))))
+        logits = view_logits(model, pixels, processor, views, channels_last)
+        parts.append(accelerator.gather((batch["index"].to(device), logits)))
         if progress:
             progress()
     index, gathered = (torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))  # (m,), (m, views, k)
     ordered = each_image_once(index, gathered, len(split))
     return average_views(ordered) if views else ordered[:, 0]
+
+
+@torch.inference_mode()
+def view_logits(
+    model: torch.nn.Module,
+    pixels: torch.Tensor,
+    processor: CLIPImageProcessor | None,
+    views: Views | None = None,
+    channels_last: bool = False,
+) -> torch.Tensor:
+    """The logits of one batch, (m, views, k) float32; pixels: (m, 1, size, size) uint8. See `predict_logits`."""
+    logits = [
+        model(pixel_values=model_input(view, processor, channels_last)).logits.float()  # (m, k)
+        for view in (views(pixels) if views else [pixels])
+    ]
+    return torch.stack(logits, dim=1)
 
 
 def model_input(pixels: torch.Tensor, processor: CLIPImageProcessor | None, channels_last: bool) -> torch.Tensor:
@@ -77,7 +90,7 @@ def each_image_once(index: np.ndarray, logits: np.ndarray, count: int) -> np.nda
     return logits[first]
 
 
-def average_views(logits):
+def average_views(logits: np.ndarray) -> np.ndarray:
     """(n, views, k) logits as (n, k) float32, the logit of the mean probability; NaN and infinity stay."""
     with np.errstate(invalid="ignore"):  # what is not finite is for the caller to refuse, by the image's name
         return mean_logit(logits, axis=1).astype(np.float32)

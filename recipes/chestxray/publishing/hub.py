@@ -18,6 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from chestxray.places import public_name, public_settings, without_paths
 from chestxray.repository import clone_path
+from chestxray.scoring import calibration_file
 from chestxray.training.settings_files import read_settings
 
 SCRIPT = "NIH-Chest-X-ray-dataset.py"
@@ -119,6 +120,14 @@ def public_results(path: Path) -> bytes | None:
     return json_bytes(json.loads(path.read_text())) if names_no_path(path.parent) else None
 
 
+def public_calibration(path: Path) -> bytes | None:
+    """The numbers that score.py writes, and nothing that somebody added; None for another or a damaged file."""
+    try:
+        return calibration_file.as_text(calibration_file.read(path)).encode()
+    except ValueError:
+        return None
+
+
 def public_picture(path: Path) -> str | None:
     """The picture, unless a name of a dataset above its panels shows a path."""
     return unchanged(path) if names_no_path(path.parent) else None
@@ -145,6 +154,7 @@ MODEL_FILES: dict[str, Callable] = {  # {pattern of a file's name: function to i
     r"(pre)?processor_config\.json": public_config,
     r"settings\.yaml": public_yaml,
     r"README\.md": unchanged,
+    r"calibration\.json": public_calibration,
     r"all_results\.json": public_results,
     r"results\.png": public_picture,
     r"epochs\.csv": unchanged,

@@ -212,6 +212,12 @@ def is_own(cards: Sequence[Scorecard], folder: Path, whole: bool) -> bool:
     )
 
 
+def own_checkpoint(cards: Sequence[Scorecard], whole: bool = False) -> Path | None:
+    """The folder of the checkpoint of which these are its own scores, see `is_own`; None for other scores."""
+    folder = checkpoint_of(cards)
+    return folder if folder and is_own(cards, folder, whole) else None
+
+
 def save_card(cards: Sequence[Scorecard], output: Path, whole: bool = False) -> list[Path]:
     """Write the card to `output`, and into the checkpoint's folder if these are its own scores, see `is_own`.
 
@@ -225,10 +231,10 @@ def save_card(cards: Sequence[Scorecard], output: Path, whole: bool = False) -> 
     Returns:
         The files written.
     """
-    text, folder = model_card(cards), checkpoint_of(cards)
+    text, own = model_card(cards), own_checkpoint(cards, whole)
     folders = [] if (output / "config.json").exists() else [output]
-    if folder and is_own(cards, folder, whole):
-        folders.append(folder)
+    if own:
+        folders.append(own)
     files = [file for home in folders if not is_by_hand(file := home / "README.md")]
     for file in files:
         write(file, text)

@@ -13,17 +13,21 @@ from chestxray.data.reading_files import ReadingFile
 from chestxray.files import write
 from chestxray.reporting import model_card, plots, score_page, score_readers, score_tables
 from chestxray.reporting.score_options import ScoreOptions
-from chestxray.scoring import ensembles, scorecard
+from chestxray.scoring import calibration_file, ensembles, scorecard
 from chestxray.scoring.scorecard import Scorecard
 
 
 @dataclass(frozen=True)
 class ScoreReport:
-    """A scorecard of each dataset, the folder of each one's pages, and the model cards that were written."""
+    """A scorecard of each dataset, the folder of each one's pages, and the model cards that were written.
+
+    calibration: the checkpoint's calibration.json, None if these are not its own scores.
+    """
 
     cards: list[Scorecard]
     folders: list[Path]
     model_cards: list[Path]
+    calibration: Path | None = None
 
 
 def report_scores(options: ScoreOptions) -> ScoreReport | None:
@@ -52,7 +56,19 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
     whole = bool(options.checkpoints) and not options.dataset  # all datasets of its training that can be scored
     home = options.output if len(cards) > 1 else folders[0]
     model_cards = [] if has_tables(cards) else model_card.save_card(cards, home, whole)
-    return ScoreReport(cards, folders, model_cards)
+    checkpoint = None if has_tables(cards) else model_card.own_checkpoint(cards, whole)
+    fitted = save_calibration([files for files, _, _ in predicted], checkpoint, options) if checkpoint else None
+    return ScoreReport(cards, folders, model_cards, fitted)
+
+
+def save_calibration(predicted: Sequence[Sequence[Path]], checkpoint: Path, options: ScoreOptions) -> Path | None:
+    """Write what validation says about new images into the checkpoint's folder. None if there is no validation.
+
+    predicted: the predictions file of each dataset; a checkpoint's own scores are of one model.
+    """
+    tables = [predictions.read(file) for (file,) in predicted]
+    fitted = calibration_file.fit(tables, options.rule, options.sensitivity)
+    return calibration_file.save(fitted, checkpoint) if fitted else None
 
 
 def has_tables(cards: Sequence[Scorecard]) -> bool:
@@ -122,4 +138,7 @@ def screen_text(report: ScoreReport) -> str:
         ]
     none = "none, because the model is not here" if has_tables(report.cards) else "none written, the existing one stays"
     cards = ", ".join(map(str, report.model_cards)) or none
-    return "\n".join([*lines, f"Model card: {cards}"])
+    lines.append(f"Model card: {cards}")
+    if report.calibration:
+        lines.append(f"Calibration, for predict.py: {report.calibration}")
+    return "\n".join(lines)

@@ -1,0 +1,140 @@
+"""From a checkpoint and a person's files to a table, by all processes of a launch."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from chestxray.models.classifiers import findings_of
+from chestxray.models.weights import digest_weights
+from chestxray.places import last_part
+from chestxray.reporting import predict_chunks, predict_files, predict_table
+from chestxray.reporting.predict_chunks import Chunks
+from chestxray.reporting.predict_table import FilePredictions
+from chestxray.scoring import calibration_file, predicting
+from chestxray.scoring.calibration_file import ModelCalibration
+
+UNFINISHED = ".unfinished"  # the folder of finished chunks inside the output's; gone when all is done
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """The flags of predict.py as values, with their defaults.
+
+    Attributes:
+        inputs: see `predict_files.list_files`.
+        output_dir: None writes nothing; form: one of `predict_table.FORMATS`.
+        rule: one of `thresholds.RULES`; None is the rule that score.py was asked for.
+        voi, force: of DICOM files, see `dicom.display.read_display`.
+        batch_size: images per pass of each process.
+    """
+
+    checkpoint: str
+    inputs: list[str]
+    output_dir: str | None = None
+    form: str = "csv"
+    rule: str | None = None
+    voi: str = "table"
+    force: bool = False
+    batch_size: int = 64
+
+
+def predict(options: PredictOptions) -> FilePredictions | None:
+    """Predict all files, and write the table if there is a folder for it. None in every process but the first.
+
+    Raises:
+        FileNotFoundError, ValueError: as `predict_files.list_files`, `predict_chunks.load_predictor`, `claim` and
+            `calibration_file.read`; several processes without an output folder.
+    """
+    accelerator = predicting.start()
+    output = Path(options.output_dir) if options.output_dir else None
+    if accelerator.num_processes > 1 and not output:
+        raise ValueError("several processes need --output-dir, where they meet")
+    calibration, note = find_calibration(options.checkpoint)
+    (files,) = from_first(accelerator, lambda: predict_files.list_files(options.inputs, output))
+    with chunk_folder(output, accelerator.is_main_process) as folder:
+        found = predict_listed(options, accelerator, Chunks(files, folder), calibration, note)
+        if found and output:
+            predict_table.write_file(found, output, options.form)
+    predicting.stop()
+    return found
+
+
+def predict_listed(
+    options: PredictOptions, accelerator: Accelerator, chunks: Chunks, calibration: ModelCalibration | None, note: str
+) -> FilePredictions | None:
+    """The predictions of the files, in the first process."""
+    tta = calibration.tta if calibration else "none"
+    predictor = predict_chunks.load_predictor(
+        options.checkpoint,
+        accelerator,
+        tta=tta,
+        voi=options.voi,
+        force=options.force,
+        batch_size=options.batch_size,
+    )
+    job = predict_chunks.describe_job(options.checkpoint, tta, predictor.reading)
+    (numbers,) = from_first(accelerator, lambda: claim_missing(chunks, job))
+    predict_chunks.predict_chunks(predictor, chunks, numbers, accelerator.process_index, accelerator.num_processes)
+    accelerator.wait_for_everyone()
+    if not accelerator.is_main_process:
+        return None
+    table = chunks.read()
+    return FilePredictions(
+        rows=table[["path", "error"]],
+        logits=table[predictor.findings].to_numpy(np.float64),
+        findings=predictor.findings,
+        model=last_part(options.checkpoint),
+        sha256=job["sha256"],
+        rule=(options.rule or calibration.rule) if calibration else None,
+        calibration=calibration,
+        note=note,
+    )
+
+
+def claim_missing(chunks: Chunks, job: dict) -> list[int]:
+    """The chunks that are to be predicted. Says so if an earlier run has finished some. Raises as `claim`."""
+    predict_chunks.claim(chunks, job)
+    missing = chunks.missing()
+    if len(missing) < len(chunks):
+        print(f"{len(chunks) - len(missing):,} of {len(chunks):,} parts are finished already.")
+    return missing
+
+
+def from_first(accelerator: Accelerator, compute) -> list:
+    """[what the first process computes], on every process."""
+    return broadcast_object_list([compute() if accelerator.is_main_process else None])
+
+
+@contextmanager
+def chunk_folder(output: Path | None, is_first: bool) -> Iterator[Path]:
+    """The folder for chunks: inside the output's, where they stay after an error, or a temporary one."""
+    if output:
+        yield output / UNFINISHED
+        if is_first:
+            shutil.rmtree(output / UNFINISHED)
+    else:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
+
+
+def find_calibration(checkpoint: str) -> tuple[ModelCalibration | None, str]:
+    """(what score.py left with these weights, "") or (None, why there is nothing, and what to run).
+
+    Raises:
+        FileNotFoundError: the folder is no checkpoint. ValueError: calibration.json is damaged.
+    """
+    path = Path(checkpoint) / calibration_file.NAME
+    sha256, found = digest_weights(checkpoint), None
+    if path.exists():
+        found = calibration_file.read(path)
+        if found.sha256 == sha256 and found.findings == findings_of(checkpoint):
+            return found, ""
+    reason = f"{path} is of other weights" if found else f"{checkpoint} has no {calibration_file.NAME}"
+    return None, f"These are the model's own probabilities alone: {reason}. Run: python recipes/score.py {checkpoint}"

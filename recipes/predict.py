@@ -1,0 +1,67 @@
+"""Predict the findings in your own files: PNG, JPEG, TIFF or DICOM, one image or a hundred thousand.
+
+    python recipes/predict.py CHECKPOINT radiograph.png                      a table on the screen
+    python recipes/predict.py CHECKPOINT FOLDER --output-dir OUT             and OUT/predicted.csv
+    python recipes/predict.py CHECKPOINT list.csv --output-dir OUT --format parquet
+    accelerate launch --num_processes 8 recipes/predict.py CHECKPOINT FOLDER --output-dir OUT
+
+CHECKPOINT is a folder as finetune.py leaves it. Each image is read and shown to the model as score.py does it. For each
+finding the table has the model's own probability, the calibrated one, the call of the threshold, and the percentile
+among the validation images. All but the first come from calibration.json, which score.py leaves in the checkpoint's
+folder. A folder is searched for files with a usual ending, and for DICOM files without one. A table (.csv, .parquet)
+names files in a column such as `path`, relative to its own folder. A file that cannot be read has a row with the
+reason. After a stop, start the same command again: it goes on.
+
+A DICOM file is shown by the standard: rescale, window or table, inversion. A file that is no frontal chest radiograph
+by its own header is refused with the tag that says so; --force reads it all the same.
+"""
+
+import argparse
+import warnings
+
+from chestxray.flags import positive
+from chestxray.reporting import predict_run, predict_table
+from chestxray.reporting.predict_run import PredictOptions
+from chestxray.scoring.thresholds import RULES
+
+
+def main(argv=None):
+    options = parse(argv)
+    # Pydicom's warnings quote the header, and `catch_warnings` does not hold them back where threads read files
+    warnings.simplefilter("ignore")
+    found = predict_run.predict(options)
+    if not found:  # only the first of several processes has it
+        return
+    refuse_unread(found)
+    print(predict_table.screen_text(found))
+    if options.output_dir:
+        print(f"{options.output_dir} holds {predict_table.STEM}.{options.form}")
+
+
+def refuse_unread(found):
+    """Raise ValueError if no file could be read."""
+    if not found.is_read.any():
+        path, error = found.rows.loc[0, ["path", "error"]]
+        more = f" None of the other {len(found.rows) - 1:,} files could be read either." if len(found.rows) > 1 else ""
+        raise ValueError(f"{path}: {error}.{more}")
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add, default = parser.add_argument, PredictOptions(checkpoint="", inputs=[])
+    add("checkpoint", metavar="CHECKPOINT", help="a folder as finetune.py leaves it")
+    add("inputs", nargs="+", metavar="FILE", help="files, folders, or tables that name files")
+    add("--output-dir", help="the folder for the table; several processes need it")
+    add("--format", dest="form", choices=predict_table.FORMATS, default=default.form, help="of the table")
+    add("--rule", choices=RULES, help="of the thresholds (default: the one that score.py was asked for)")
+    add("--voi", choices=("table", "window"), default=default.voi, help="which one if a DICOM file has both")
+    add("--force", action="store_true", help="read DICOM files too that are other pictures by their header")
+    add("--batch-size", type=positive, default=default.batch_size, help="images per pass of each process")
+    return PredictOptions(**vars(parser.parse_args(argv)))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"predict.py: {error}") from None
