@@ -40,7 +40,8 @@ PAGES = """
 import resource, torch
 from chestxray.training import device
 device.fit_to_device(torch.nn.Linear(1, 1), torch.device("cpu"), gradient_checkpointing=False, channels_last=False)
-torch.ones(2**24)  # 64 MB
+for _ in range(5):  # 64 MB each
+    torch.ones(2**24)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):
     torch.ones(2**24)
@@ -51,4 +52,5 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has mallopt")
 def test_memory_that_a_step_frees_serves_the_next_step_without_new_pages():
     done = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 2**26 / resource.getpagesize() / 10  # a tenth of one tensor; all twenty without it
+    # small blocks may lie in the way of one tensor; without it all twenty have new pages
+    assert int(done.stdout) <= 2**26 / resource.getpagesize()
