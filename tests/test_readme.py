@@ -8,7 +8,9 @@ import pytest
 import yaml
 from huggingface_hub import DatasetCard
 
+import explain
 import forks
+import predict
 import score
 from conftest import ROOT
 
@@ -110,7 +112,8 @@ def test_commands_name_scripts_settings_and_presets_that_exist():
     from chestxray.training.command_line import parse_settings
 
     commands = [line.split() for line in SHELL if "recipes/" in line]
-    assert len(commands) == 10
+    assert len(commands) == 12
+    parsers = {"explain": explain.parse, "predict": predict.parse, "score": score.parse}
     for words in commands:
         script = next(word for word in words if word.startswith("recipes/"))
         assert (ROOT / script).is_file()
@@ -119,8 +122,8 @@ def test_commands_name_scripts_settings_and_presets_that_exist():
             parse_settings(arguments)
             model = arguments[arguments.index("--model") + 1] if arguments else "sample"
             assert "/" in model or (PRESETS / f"{model}.yaml").is_file()
-        if script == "recipes/score.py":
-            score.parse(words[words.index(script) + 1 :])
+        if parse := parsers.get(Path(script).stem):
+            parse(words[words.index(script) + 1 :])
 
 
 # The card
