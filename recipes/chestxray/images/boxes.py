@@ -10,7 +10,7 @@ from datasets import Dataset
 from chestxray.data import labels
 from chestxray.data.boxed_images import FRAME, PLACE, read_boxes
 from chestxray.files import digest
-from chestxray.images.geometry import check_boxes
+from chestxray.images.geometry import refuse_boxes_outside
 
 POINTS = 8  # on each side of a cell: as finely is the part measured that a box covers
 
@@ -78,8 +78,7 @@ def read_training_boxes(datasets: Sequence[TrainedOn], findings: Sequence[str]) 
 def corners_of(table):
     """`Boxes.corners` of the rows of `boxed_images.read_boxes`."""
     boxes, frames = table[PLACE].to_numpy(np.float64), table[FRAME].to_numpy(np.float64)
-    for box, frame, image in zip(boxes, frames, table["image"], strict=True):
-        check_boxes(box, tuple(frame), image)
+    refuse_boxes_outside(boxes, frames, table["finding"], table["image"])
     upper = boxes[:, :2] / frames
     return 2 * np.concatenate([upper, upper + boxes[:, 2:] / frames], axis=1) - 1
 

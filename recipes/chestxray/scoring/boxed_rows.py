@@ -1,4 +1,4 @@
-"""The boxes that are to be found: what a row is, which boxes are refused, and how much two boxes overlap."""
+"""The boxes that are to be found: what a row is, which boxes are left out, and how much two boxes overlap."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-ROUNDING = 1.0  # pixels by which a box may pass the edge of its image: tables round, and so do shrunk copies
+from chestxray.images.geometry import refuse_boxes_without_size
 
 
 @dataclass(frozen=True)
@@ -60,51 +60,7 @@ class BoxedRows:
         return np.unique(self.pairs, return_index=True)[1]
 
 
-# What is refused, and what is left out
-
-
-def refuse_boxes_without_size(boxes: np.ndarray, findings: ArrayLike, images: ArrayLike) -> None:
-    """Raise ValueError for the first box that is not finite or has no positive width and height."""
-    wrong = ~(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
-    refuse(wrong, boxes, findings, images, "has no positive width and height")
-
-
-def refuse_boxes_outside(boxes: ArrayLike, frames: ArrayLike, findings: ArrayLike, images: ArrayLike) -> None:
-    """Raise ValueError for the first box that has no size or passes the edge of its image by more than a pixel.
-
-    Call this with the boxes as the dataset gives them, before they are moved into the view.
-
-    Args:
-        boxes: (n, 4) of x, y, width, height in pixels of the image.
-        frames: (n, 2) of the image's width and height in the same pixels, or one pair for all.
-    """
-    boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
-    frames = np.broadcast_to(np.asarray(frames, np.float64), (len(boxes), 2))
-    refuse_boxes_without_size(boxes, findings, images)
-    ends = boxes[:, :2] + boxes[:, 2:]
-    outside = (boxes[:, :2] < -ROUNDING).any(axis=1) | (ends > frames + ROUNDING).any(axis=1)
-    refuse(outside, boxes, findings, images, "is not inside its image", frames)
-
-
-def refuse(
-    wrong: ArrayLike,
-    boxes: np.ndarray,
-    findings: ArrayLike,
-    images: ArrayLike,
-    what: str,
-    frames: np.ndarray | None = None,
-) -> None:
-    """Raise ValueError that names image, finding and box of the first row of a boolean mask, if there is one."""
-    found = np.flatnonzero(wrong)
-    if not len(found):
-        return
-    row = found[0]
-    box = ", ".join(f"{value:g}" for value in boxes[row])
-    frame = "" if frames is None else f" of {frames[row][0]:g} × {frames[row][1]:g} pixels"
-    image, finding = np.asarray(images)[row], np.asarray(findings)[row]
-    raise ValueError(
-        f"{image}: the box of {finding} (x, y, width, height {box}) {what}{frame}: correct it or remove it"
-    )
+# What is left out
 
 
 def known_findings(findings: ArrayLike, known: ArrayLike) -> tuple[np.ndarray, list[str]]:

@@ -11,7 +11,8 @@ from chestxray.data import labels
 from chestxray.data.boxed_images import FRAME, PLACE, read_boxes
 from chestxray.data.datasets_internals import column
 from chestxray.data.image_lists import find_listed
-from chestxray.scoring.boxed_rows import known_findings, refuse_boxes_outside
+from chestxray.images.geometry import refuse_boxes_outside
+from chestxray.scoring.boxed_rows import known_findings
 
 
 @dataclass(frozen=True)

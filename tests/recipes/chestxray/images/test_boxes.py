@@ -100,5 +100,5 @@ def test_boxes_come_from_train_alone_and_rows_of_the_next_dataset_follow():
 
 
 def test_a_box_outside_of_its_image_is_refused_by_the_images_name():
-    with pytest.raises(ValueError, match="00000000_000.png: the box .* is outside of its image"):
+    with pytest.raises(ValueError, match="00000000_000.png: the box .* is not inside its image"):
         read_training_boxes([Opened(train=[[("Mass", [900.0, 0.0, 512.0, 128.0])]])], ["Mass"])

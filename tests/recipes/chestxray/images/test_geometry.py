@@ -45,21 +45,30 @@ def test_a_box_without_a_cut_keeps_its_share_of_the_frame():
     assert geometry.to_view(np.empty((0, 4)), (1024, 1024), 256, 224).shape == (0, 4)
 
 
-def test_what_is_cut_off_is_clipped():
-    boxes = geometry.to_view([[0, 0, 512, 1024], [0, 0, 10, 10], [500, 500, 10, 10]], (1024, 1024), 256, 192)
-    assert boxes[0, 0] == -32 / 192 and boxes[1, 0] < 0
-    clipped = geometry.clip_to_view(boxes)
-    np.testing.assert_allclose(clipped[0], [0, 0, 0.5, 1])
-    assert clipped[1].tolist() == [0, 0, 0, 0]
-    np.testing.assert_allclose(clipped[2], boxes[2])
-
-
 @pytest.mark.parametrize(
-    "box", [(1000, 10, 40, 10), (10, 1000, 10, 40), (-5, 10, 40, 40), (10, 10, 0, 40), (10, 10, np.nan, 40)]
+    "box, reason",
+    [
+        ((1000, 10, 40, 10), "is not inside its image of 1024 × 1024 pixels: correct"),
+        ((10, 1000, 10, 40), "is not inside its image"),
+        ((-5, 10, 40, 40), "is not inside its image"),
+        ((10, 10, 0, 40), "has no positive width"),
+        ((10, 10, np.nan, 40), "has no positive width"),
+    ],
 )
-def test_a_box_outside_of_its_image_is_refused(box):
-    good = (1000, 10, 24.9, 10)
-    geometry.check_boxes([good], (1024, 1024), "a.png")
-    geometry.check_boxes([], (1024, 1024), "a.png")
-    with pytest.raises(ValueError, match="^a.png: the box .* is outside of its image of 1024 × 1024 pixels: correct"):
-        geometry.check_boxes([good, box], (1024, 1024), "a.png")
+def test_a_box_that_is_no_part_of_its_image_is_refused(box, reason):
+    good, frame, names = (1000, 10, 24.9, 10), (1024, 1024), (["Mass", "Mass"], ["a.png", "b.png"])
+    geometry.refuse_boxes_outside([good, good], frame, *names)
+    geometry.refuse_boxes_outside([], frame, [], [])
+    with pytest.raises(ValueError, match=f"^b.png: the box of Mass .* {reason}"):
+        geometry.refuse_boxes_outside([good, box], frame, *names)
+
+
+def test_a_box_outside_of_its_image_is_refused_and_rounding_is_not():
+    inside = [[0, 0, 1024.4, 10], [1000, 500, 24, 525]]
+    geometry.refuse_boxes_outside(inside, (1024, 1024), ["Mass", "Mass"], ["a.png", "b.png"])
+    outside = [[0, 0, 10, 10], [1000, 500, 60, 10]]
+    message = r"^b.png: the box of Nodule \(x, y, width, height 1000, 500, 60, 10\) is not inside .* of 1024 × 800 pix"
+    with pytest.raises(ValueError, match=message):
+        geometry.refuse_boxes_outside(outside, [(1024, 1024), (1024, 800)], ["Mass", "Nodule"], ["a.png", "b.png"])
+    with pytest.raises(ValueError, match="no positive width"):
+        geometry.refuse_boxes_outside([[5, 5, 0, 3]], (1024, 1024), ["Mass"], ["a.png"])

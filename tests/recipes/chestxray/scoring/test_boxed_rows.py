@@ -16,17 +16,6 @@ def test_a_box_without_size_is_refused_by_its_image():
         assert "\n" not in str(error.value)
 
 
-def test_a_box_outside_of_its_image_is_refused_and_rounding_is_not():
-    inside = [[0, 0, 1024.4, 10], [1000, 500, 24, 525]]
-    boxed_rows.refuse_boxes_outside(inside, (1024, 1024), ["Mass", "Mass"], ["a.png", "b.png"])
-    outside = [[0, 0, 10, 10], [1000, 500, 60, 10]]
-    message = r"^b.png: the box of Nodule \(x, y, width, height 1000, 500, 60, 10\) is not inside .* of 1024 × 800 pix"
-    with pytest.raises(ValueError, match=message):
-        boxed_rows.refuse_boxes_outside(outside, [(1024, 1024), (1024, 800)], ["Mass", "Nodule"], ["a.png", "b.png"])
-    with pytest.raises(ValueError, match="no positive width"):
-        boxed_rows.refuse_boxes_outside([[5, 5, 0, 3]], (1024, 1024), ["Mass"], ["a.png"])
-
-
 def test_no_box_at_all_is_refused():
     with pytest.raises(ValueError, match="no image has a box"):
         BoxedRows(np.zeros((0, 4)), [], [], [])
