@@ -25,16 +25,25 @@ def largest_differences(
         model: the checkpoint's, on the CPU. pixels: (n, size, size) uint8, n at least 3.
 
     Raises:
-        Disagreement: the outputs have other shapes.
+        Disagreement: the outputs have other shapes, or a batch of one size is refused.
     """
-    wanted = torch_outputs(model, processor, pixels, maps="maps" in exported.outputs(pixels[:1]))
+    wanted = torch_outputs(model, processor, pixels, maps="maps" in exported.output_names())
     found: dict[str, float] = {}
     for size in BATCHES:
-        parts = [exported.outputs(part) for part in np.split(pixels, range(size, len(pixels), size))]
+        parts = outputs_in_batches(exported, pixels, size)
         for name, values in wanted.items():
             given = np.concatenate([part[name] for part in parts])
             found[name] = max(found.get(name, 0.0), difference(name, given, values, size))
     return found
+
+
+def outputs_in_batches(exported, pixels, size):
+    """[{output: array}] of batches of `size` images. Raises Disagreement if ONNX Runtime refuses one."""
+    try:
+        return [exported.outputs(part) for part in np.split(pixels, range(size, len(pixels), size))]
+    except Exception as error:  # onnxruntime's own kinds
+        reason = " ".join(str(error).split())
+        raise Disagreement(f"the exported model does not take {size} images at once: {reason:.200}") from error
 
 
 def difference(name, given, wanted, batch):

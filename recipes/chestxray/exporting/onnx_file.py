@@ -49,9 +49,13 @@ class OnnxModel:
     def size(self) -> int:
         return self.about["size"]
 
+    def output_names(self) -> list[str]:
+        """The first two or all of OUTPUTS."""
+        return [output.name for output in self.session.get_outputs()]
+
     def outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """{name: float32} of (n, size, size) uint8: logits and probabilities (n, k), maps (n, k, h, w) or none."""
-        names = [output.name for output in self.session.get_outputs()]
+        names = self.output_names()
         return dict(zip(names, self.session.run(names, {INPUT: pixels[:, None]}), strict=True))
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:

@@ -27,6 +27,9 @@ class PixelClassifier(nn.Module):
         layers: with these the maps of `heatmap_cam` are the last output.
     """
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, model: PreTrainedModel, processor: CLIPImageProcessor, layers: Layers | None):
         super().__init__()
         self.model, self.layers = model, layers
@@ -87,6 +90,7 @@ def build_graph(model: PreTrainedModel, processor: CLIPImageProcessor, layers: L
         raise ValueError(f"an export needs {INSTALL} ({error})") from None
     except Exception as error:  # of many kinds, with pages of text
         raise ValueError(f"PyTorch {torch.__version__} cannot export this model: {first_line(error)}") from error
+    assert program is not None, "dynamo returns a program"
     graph = program.model_proto
     remove_traces(graph)
     return graph
