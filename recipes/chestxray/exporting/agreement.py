@@ -33,7 +33,7 @@ def largest_differences(
         parts = outputs_in_batches(exported, pixels, size)
         for name, values in wanted.items():
             given = np.concatenate([part[name] for part in parts])
-            found[name] = max(found.get(name, 0.0), difference(name, given, values, size))
+            found[name] = float(np.maximum(found.get(name, 0.0), difference(name, given, values, size)))  # keeps NaN
     return found
 
 

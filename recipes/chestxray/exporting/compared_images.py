@@ -41,18 +41,18 @@ def open_validation(checkpoint: str | Path, settings: Settings, source: str | No
     for name in settings.dataset or ():
         try:
             return opening.open_to_score(name, "validation", settings, [checkpoint])
-        except (OSError, ValueError):  # it was moved, or is on another machine
-            continue
+        except (OSError, ValueError) as error:  # it was moved, or is on another machine
+            print(f"No validation images from {name}: {error}")
     return None
 
 
 def choose_images(opened: OpenDataset | None, size: int, equalize: bool) -> ComparedImages:
-    """Validation images, evenly over the split; without a dataset those of the synthetic sample, and noise.
+    """Validation images, evenly over the split; with fewer than NOISE of them the synthetic sample and noise.
 
     Raises:
         ValueError: an image is damaged.
     """
-    if opened is None:
+    if opened is None or len(opened.splits["validation"]) < NOISE:
         return sample_and_noise(size, equalize)
     rows = opened.splits["validation"]
     chosen = np.unique(np.linspace(0, len(rows) - 1, COUNT).astype(int))

@@ -90,8 +90,6 @@ def start_session(source, name):
         raise ValueError(f"{name} needs {INSTALL} ({error})") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = cores(), ERRORS_ONLY
-    # Weights in int8 become float32 once, at the start, and not again for each batch
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class of its own for each reason, all of them RuntimeErrors or not

@@ -13,8 +13,8 @@ def two_layers(head=14, width=64):
     """(n, 32) through a large layer to `width`, and from there to the head's outputs."""
     rng = np.random.default_rng(0)
     arrays = {"large": rng.normal(size=(32, width)), "head": rng.normal(size=(width, head))}
-    arrays["large"][:, 3] = 0
-    arrays["large"][:, 4] *= 1000
+    arrays["large"][:, 1] = 0
+    arrays["large"][:, 2] *= 1000
     return helper.make_model(
         helper.make_graph(
             [helper.make_node("MatMul", ["x", "large"], ["y"]), helper.make_node("MatMul", ["y", "head"], ["z"])],
@@ -38,7 +38,7 @@ def test_the_head_stays_and_a_large_weight_is_int8_channel_by_channel():
     }
     before = numpy_helper.to_array(two_layers().graph.initializer[0])
     after = stored["large_int8"] * stored["large_scale"]
-    assert (np.abs(after - before) <= stored["large_scale"] * 0.5001).all() and not after[:, 3].any()
+    assert (np.abs(after - before) <= stored["large_scale"] * 0.5001).all() and not after[:, 1].any()
     x = np.random.default_rng(1).normal(size=(2, 32)).astype(np.float32)
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     (found,) = session.run(None, {"x": x})
