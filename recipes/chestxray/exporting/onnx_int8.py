@@ -12,9 +12,10 @@ SUFFIX = "_int8"
 def quantise_weights(model: Any, outputs: int) -> Any:
     """A copy of an onnx.ModelProto whose large weights of convolutions and linear layers are int8.
 
-    A Cast and a Mul make float32 of each: ONNX Runtime does so once, when it loads the file. With a
-    DequantizeLinear before a MatMul its results were 0.6% off (onnxruntime 1.31). A matrix with one row or column for each output is the head's, in
-    one form or another, and stays as it is.
+    A Cast and a Mul make float32 of each: ONNX Runtime does so once, when it loads the file. With a DequantizeLinear
+    before a MatMul its results were 0.6% off (onnxruntime 1.31).
+
+    A matrix with one row or column for each output is the head's, in one form or another, and stays as it is.
 
     Args:
         outputs: k, how many findings the head has.
