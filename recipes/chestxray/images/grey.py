@@ -57,3 +57,6 @@ def floats_to_grey(values):
     if not 0 <= low <= high <= 255 or 1 < high < 2:  # refuses NaN too, and what is only just above 1
         raise ValueError(f"its pixels are {low:g} to {high:g}, neither 0 to 1 nor 0 to 255: convert it to 8 bits first")
     return Image.fromarray(np.rint(values * (255 if high <= 1 else 1)).astype(np.uint8))
+
+
+STEPS = (shrink_image, to_grey, integers_to_grey, floats_to_grey)  # the code on which greys depend

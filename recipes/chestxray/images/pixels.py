@@ -12,7 +12,7 @@ from datasets import Image as EncodedImage
 from PIL import Image
 
 from chestxray.data import datasets_internals
-from chestxray.images.grey import DEPTHS, floats_to_grey, integers_to_grey, shrink_image, to_grey
+from chestxray.images.grey import DEPTHS, STEPS, shrink_image
 
 ROW = 256  # bytes of a row besides its pixels, more than the paths and numbers of any archive here
 
@@ -43,7 +43,7 @@ def shrink(dataset: Dataset, size: int, equalize: bool = False, num_proc: int | 
 
 def fingerprint(dataset, size, equalize):
     """The cache key of the shrunk dataset."""
-    code = [inspect.getsource(function) for function in (shrink_image, to_grey, integers_to_grey, floats_to_grey)]
+    code = [inspect.getsource(function) for function in STEPS]
     return datasets_internals.fingerprint(dataset, size, equalize, DEPTHS, code)
 
 
