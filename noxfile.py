@@ -43,10 +43,11 @@ def lowest(session):
 
 
 def lowest_versions():
-    """`numpy==2.0` for each `numpy>=2.0` of the package and of its extra for DICOM."""
+    """`numpy==2.0` for each `numpy>=2.0` of the package and of its extras for DICOM and ONNX."""
     setup = configparser.ConfigParser()
     setup.read("setup.cfg")
-    needed = setup["options"]["install_requires"] + setup["options.extras_require"]["dicom"]
+    extras = setup["options.extras_require"]
+    needed = setup["options"]["install_requires"] + extras["dicom"] + extras["export"]
     return [line.replace(">=", "==") for line in needed.split()]
 
 

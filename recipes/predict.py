@@ -4,13 +4,14 @@
     python recipes/predict.py CHECKPOINT FOLDER --output-dir OUT             and OUT/predicted.csv
     python recipes/predict.py CHECKPOINT list.csv --output-dir OUT --format parquet
     accelerate launch --num_processes 8 recipes/predict.py CHECKPOINT FOLDER --output-dir OUT
+    python recipes/predict.py model.onnx radiograph.png                      without PyTorch
 
-CHECKPOINT is a folder as finetune.py leaves it. Each image is read and shown to the model as score.py does it. For each
-finding the table has the model's own probability, the calibrated one, the call of the threshold, and the percentile
-among the validation images. All but the first come from calibration.json, which score.py leaves in the checkpoint's
-folder. A folder is searched for files with a usual ending, and for DICOM files without one. A table (.csv, .parquet)
-names files in a column such as `path`, relative to its own folder. A file that cannot be read has a row with the
-reason. After a stop, start the same command again: it goes on.
+CHECKPOINT is a folder as finetune.py leaves it, or an ONNX file of export.py. Each image is read and shown to the model
+as score.py does it. For each finding the table has the model's own probability, the calibrated one, the call of the
+threshold, and the percentile among the validation images. All but the first come from calibration.json, which score.py
+leaves in the checkpoint's folder. A folder is searched for files with a usual ending, and for DICOM files without one.
+A table (.csv, .parquet) names files in a column such as `path`, relative to its own folder. A file that cannot be read
+has a row with the reason. After a stop, start the same command again: it goes on.
 
 A DICOM file is shown by the standard: rescale, window or table, inversion. A file that is no frontal chest radiograph
 by its own header is refused with the tag that says so; --force reads it all the same.
@@ -19,9 +20,10 @@ by its own header is refused with the tag that says so; --force reads it all the
 import argparse
 import warnings
 
+from chestxray.exporting.onnx_file import ENDING
 from chestxray.flags import positive
-from chestxray.reporting import predict_run, predict_table
-from chestxray.reporting.predict_run import PredictOptions
+from chestxray.reporting import predict_table
+from chestxray.reporting.predict_options import PredictOptions
 from chestxray.scoring.thresholds import RULES
 
 
@@ -29,13 +31,24 @@ def main(argv=None):
     options = parse(argv)
     # Pydicom's warnings quote the header, and `catch_warnings` does not hold them back where threads read files
     warnings.simplefilter("ignore")
-    found = predict_run.predict(options)
+    found = predict(options)
     if not found:  # only the first of several processes has it
         return
     refuse_unread(found)
     print(predict_table.screen_text(found))
     if options.output_dir:
         print(f"{options.output_dir} holds {predict_table.STEM}.{options.form}")
+
+
+def predict(options):
+    """The predictions of a checkpoint or of an ONNX file. Each imports only what it needs: PyTorch takes seconds."""
+    if options.checkpoint.endswith(ENDING):
+        from chestxray.reporting import predict_onnx
+
+        return predict_onnx.predict(options)
+    from chestxray.reporting import predict_run
+
+    return predict_run.predict(options)
 
 
 def refuse_unread(found):
@@ -49,7 +62,7 @@ def refuse_unread(found):
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add, default = parser.add_argument, PredictOptions(checkpoint="", inputs=[])
-    add("checkpoint", metavar="CHECKPOINT", help="a folder as finetune.py leaves it")
+    add("checkpoint", metavar="CHECKPOINT", help="a folder as finetune.py leaves it, or a file of export.py")
     add("inputs", nargs="+", metavar="FILE", help="files, folders, or tables that name files")
     add("--output-dir", help="the folder for the table; several processes need it")
     add("--format", dest="form", choices=predict_table.FORMATS, default=default.form, help="of the table")

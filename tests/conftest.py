@@ -91,6 +91,7 @@ SLOW = [
     "dataset",
     "score",
     "predict",
+    "export",
     "seen",
     "multilabel_auroc",
     "launch",

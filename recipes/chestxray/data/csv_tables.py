@@ -8,8 +8,6 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from chestxray.data.nih import builder_file
-
 
 def read_rows(
     path: str | os.PathLike, columns: Collection[str], others: Collection[str] | None = ()
@@ -37,6 +35,8 @@ def read_rows(
 
 def read_text(path: str | os.PathLike) -> str:
     """The text of a file, unzipped where its name ends in .gz. Raises ValueError if it is damaged or not UTF-8."""
+    from chestxray.data.nih import builder_file  # needs `datasets`, which takes a second
+
     name = os.path.basename(path)
     try:
         with (gzip.open if name.endswith(".gz") else open)(path, "rb") as file:

@@ -1,6 +1,6 @@
 """A person's own file as grey pixels: PNG, JPEG, TIFF or DICOM, found by its content and not by its name.
 
-From the decoded picture on, all is done by `pixels.shrink_image`, which the pixel cache of training and scoring uses
+From the decoded picture on, all is done by `grey.shrink_image`, which the pixel cache of training and scoring uses
 too. So a file has the same pixels, wherever it is read.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from chestxray.images.pixels import shrink_image
+from chestxray.images.grey import shrink_image
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 MOST_PIXELS = 1 << 26  # 8192 × 8192, as for DICOM: four times the largest detector's
@@ -30,7 +30,7 @@ def read_pixels(
     """A file as the model's evaluation sees it before the cut of the middle, (size, size) uint8.
 
     Args:
-        size, equalize: see `pixels.shrink_image`.
+        size, equalize: see `grey.shrink_image`.
         voi, force: of a DICOM file, see `dicom.display.read_display`.
 
     Raises:

@@ -36,7 +36,7 @@ def processor_for(
     Returns:
         A CLIPImageProcessor. Every transformers has it, with torchvision or Pillow, and it does all that is needed:
         RGB, a square whatever the proportions, the cut. For grey images of the modes L, LA, P, RGB and RGBA it gives
-        what `pixels.shrink_image` and `augment.normalise` give, up to one level of 255. What it cannot do:
+        what `grey.shrink_image` and `augment.normalise` give, up to one level of 255. What it cannot do:
 
         - 16 bits: Pillow cuts them off at 255 when transformers asks for RGB, here and in `pipeline`. Give it
           `Image.fromarray((array // 256).astype("uint8"))`.

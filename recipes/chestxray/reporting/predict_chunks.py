@@ -5,29 +5,26 @@ again, so the same command goes on after a stop.
 """
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
-import torch
-from accelerate import Accelerator
 from tqdm.auto import tqdm
-from transformers import CLIPImageProcessor
 
 from chestxray.files import digest, whole_file, write
 from chestxray.images.reading import UnreadableImage, read_pixels
 from chestxray.machine import cores
-from chestxray.models import classifiers
-from chestxray.models.inference import Views, average_views, view_logits
 from chestxray.models.weights import digest_weights
-from chestxray.scoring.test_time_views import side_to_shrink_to, views
-from chestxray.training.prediction_settings import prediction_settings
 
 CHUNK = 256  # files: seconds of work; at 512 pixels 67 MB
+UNFINISHED = ".unfinished"  # the folder of finished chunks inside the output's; gone when all is done
 JOB = "job.json"
 NOT_FINITE = "the model gives no finite number for it"
 
@@ -51,50 +48,16 @@ class FileReading:
         return read_pixels(file, self.size, self.equalize, self.voi, self.force)
 
 
-@dataclass(frozen=True)
-class FilePredictor:
-    """A checkpoint on its device, with the input that its evaluation gives it.
+class FilePredictor(Protocol):
+    """What predicts files: a checkpoint (`checkpoint_predictor`), or an ONNX file (`predict_onnx`)."""
 
-    Attributes:
-        averaged: the function that cuts the views whose probabilities are averaged; batch_size: images per pass.
-    """
-
-    model: torch.nn.Module
-    processor: CLIPImageProcessor
-    findings: list[str]
-    reading: FileReading
-    averaged: Views
-    device: torch.device
-    batch_size: int
-
+    @property
+    def findings(self) -> list[str]: ...
+    @property
+    def reading(self) -> FileReading: ...
     def logits(self, pixels: np.ndarray) -> np.ndarray:
-        """(n, size, size) uint8 to (n, k) float32, by the evaluation's own functions."""
-        parts = [np.empty((0, len(self.findings)), np.float32)]
-        for start in range(0, len(pixels), self.batch_size):
-            batch = torch.from_numpy(pixels[start : start + self.batch_size])[:, None].to(self.device)
-            parts.append(average_views(view_logits(self.model, batch, self.processor, self.averaged).cpu().numpy()))
-        return np.concatenate(parts)
-
-
-def load_predictor(
-    checkpoint: str | Path, accelerator: Accelerator, *, tta: str, voi: str, force: bool, batch_size: int
-) -> FilePredictor:
-    """Load a checkpoint to predict with it as score.py does.
-
-    Args:
-        tta: one of `test_time_views.VIEWS`.
-
-    Raises:
-        FileNotFoundError, ValueError: the folder is no checkpoint, or a damaged one.
-    """
-    settings = prediction_settings(checkpoint)
-    model, processor, findings = classifiers.load_classifier(checkpoint)
-    whole, side = classifiers.sides(processor)
-    reading = FileReading(side_to_shrink_to(whole, side, tta), settings.equalize, voi, force)
-    # Without DDP, whose processes would wait for each other in each pass
-    model = accelerator.prepare_model(model, evaluation_mode=True).eval()
-    cut = partial(views, side=side, tta=tta)
-    return FilePredictor(model, processor, findings, reading, cut, accelerator.device, batch_size)
+        """(n, size, size) uint8 to (n, k) float32."""
+        ...
 
 
 # Chunks on the disk
@@ -141,6 +104,15 @@ def claim(chunks: Chunks, job: dict) -> None:
     write(path, json.dumps(job))
 
 
+def claim_missing(chunks: Chunks, job: dict) -> list[int]:
+    """The chunks that are to be predicted. Says so if an earlier run has finished some. Raises as `claim`."""
+    claim(chunks, job)
+    missing = chunks.missing()
+    if len(missing) < len(chunks):
+        print(f"{len(chunks) - len(missing):,} of {len(chunks):,} parts are finished already.")
+    return missing
+
+
 def describe_job(checkpoint: str | Path, tta: str, reading: FileReading) -> dict:
     """What the logits of a file depend on, as a JSON object."""
     return {"sha256": digest_weights(checkpoint), "tta": tta, **vars(reading)}
@@ -157,6 +129,18 @@ def time_and_size(path: Path) -> str:
         return f"{found.st_mtime_ns} {found.st_size}"
     except OSError:
         return "none"
+
+
+@contextmanager
+def chunk_folder(output: Path | None, is_first: bool) -> Iterator[Path]:
+    """The folder for chunks: inside the output's, where they stay after an error, or a temporary one."""
+    if output:
+        yield output / UNFINISHED
+        if is_first:
+            shutil.rmtree(output / UNFINISHED)
+    else:
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
 
 
 # Work

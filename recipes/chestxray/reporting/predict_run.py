@@ -1,11 +1,6 @@
 """From a checkpoint and a person's files to a table, by all processes of a launch."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from accelerate import Accelerator
@@ -14,42 +9,19 @@ from accelerate.utils import broadcast_object_list
 from chestxray.models.classifiers import findings_of
 from chestxray.models.weights import digest_weights
 from chestxray.places import last_part
-from chestxray.reporting import predict_chunks, predict_files, predict_table
-from chestxray.reporting.predict_chunks import Chunks
+from chestxray.reporting import checkpoint_predictor, predict_chunks, predict_files, predict_table
+from chestxray.reporting.predict_chunks import Chunks, chunk_folder, claim_missing
+from chestxray.reporting.predict_options import PredictOptions
 from chestxray.reporting.predict_table import FilePredictions
 from chestxray.scoring import calibration_file, predicting
 from chestxray.scoring.calibration_file import ModelCalibration
-
-UNFINISHED = ".unfinished"  # the folder of finished chunks inside the output's; gone when all is done
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictOptions:
-    """The flags of predict.py as values, with their defaults.
-
-    Attributes:
-        inputs: see `predict_files.list_files`.
-        output_dir: None writes nothing; form: one of `predict_table.FORMATS`.
-        rule: one of `thresholds.RULES`; None is the rule that score.py was asked for.
-        voi, force: of DICOM files, see `dicom.display.read_display`.
-        batch_size: images per pass of each process.
-    """
-
-    checkpoint: str
-    inputs: list[str]
-    output_dir: str | None = None
-    form: str = "csv"
-    rule: str | None = None
-    voi: str = "table"
-    force: bool = False
-    batch_size: int = 64
 
 
 def predict(options: PredictOptions) -> FilePredictions | None:
     """Predict all files, and write the table if there is a folder for it. None in every process but the first.
 
     Raises:
-        FileNotFoundError, ValueError: as `predict_files.list_files`, `predict_chunks.load_predictor`, `claim` and
+        FileNotFoundError, ValueError: as `predict_files.list_files`, `checkpoint_predictor.load_predictor`, `claim` and
             `calibration_file.read`; several processes without an output folder.
     """
     accelerator = predicting.start()
@@ -71,7 +43,7 @@ def predict_listed(
 ) -> FilePredictions | None:
     """The predictions of the files, in the first process."""
     tta = calibration.tta if calibration else "none"
-    predictor = predict_chunks.load_predictor(
+    predictor = checkpoint_predictor.load_predictor(
         options.checkpoint,
         accelerator,
         tta=tta,
@@ -98,30 +70,9 @@ def predict_listed(
     )
 
 
-def claim_missing(chunks: Chunks, job: dict) -> list[int]:
-    """The chunks that are to be predicted. Says so if an earlier run has finished some. Raises as `claim`."""
-    predict_chunks.claim(chunks, job)
-    missing = chunks.missing()
-    if len(missing) < len(chunks):
-        print(f"{len(chunks) - len(missing):,} of {len(chunks):,} parts are finished already.")
-    return missing
-
-
 def from_first(accelerator: Accelerator, compute) -> list:
     """[what the first process computes], on every process."""
     return broadcast_object_list([compute() if accelerator.is_main_process else None])
-
-
-@contextmanager
-def chunk_folder(output: Path | None, is_first: bool) -> Iterator[Path]:
-    """The folder for chunks: inside the output's, where they stay after an error, or a temporary one."""
-    if output:
-        yield output / UNFINISHED
-        if is_first:
-            shutil.rmtree(output / UNFINISHED)
-    else:
-        with TemporaryDirectory() as folder:
-            yield Path(folder)
 
 
 def find_calibration(checkpoint: str) -> tuple[ModelCalibration | None, str]:

@@ -11,7 +11,7 @@ from scipy.special import expit
 from chestxray.files import whole_file, write
 from chestxray.reporting.tables import Table, figure
 from chestxray.scoring.calibration_file import ModelCalibration
-from chestxray.scoring.scorecard import to_plain_values
+from chestxray.scoring.plain_values import to_plain_values
 
 FORMATS = ("csv", "parquet", "json")
 STEM = "predicted"  # of the file's name

@@ -9,14 +9,17 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chestxray.data.predictions import Predictions
 from chestxray.files import write
 from chestxray.places import public_name
-from chestxray.scoring import calibration, thresholds, validation
-from chestxray.scoring.scorecard import VALIDATION, to_plain_values
+from chestxray.scoring import calibration, thresholds
+from chestxray.scoring.plain_values import to_plain_values
+
+if TYPE_CHECKING:
+    from chestxray.data.predictions import Predictions
 
 NAME = "calibration.json"
 PERCENTS = np.linspace(0, 100, 101)
@@ -72,7 +75,7 @@ def percentiles_among(logits: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     return np.interp(logits, values, middles)
 
 
-def fit(tables: Sequence[Predictions], rule: str, sensitivity: float) -> ModelCalibration | None:
+def fit(tables: "Sequence[Predictions]", rule: str, sensitivity: float) -> ModelCalibration | None:
     """The calibration of the one model that made all these predictions, from the validation rows of all of them.
 
     Args:
@@ -81,6 +84,10 @@ def fit(tables: Sequence[Predictions], rule: str, sensitivity: float) -> ModelCa
     Returns:
         None if there are no rows of validation.
     """
+    from chestxray.data.predictions import Predictions  # these three take a second, which `read` does not need
+    from chestxray.scoring import validation
+    from chestxray.scoring.scorecard import VALIDATION
+
     parts = [table.of(VALIDATION) for table in tables if (table.rows["split"] == VALIDATION).any()]
     if not parts:
         return None

@@ -16,7 +16,7 @@ from chestxray.scoring.localisation import Localised, localise
 from chestxray.scoring.localisation_measures import Measure
 from chestxray.scoring.localisation_table import compare, summarise
 from chestxray.scoring.patient_means import MACRO
-from chestxray.scoring.scorecard import to_plain_values
+from chestxray.scoring.plain_values import to_plain_values
 
 MODEL, BLIND, CHANCE, UNTRAINED = "this model", "image-blind", "random map", "random weights"
 

@@ -1,7 +1,6 @@
 """Logistic regression with targets between 0 and 1, for the small fits of a scorecard."""
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 
 def fit(features: np.ndarray, targets: np.ndarray, ridge: float = 0.0) -> np.ndarray:
@@ -18,6 +17,8 @@ def fit(features: np.ndarray, targets: np.ndarray, ridge: float = 0.0) -> np.nda
     Returns:
         (d + 1,) float64, the intercept last.
     """
+    from sklearn.linear_model import LogisticRegression  # takes a second, which reading a calibration does not need
+
     # A penalty depends on the scale of the features. Without one, a column far from zero or with a tiny spread would
     # give a Hessian that Newton's method cannot solve.
     shift, scale = (features.mean(0), features.std(0)) if not ridge else (0.0, 1.0)

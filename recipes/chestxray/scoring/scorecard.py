@@ -1,8 +1,6 @@
 """All numbers about one model's predictions on one split: ranking, calls, probabilities, subgroups and shortcuts."""
 
-import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +11,7 @@ from chestxray.data.predictions import Predictions
 from chestxray.data.reading_files import ReadingFile
 from chestxray.places import public_about, public_models
 from chestxray.scoring import calibration, ensembles, levels, readers, shortcuts, subgroups, thresholds, validation
+from chestxray.scoring.plain_values import to_plain_values
 from chestxray.scoring.readers import ReaderScores
 from multilabel_auroc import auroc_report, compare
 
@@ -275,13 +274,3 @@ def as_json(card: Scorecard) -> dict:
             "readers": readers.as_dict(card.readers) if card.readers else None,
         }
     )
-
-
-def to_plain_values(value: Any) -> Any:
-    """Dicts, lists and NumPy's numbers as Python's own, NaN as None."""
-    if isinstance(value, dict):
-        return {name: to_plain_values(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_plain_values(item) for item in value]
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and math.isnan(value) else value

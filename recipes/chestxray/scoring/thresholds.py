@@ -6,7 +6,6 @@ threshold: it is NaN, and so is everything that is computed with it.
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_curve
 
 RULES = ("youden", "f1", "sensitivity")  # in words: reporting/templates/rule.jinja
 
@@ -32,6 +31,8 @@ def fit(logits: np.ndarray, targets: np.ndarray, sensitivity: float) -> dict[str
 
 
 def _fit_one(logits, targets, sensitivity):
+    from sklearn.metrics import roc_curve  # takes a second, which reading a calibration does not need
+
     known = ~np.isnan(targets)
     positive = targets[known] == 1
     m, n = positive.sum(), (~positive).sum()

@@ -10,7 +10,7 @@ from chestxray.data import predictions
 from chestxray.data.labels import canonical
 from chestxray.data.predictions import Predictions
 from chestxray.places import last_part, place, public_name
-from chestxray.scoring import scorecard
+from chestxray.scoring.plain_values import to_plain_values
 from multilabel_auroc import auroc_report
 
 QUANTITIES = ("auroc", "auroc_low", "auroc_high")
@@ -172,7 +172,7 @@ def is_home(model: Model, target: Target) -> bool:
 
 def as_json(result: Transfer) -> dict:
     """A dict of plain Python values. What is undefined is None, because JSON has no NaN."""
-    return scorecard.to_plain_values(
+    return to_plain_values(
         {
             "split": result.split,
             "views": result.views,

@@ -7,7 +7,8 @@ from PIL import Image
 from transformers import CLIPImageProcessor
 
 from chestxray.reporting import predict_chunks
-from chestxray.reporting.predict_chunks import Chunks, FilePredictor, FileReading
+from chestxray.reporting.checkpoint_predictor import CheckpointPredictor
+from chestxray.reporting.predict_chunks import Chunks, FileReading
 
 
 class Mean(torch.nn.Module):
@@ -24,7 +25,7 @@ def predictor():
     sides = {"size": {"height": 8, "width": 8}, "do_center_crop": False}
     processor = CLIPImageProcessor(**sides, image_mean=[0.0] * 3, image_std=[1.0] * 3)
     reading = FileReading(size=8, equalize=False, voi="table", force=False)
-    return FilePredictor(Mean(), processor, ["A", "B"], reading, lambda x: [x], torch.device("cpu"), batch_size=2)
+    return CheckpointPredictor(Mean(), processor, ["A", "B"], reading, lambda x: [x], torch.device("cpu"), batch_size=2)
 
 
 @pytest.fixture

@@ -1,0 +1,167 @@
+"""From a checkpoint to an ONNX file that agrees with it."""
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import CLIPImageProcessor, PreTrainedModel
+
+from chestxray.data.opening import OpenDataset
+from chestxray.exporting import agreement, compared_images, onnx_file, onnx_graph, onnx_int8
+from chestxray.exporting.compared_images import ComparedImages
+from chestxray.exporting.int8_auroc import mean_auroc
+from chestxray.exporting.onnx_file import ABOUT, ENDING, FORMAT, OnnxModel
+from chestxray.files import write
+from chestxray.models.classifiers import load_classifier, sides
+from chestxray.models.weights import digest_weights
+from chestxray.scoring import calibration_file
+from chestxray.scoring.plain_values import to_plain_values
+from chestxray.training.prediction_settings import prediction_settings
+from chestxray.training.settings import Settings
+
+NAME = f"model{ENDING}"
+PACKAGES = ("torch", "transformers", "timm", "onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """The flags of export.py as values, with their defaults.
+
+    Attributes:
+        output: a file that ends in .onnx, or a folder, which gets NAME.
+        dataset: whose validation images are compared; None is the checkpoint's own.
+        int8: whether weights become int8; batch_size: images per pass when its AUROC is measured.
+    """
+
+    checkpoint: str
+    output: str
+    dataset: str | None = None
+    int8: bool = False
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, in words.
+
+    Attributes:
+        about: as `onnx_file.OnnxModel.about`; note: why there is no calibration, or "".
+    """
+
+    path: Path
+    about: dict[str, Any]
+    outputs: list[str]
+    note: str
+
+
+def export(options: ExportOptions) -> Exported:
+    """Write the ONNX file, after it was compared with the checkpoint.
+
+    Raises:
+        FileNotFoundError, ValueError: the folder is no checkpoint, or a damaged one; the dataset is not there; the
+            model cannot be exported or, as `agreement.Disagreement`, gives other numbers. Nothing is written.
+    """
+    path = output_path(options.output)
+    settings = prediction_settings(options.checkpoint)
+    opened = compared_images.open_validation(options.checkpoint, settings, options.dataset)
+    model, processor, findings = load_classifier(options.checkpoint)
+    layers = onnx_graph.exact_layers(model)
+    graph = onnx_graph.build_graph(model, processor, layers)
+    about = describe(options.checkpoint, findings, processor, settings)
+    calibration, note = calibration_text(options.checkpoint, about["sha256"], findings)
+    write_metadata(graph, about, calibration)
+    exported = onnx_file.load(graph.SerializeToString())
+    images = compared_images.choose_images(opened, exported.size, settings.equalize)
+    about["check"] = check(exported, model, processor, images)
+    if options.int8:
+        graph, about["int8"] = reduce_weights(graph, exported, opened, images, settings, options.batch_size)
+    write_metadata(graph, about, calibration)
+    write(path, graph.SerializeToString())
+    return Exported(path, about, [output.name for output in graph.graph.output], note)
+
+
+def output_path(output: str) -> Path:
+    """The file to write. Raises ValueError if a folder has its name, or a file that of the folder."""
+    path = Path(output) if output.endswith(ENDING) else Path(output, NAME)
+    if path.is_dir() or path.parent.is_file():
+        raise ValueError(f"{path} cannot be written: a folder, or a file, is in its place")
+    return path
+
+
+def describe(checkpoint: str, findings: list[str], processor: CLIPImageProcessor, settings: Settings) -> dict:
+    """What a reader of the file must know; see `onnx_file.OnnxModel.about`."""
+    whole, side = sides(processor)
+    return {
+        "format": FORMAT,
+        "findings": list(findings),
+        "size": whole,
+        "crop": side,
+        "mean": list(processor.image_mean),
+        "std": list(processor.image_std),
+        "equalize": bool(settings.equalize),
+        "sha256": digest_weights(checkpoint),
+        "opset": onnx_graph.OPSET,
+        "versions": {name: version(name) for name in PACKAGES},
+        "check": None,
+        "int8": None,
+    }
+
+
+def calibration_text(checkpoint: str, sha256: str, findings: list[str]) -> tuple[str | None, str]:
+    """(the content of calibration.json, "") or (None, why it is left out). Raises ValueError if it is damaged."""
+    path, advice = Path(checkpoint) / calibration_file.NAME, f"Run: python recipes/score.py {checkpoint}"
+    if not path.exists():
+        return None, f"{checkpoint} has no {calibration_file.NAME}. {advice}"
+    found = calibration_file.read(path)
+    if found.sha256 != sha256 or found.findings != list(findings):
+        return None, f"{path} is of other weights. {advice}"
+    if found.tta != "none":
+        return None, f"{path} is of several views ({found.tta}), and the graph has one. {advice} --tta none"
+    return calibration_file.as_text(found), ""
+
+
+def write_metadata(graph: Any, about: dict, calibration: str | None) -> None:
+    """Put what a reader must know into an onnx.ModelProto, instead of what is there."""
+    texts = {ABOUT: json.dumps(to_plain_values(about))}
+    if calibration:
+        texts[calibration_file.NAME] = calibration
+    graph.ClearField("metadata_props")
+    for key, value in texts.items():
+        graph.metadata_props.add(key=key, value=value)
+
+
+def check(
+    exported: OnnxModel, model: PreTrainedModel, processor: CLIPImageProcessor, images: ComparedImages
+) -> dict[str, Any]:
+    """{"images": what they are, "batches", "largest_difference": {output: number}}. Raises Disagreement."""
+    found = agreement.largest_differences(exported, model, processor, images.pixels)
+    agreement.refuse_disagreement(found)
+    return {"images": images.origin, "batches": list(agreement.BATCHES), "largest_difference": found}
+
+
+def reduce_weights(
+    graph: Any,
+    exported: OnnxModel,
+    opened: OpenDataset | None,
+    images: ComparedImages,
+    settings: Settings,
+    batch_size: int,
+) -> tuple[Any, dict[str, Any]]:
+    """(the graph with weights in int8, what that costs): the AUROC on validation before and after, if there is one.
+
+    Raises:
+        ValueError: as `onnx_int8.quantise_weights`, or a logit is no finite number.
+    """
+    reduced = onnx_int8.quantise_weights(graph, len(exported.findings))
+    small = onnx_file.load(reduced.SerializeToString())
+    logits, before = small.logits(images.pixels), exported.logits(images.pixels)
+    if not np.isfinite(logits).all():
+        raise ValueError("with weights in int8 the model gives no finite number: leave --int8 out")
+    cost: dict[str, Any] = {"largest_difference": float(np.abs(logits - before).max()), "auroc": None}
+    if opened:
+        cost["auroc"] = mean_auroc({"before": exported, "after": small}, opened, settings, batch_size)
+        cost["images"] = f"{len(opened.splits['validation'])} validation images of {opened.name}"
+    return reduced, cost

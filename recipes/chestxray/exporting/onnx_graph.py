@@ -1,0 +1,134 @@
+"""A classifier as an ONNX graph: from grey pixels to logits, probabilities and, where they are exact, maps."""
+
+import contextlib
+import io
+import logging
+import warnings
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import CLIPImageProcessor, PreTrainedModel
+
+from chestxray.exporting.onnx_file import INPUT, INSTALL, OUTPUTS
+from chestxray.models.heatmap_cam import activation_maps, record_activations
+from chestxray.models.heatmap_layers import Layers, find_layers
+from chestxray.models.processors import sides
+
+OPSET = 18  # ONNX Runtime's, for the CPU and for browsers, has known it since 2023
+LARGEST = 2_000_000_000  # bytes: a protobuf message ends at 2 GiB
+TRACED = 3  # images of the example: a batch of one would fix the batch at one (pytorch#157621)
+
+
+class PixelClassifier(nn.Module):
+    """A classifier with the input of its evaluation inside; see `augment.normalise`.
+
+    Args:
+        layers: with these the maps of `heatmap_cam` are the last output.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, model: PreTrainedModel, processor: CLIPImageProcessor, layers: Layers | None):
+        super().__init__()
+        self.model, self.layers = model, layers
+        self.whole, self.side = sides(processor)
+        self.register_buffer("mean", torch.tensor(processor.image_mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(processor.image_std).view(1, 3, 1, 1))
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(n, 1, whole, whole) uint8 to logits (n, k), probabilities (n, k) and maps (n, k, h, w)."""
+        edge = (self.whole - self.side) // 2
+        middle = pixels[..., edge : edge + self.side, edge : edge + self.side]
+        images = (middle.float() / 255 - self.mean) / self.std
+        if self.layers is None:
+            logits = self.model(pixel_values=images).logits
+            return logits, logits.sigmoid()
+        with record_activations(self.model, self.layers) as found:
+            logits = self.model(pixel_values=images).logits
+        return logits, logits.sigmoid(), activation_maps(self.model, self.layers, found)
+
+
+def exact_layers(model: PreTrainedModel) -> Layers | None:
+    """The layers of a model whose class activation map is exact, or None."""
+    try:
+        layers = find_layers(model)
+    except ValueError:  # it has no map at all
+        return None
+    return layers if layers.mean else None
+
+
+def build_graph(model: PreTrainedModel, processor: CLIPImageProcessor, layers: Layers | None) -> Any:
+    """An onnx.ModelProto with dynamic batch, its weights inside, and nothing in it that tells of this machine.
+
+    Args:
+        model: on the CPU, in `eval` mode. layers: of `exact_layers`.
+
+    Raises:
+        ValueError: the model is too large for one file, or PyTorch cannot export it.
+    """
+    check_size(model)
+    classifier = PixelClassifier(model, processor, layers).eval()
+    names = OUTPUTS if layers else OUTPUTS[:-1]
+    size = classifier.whole
+    example = torch.randint(0, 256, (TRACED, 1, size, size), generator=torch.Generator().manual_seed(0))
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                classifier,
+                (example.to(torch.uint8),),
+                input_names=[INPUT],
+                output_names=list(names),
+                dynamic_shapes=({0: torch.export.Dim("n", min=1, max=1 << 16)},),
+                opset_version=OPSET,
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
+    except ModuleNotFoundError as error:
+        raise ValueError(f"an export needs {INSTALL} ({error})") from None
+    except Exception as error:  # of many kinds, with pages of text
+        raise ValueError(f"PyTorch {torch.__version__} cannot export this model: {first_line(error)}") from error
+    assert program is not None, "dynamo returns a program"
+    graph = program.model_proto
+    remove_traces(graph)
+    return graph
+
+
+def check_size(model: nn.Module) -> None:
+    """Raise ValueError if the weights do not fit into one file."""
+    total = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    if total > LARGEST:
+        raise ValueError(f"its weights are {total / 1e9:.1f} GB, and an ONNX file holds 2 GB: choose a smaller model")
+
+
+@contextlib.contextmanager
+def quiet():
+    """Within, the exporter's own progress and advice are not shown."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def first_line(error: BaseException) -> str:
+    """What lies at the root of an error, in one line."""
+    while error.__cause__:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]:.200}" if lines else type(error).__name__
+
+
+def remove_traces(graph: Any) -> None:
+    """Remove the stack traces and file names of this machine, which the exporter leaves at each node."""
+    parts = [graph, graph.graph, *graph.functions, *graph.graph.node, *graph.graph.value_info]
+    parts += [*graph.graph.initializer, *graph.graph.input, *graph.graph.output]
+    parts += [node for function in graph.functions for node in function.node]
+    for part in parts:
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")

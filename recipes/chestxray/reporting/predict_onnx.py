@@ -1,0 +1,78 @@
+"""From an ONNX file of export.py and a person's files to a table. Nothing here needs PyTorch."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from chestxray.exporting import onnx_file
+from chestxray.exporting.onnx_file import OnnxModel
+from chestxray.files import digest_files
+from chestxray.places import last_part
+from chestxray.reporting import predict_chunks, predict_files, predict_table
+from chestxray.reporting.predict_chunks import Chunks, FileReading, chunk_folder, claim_missing
+from chestxray.reporting.predict_options import PredictOptions
+from chestxray.reporting.predict_table import FilePredictions
+
+NO_CALIBRATION = (
+    "These are the model's own probabilities alone: the file was exported without calibration. Run score.py on its "
+    "checkpoint, and export.py again"
+)
+
+
+@dataclass(frozen=True)
+class OnnxPredictor:
+    """An ONNX file as what predicts files, see `predict_chunks.FilePredictor`. batch_size: images per pass."""
+
+    model: OnnxModel
+    reading: FileReading
+    batch_size: int
+
+    @property
+    def findings(self) -> list[str]:
+        return self.model.findings
+
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, size, size) uint8 to (n, k) float32."""
+        starts = range(self.batch_size, len(pixels), self.batch_size)
+        return np.concatenate([self.model.logits(part) for part in np.split(pixels, starts)])
+
+
+def predict(options: PredictOptions) -> FilePredictions:
+    """Predict all files, and write the table if there is a folder for it.
+
+    Raises:
+        FileNotFoundError, ValueError: as `onnx_file.load`, `predict_files.list_files` and `predict_chunks.claim`;
+            several processes.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("one process predicts with an ONNX file, on all cores: start predict.py without a launcher")
+    output = Path(options.output_dir) if options.output_dir else None
+    model = onnx_file.load(options.checkpoint)
+    reading = FileReading(model.size, model.about["equalize"], options.voi, options.force)
+    predictor = OnnxPredictor(model, reading, options.batch_size)
+    files = predict_files.list_files(options.inputs, output)
+    job = {"sha256": digest_files(options.checkpoint), **vars(reading)}
+    with chunk_folder(output, is_first=True) as folder:
+        chunks = Chunks(files, folder)
+        predict_chunks.predict_chunks(predictor, chunks, claim_missing(chunks, job))
+        found = table_of(options, predictor, chunks)
+        if output:
+            predict_table.write_file(found, output, options.form)
+    return found
+
+
+def table_of(options: PredictOptions, predictor: OnnxPredictor, chunks: Chunks) -> FilePredictions:
+    """The predictions of finished chunks."""
+    table, calibration = chunks.read(), predictor.model.calibration
+    return FilePredictions(
+        rows=table[["path", "error"]],
+        logits=table[predictor.findings].to_numpy(np.float64),
+        findings=predictor.findings,
+        model=last_part(options.checkpoint),
+        sha256=predictor.model.about["sha256"],
+        rule=(options.rule or calibration.rule) if calibration else None,
+        calibration=calibration,
+        note="" if calibration else NO_CALIBRATION,
+    )

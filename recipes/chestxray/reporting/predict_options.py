@@ -1,0 +1,26 @@
+"""The flags of predict.py as values."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """The flags of predict.py as values, with their defaults.
+
+    Attributes:
+        checkpoint: its folder, or an ONNX file of export.py.
+        inputs: see `predict_files.list_files`.
+        output_dir: None writes nothing; form: one of `predict_table.FORMATS`.
+        rule: one of `thresholds.RULES`; None is the rule that score.py was asked for.
+        voi, force: of DICOM files, see `dicom.display.read_display`.
+        batch_size: images per pass of each process.
+    """
+
+    checkpoint: str
+    inputs: list[str]
+    output_dir: str | None = None
+    form: str = "csv"
+    rule: str | None = None
+    voi: str = "table"
+    force: bool = False
+    batch_size: int = 64

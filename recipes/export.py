@@ -1,0 +1,60 @@
+"""Export a checkpoint as ONNX, for predictions without PyTorch.
+
+    python recipes/export.py CHECKPOINT model.onnx              and then predict.py model.onnx radiograph.png
+    python recipes/export.py CHECKPOINT small.onnx --int8       weights in int8: a quarter of the size
+
+CHECKPOINT is a folder as finetune.py leaves it. The graph takes grey pixels, (n, 1, size, size) uint8, any number n. It
+cuts the middle, normalises, and gives `logits`, `probabilities` and, if the head allows an exact class activation map,
+`maps`, whose means are the logits. The file's metadata hold findings, sizes, versions and the calibration of score.py.
+
+Each export is compared with PyTorch, on validation images of the checkpoint's dataset, or else on the synthetic sample
+and noise. If an output differs by more than 1e-4, nothing is written. With --int8 the AUROC on validation before and
+after is shown and kept in the metadata.
+"""
+
+import argparse
+
+from chestxray.exporting import export_run
+from chestxray.exporting.export_run import Exported, ExportOptions
+from chestxray.flags import positive
+
+
+def main(argv=None):
+    show(export_run.export(parse(argv)))
+
+
+def show(exported: Exported):
+    about = exported.about
+    size, crop, check = about["size"], about["crop"], about["check"]
+    megabytes = exported.path.stat().st_size / 1e6
+    print(f"{exported.path}: {megabytes:,.1f} MB, opset {about['opset']}")
+    cut = f", of which the model sees the middle {crop} × {crop}" if crop < size else ""
+    print(f"It takes pixels (n, 1, {size}, {size}) uint8{cut}, and gives {', '.join(exported.outputs)}.")
+    for name, value in check["largest_difference"].items():
+        print(f"The {name} differ from PyTorch's by {value:.1e} at most, on {check['images']}.")
+    if cost := about["int8"]:
+        print(f"Weights in int8: the logits differ from float32's by {cost['largest_difference']:.3f} at most.")
+        if found := cost["auroc"]:
+            print(f"Mean AUROC {found['before']:.4f} before, {found['after']:.4f} after, on {cost['images']}.")
+        else:
+            print("AUROC before and after: not measured, because the dataset is not here. Give --dataset.")
+    if exported.note:
+        print(f"Without calibration: {exported.note}")
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add, default = parser.add_argument, ExportOptions(checkpoint="", output="")
+    add("checkpoint", metavar="CHECKPOINT", help="a folder as finetune.py leaves it")
+    add("output", metavar="OUT", help="a file that ends in .onnx, or a folder, which gets model.onnx")
+    add("--dataset", help="whose validation images are compared (default: the checkpoint's own)")
+    add("--int8", action="store_true", help="weights in int8, with the AUROC before and after on validation")
+    add("--batch-size", type=positive, default=default.batch_size, help="images per pass of the AUROC")
+    return ExportOptions(**vars(parser.parse_args(argv)))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"export.py: {error}") from None

@@ -1,0 +1,74 @@
+"""Each family that the presets use becomes a graph with the same numbers as in PyTorch."""
+
+import numpy as np
+import pytest
+from transformers import CLIPImageProcessor
+
+from chestxray.exporting import agreement, export_run, onnx_file, onnx_graph, onnx_int8
+from heatmap_models import FINDINGS, SIDE, make_model
+
+WHOLE = SIDE + 8
+FAMILIES = {  # whether the class activation map is exact
+    "convnext": True,
+    "vit": False,
+    "swin": True,
+    "resnet": True,
+    "dinov2": True,
+    "siglip": True,
+    "timm-efficientnet": True,
+    "timm-densenet": True,
+    "timm-vit": False,
+}
+
+
+def make_processor():
+    return CLIPImageProcessor(
+        size={"height": WHOLE, "width": WHOLE},
+        do_center_crop=True,
+        crop_size={"height": SIDE, "width": SIDE},
+        image_mean=[0.4, 0.5, 0.6],
+        image_std=[0.2, 0.25, 0.3],
+    )
+
+
+def pixels(count=5):
+    return np.random.default_rng(0).integers(0, 256, (count, WHOLE, WHOLE), np.uint8)
+
+
+def load(graph):
+    about = {"format": 1, "findings": FINDINGS, "size": WHOLE, "equalize": False, "sha256": ""}
+    export_run.write_metadata(graph, about, None)
+    return onnx_file.load(graph.SerializeToString())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_gives_the_numbers_of_pytorch_in_every_batch(family, tmp_path):
+    model, processor = make_model(family, tmp_path), make_processor()
+    layers = onnx_graph.exact_layers(model)
+    assert bool(layers) == FAMILIES[family]
+    graph = onnx_graph.build_graph(model, processor, layers)
+    found = agreement.largest_differences(load(graph), model, processor, pixels())
+    assert list(found) == list(onnx_file.OUTPUTS[: 3 if layers else 2])
+    assert max(found.values()) < 2e-5
+    reduced = load(onnx_int8.quantise_weights(graph, len(FINDINGS)))
+    logits, before = reduced.logits(pixels()), load(graph).logits(pixels())
+    assert np.abs(logits - before).max() < 0.1 * max(1, np.abs(before).max())
+
+
+def test_another_model_and_a_fixed_batch_are_disagreements(tmp_path):
+    model, processor = make_model("resnet", tmp_path), make_processor()
+    graph = onnx_graph.build_graph(model, processor, None)
+    other = make_model("resnet", tmp_path)
+    other.classifier[1].bias.data += 0.01
+    found = agreement.largest_differences(load(graph), other, processor, pixels())
+    with pytest.raises(agreement.Disagreement, match="its logits differ by 0.01, 0.0001 is allowed"):
+        agreement.refuse_disagreement(found)
+    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    with pytest.raises(agreement.Disagreement, match="does not take 3 images at once"):
+        agreement.largest_differences(load(graph), model, processor, pixels())
+
+
+def test_a_model_of_more_than_two_gigabytes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_graph, "LARGEST", 1000)
+    with pytest.raises(ValueError, match="an ONNX file holds 2 GB"):
+        onnx_graph.build_graph(make_model("resnet", tmp_path), make_processor(), None)
