@@ -22,13 +22,17 @@ from chestxray.files import digest, whole_file, write
 from chestxray.images.reading import UnreadableImage, read_pixels
 from chestxray.machine import cores
 from chestxray.models import classifiers
+from chestxray.models.described import DescribingClassifier
 from chestxray.models.inference import Views, average_views, view_logits
 from chestxray.models.weights import digest_weights
-from chestxray.scoring.test_time_views import side_to_shrink_to, views
+from chestxray.scoring import feature_statistics
+from chestxray.scoring.feature_statistics import FeatureStatistics
+from chestxray.scoring.test_time_views import middle, side_to_shrink_to, views
 from chestxray.training.prediction_settings import prediction_settings
 
 CHUNK = 256  # files: seconds of work; at 512 pixels 67 MB
 JOB = "job.json"
+DISTANCE = "distance to the training images"  # a column of a chunk, which no finding is called by
 NOT_FINITE = "the model gives no finite number for it"
 
 
@@ -57,6 +61,7 @@ class FilePredictor:
 
     Attributes:
         averaged: the function that cuts the views whose probabilities are averaged; batch_size: images per pass.
+        statistics: of the training images; with them `model` is a `described.DescribingClassifier`.
     """
 
     model: torch.nn.Module
@@ -66,23 +71,44 @@ class FilePredictor:
     averaged: Views
     device: torch.device
     batch_size: int
+    statistics: FeatureStatistics | None = None
 
-    def logits(self, pixels: np.ndarray) -> np.ndarray:
-        """(n, size, size) uint8 to (n, k) float32, by the evaluation's own functions."""
-        parts = [np.empty((0, len(self.findings)), np.float32)]
-        for start in range(0, len(pixels), self.batch_size):
-            batch = torch.from_numpy(pixels[start : start + self.batch_size])[:, None].to(self.device)
-            parts.append(average_views(view_logits(self.model, batch, self.processor, self.averaged).cpu().numpy()))
-        return np.concatenate(parts)
+    def numbers(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, size, size) uint8 to (n, k) float32 logits, by the evaluation's own functions, and the distance if there
+        are statistics: (n, k + 1)."""
+        starts = range(0, len(pixels), self.batch_size)
+        return np.concatenate([self._numbers_of_batch(pixels[start : start + self.batch_size]) for start in starts])
+
+    def _numbers_of_batch(self, pixels):
+        batch, k = torch.from_numpy(pixels)[:, None].to(self.device), len(self.findings)
+        found = view_logits(self.model, batch, self.processor, self.averaged).cpu().numpy()  # (n, views, k + …)
+        logits = average_views(found[..., :k])
+        if self.statistics is None:
+            return logits
+        distances = self.statistics.distances(found[:, middle(found.shape[1]), k:])
+        return np.column_stack([logits, distances.astype(np.float32)])
+
+    @property
+    def columns(self) -> list[str]:
+        """What `numbers` are."""
+        return [*self.findings, *([DISTANCE] if self.statistics else [])]
 
 
 def load_predictor(
-    checkpoint: str | Path, accelerator: Accelerator, *, tta: str, voi: str, force: bool, batch_size: int
+    checkpoint: str | Path,
+    accelerator: Accelerator,
+    *,
+    tta: str,
+    voi: str,
+    force: bool,
+    batch_size: int,
+    statistics: FeatureStatistics | None = None,
 ) -> FilePredictor:
     """Load a checkpoint to predict with it as score.py does.
 
     Args:
         tta: one of `test_time_views.VIEWS`.
+        statistics: of its training images, for these views; None where there are none.
 
     Raises:
         FileNotFoundError, ValueError: the folder is no checkpoint, or a damaged one.
@@ -92,9 +118,10 @@ def load_predictor(
     whole, side = classifiers.sides(processor)
     reading = FileReading(side_to_shrink_to(whole, side, tta), settings.equalize, voi, force)
     # Without DDP, whose processes would wait for each other in each pass
-    model = accelerator.prepare_model(model, evaluation_mode=True).eval()
+    whole_model = DescribingClassifier(model) if statistics else model
+    prepared = accelerator.prepare_model(whole_model, evaluation_mode=True).eval()
     cut = partial(views, side=side, tta=tta)
-    return FilePredictor(model, processor, findings, reading, cut, accelerator.device, batch_size)
+    return FilePredictor(prepared, processor, findings, reading, cut, accelerator.device, batch_size, statistics)
 
 
 # Chunks on the disk
@@ -121,7 +148,7 @@ class Chunks:
         return [number for number in range(len(self)) if not self.path(number).exists()]
 
     def read(self) -> pd.DataFrame:
-        """All files in their order: `path`, `error` ("" where there is none) and a logit for each finding."""
+        """All files in their order: `path`, `error` ("" where there is none), a logit for each finding; DISTANCE."""
         return pd.concat([pd.read_parquet(self.path(number)) for number in range(len(self))], ignore_index=True)
 
 
@@ -141,9 +168,12 @@ def claim(chunks: Chunks, job: dict) -> None:
     write(path, json.dumps(job))
 
 
-def describe_job(checkpoint: str | Path, tta: str, reading: FileReading) -> dict:
-    """What the logits of a file depend on, as a JSON object."""
-    return {"sha256": digest_weights(checkpoint), "tta": tta, **vars(reading)}
+def describe_job(
+    checkpoint: str | Path, tta: str, reading: FileReading, statistics: FeatureStatistics | None = None
+) -> dict:
+    """What the numbers of a file depend on, as a JSON object."""
+    compared_with = digest(feature_statistics.as_bytes(statistics)) if statistics else None
+    return {"sha256": digest_weights(checkpoint), "tta": tta, "statistics": compared_with, **vars(reading)}
 
 
 def digest_of(files: Sequence[str]) -> str:
@@ -193,7 +223,7 @@ def read_ahead(
 def predict_chunk(predictor: FilePredictor, files: Sequence[str], waiting: Sequence[Future]) -> pd.DataFrame:
     """The rows of one chunk, see `Chunks.read`. Whatever else is made of the pixels of a file is made here."""
     read, errors = [], [""] * len(files)
-    logits = np.full((len(files), len(predictor.findings)), np.nan, np.float32)
+    numbers = np.full((len(files), len(predictor.columns)), np.nan, np.float32)
     for row, future in enumerate(waiting):
         try:
             read.append((row, future.result()))
@@ -201,9 +231,9 @@ def predict_chunk(predictor: FilePredictor, files: Sequence[str], waiting: Seque
             errors[row] = str(error)
     if read:
         rows, pixels = zip(*read, strict=True)
-        logits[list(rows)] = predictor.logits(np.stack(pixels))
+        numbers[list(rows)] = predictor.numbers(np.stack(pixels))
         for row in rows:
-            if not np.isfinite(logits[row]).all():
-                logits[row], errors[row] = np.nan, NOT_FINITE
-    columns = dict(zip(predictor.findings, logits.T, strict=True))
+            if not np.isfinite(numbers[row]).all():
+                numbers[row], errors[row] = np.nan, NOT_FINITE
+    columns = dict(zip(predictor.columns, numbers.T, strict=True))
     return pd.DataFrame({"path": list(files), "error": errors}).join(pd.DataFrame(columns))

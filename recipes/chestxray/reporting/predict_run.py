@@ -17,8 +17,9 @@ from chestxray.places import last_part
 from chestxray.reporting import predict_chunks, predict_files, predict_table
 from chestxray.reporting.predict_chunks import Chunks
 from chestxray.reporting.predict_table import FilePredictions
-from chestxray.scoring import calibration_file, predicting
+from chestxray.scoring import calibration_file, feature_statistics, predicting
 from chestxray.scoring.calibration_file import ModelCalibration
+from chestxray.scoring.feature_statistics import FeatureStatistics
 
 UNFINISHED = ".unfinished"  # the folder of finished chunks inside the output's; gone when all is done
 
@@ -71,6 +72,7 @@ def predict_listed(
 ) -> FilePredictions | None:
     """The predictions of the files, in the first process."""
     tta = calibration.tta if calibration else "none"
+    statistics, unlike_note = find_statistics(options.checkpoint, tta)
     predictor = predict_chunks.load_predictor(
         options.checkpoint,
         accelerator,
@@ -78,8 +80,9 @@ def predict_listed(
         voi=options.voi,
         force=options.force,
         batch_size=options.batch_size,
+        statistics=statistics,
     )
-    job = predict_chunks.describe_job(options.checkpoint, tta, predictor.reading)
+    job = predict_chunks.describe_job(options.checkpoint, tta, predictor.reading, statistics)
     (numbers,) = from_first(accelerator, lambda: claim_missing(chunks, job))
     predict_chunks.predict_chunks(predictor, chunks, numbers, accelerator.process_index, accelerator.num_processes)
     accelerator.wait_for_everyone()
@@ -95,6 +98,8 @@ def predict_listed(
         rule=(options.rule or calibration.rule) if calibration else None,
         calibration=calibration,
         note=note,
+        distances=table[predict_chunks.DISTANCE].to_numpy(np.float64) if statistics else None,
+        unlike_note=unlike_note,
     )
 
 
@@ -138,3 +143,17 @@ def find_calibration(checkpoint: str) -> tuple[ModelCalibration | None, str]:
             return found, ""
     reason = f"{path} is of other weights" if found else f"{checkpoint} has no {calibration_file.NAME}"
     return None, f"These are the model's own probabilities alone: {reason}. Run: python recipes/score.py {checkpoint}"
+
+
+def find_statistics(checkpoint: str, tta: str) -> tuple[FeatureStatistics | None, str]:
+    """(what score.py left with these weights and views, "") or (None, why there is nothing, and what to run).
+
+    Raises:
+        ValueError: feature_statistics.npz is damaged.
+    """
+    found = feature_statistics.find(checkpoint, tta)
+    if found:
+        return found, ""
+    path = Path(checkpoint) / feature_statistics.NAME
+    reason = f"{path} is of other weights or views" if path.exists() else f"{checkpoint} has no {path.name}"
+    return None, f"Pictures of another kind are not noticed: {reason}. Run: python recipes/score.py {checkpoint}"
