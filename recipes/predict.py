@@ -8,9 +8,10 @@
 CHECKPOINT is a folder as finetune.py leaves it. Each image is read and shown to the model as score.py does it. For each
 finding the table has the model's own probability, the calibrated one, the call of the threshold, and the percentile
 among the validation images. All but the first come from calibration.json, which score.py leaves in the checkpoint's
-folder. A folder is searched for files with a usual ending, and for DICOM files without one. A table (.csv, .parquet)
-names files in a column such as `path`, relative to its own folder. A file that cannot be read has a row with the
-reason. After a stop, start the same command again: it goes on.
+folder. With feature_statistics.npz, which it leaves there too, a picture that does not look like the training images is
+flagged: a photograph, noise, an inverted or a turned radiograph. A folder is searched for files with a usual ending,
+and for DICOM files without one. A table (.csv, .parquet) names files in a column such as `path`, relative to its own
+folder. A file that cannot be read has a row with the reason. After a stop, start the same command again: it goes on.
 
 A DICOM file is shown by the standard: rescale, window or table, inversion. A file that is no frontal chest radiograph
 by its own header is refused with the tag that says so; --force reads it all the same.

@@ -1,6 +1,7 @@
 """The predictions files for a score report: one for each checkpoint on each dataset."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -59,8 +60,9 @@ def describes_training(options: ScoreOptions) -> bool:
 def describe_training(predictor: Predictor, checkpoint: str, datasets: Sequence[opening.OpenDataset]) -> None:
     """Write feature_statistics.npz into a checkpoint's folder, unless the one of these weights is there."""
     options = predictor.options
-    if feature_statistics.find(checkpoint, options.tta):
-        return
+    with suppress(ValueError):  # a damaged file is written again
+        if feature_statistics.find(checkpoint, options.tta):
+            return
     found = describing.describe_training(
         predictor.accelerator,
         checkpoint,

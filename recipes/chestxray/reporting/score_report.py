@@ -158,4 +158,6 @@ def screen_text(report: ScoreReport) -> str:
     lines.append(f"Model card: {cards}")
     if report.calibration:
         lines.append(f"Calibration, for predict.py: {report.calibration}")
+        statistics = report.calibration.with_name(feature_statistics.NAME)
+        lines += [f"What the training images look like, for predict.py: {statistics}"] if statistics.exists() else []
     return "\n".join(lines)
