@@ -82,8 +82,10 @@ def describe_training(
     """
     chosen = [(one.name, choose_rows(one)) for one in datasets]
     counts = {split: sum(len(rows[split]) for _, rows in chosen if split in rows) for split in SPLITS}
+    if counts["train"] < FEWEST or not counts["validation"]:
+        return None
     describer = load_describer(accelerator, checkpoint, settings.equalize, tta, batch_size)
-    if describer is None or counts["train"] < FEWEST or not counts["validation"]:
+    if describer is None:
         return None
     found: dict[str, list[tuple[str, np.ndarray]]] = {split: [] for split in SPLITS}
     for name, split, rows in tqdm(
