@@ -108,7 +108,9 @@ def logits_of(score_folder):
 def plain(checkpoint, tmp_path_factory):
     """The same checkpoint as it was before score.py."""
     return shutil.copytree(
-        checkpoint, tmp_path_factory.mktemp("plain") / "vit", ignore=shutil.ignore_patterns("calib*", "score")
+        checkpoint,
+        tmp_path_factory.mktemp("plain") / "vit",
+        ignore=shutil.ignore_patterns("calib*", "feature*", "score"),
     )
 
 

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.covariance import LedoitWolf
@@ -125,7 +126,7 @@ def as_bytes(statistics: FeatureStatistics) -> bytes:
     names = ("sha256", "tta", "n_train", "n_validation", "rate", "false_alarms")
     about: dict = {name: getattr(statistics, name) for name in names}
     about["limits"] = {part: one.limit for part, one in statistics.references.items()}
-    arrays = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+    arrays: dict[str, Any] = {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
     for part, one in statistics.references.items():
         arrays |= {f"{part}_mean": one.mean, f"{part}_whitener": one.whitener}
     file = io.BytesIO()
