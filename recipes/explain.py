@@ -25,7 +25,7 @@ from chestxray.models.heatmaps import METHODS
 from chestxray.reporting import card_localisation, contact_sheet, localisation_page
 from chestxray.reporting.explain_options import ExplainOptions
 from chestxray.reporting.predictor import Predictor
-from chestxray.scoring import predicting, prediction_options
+from chestxray.scoring import dataset_predictions, prediction_options
 from chestxray.scoring.boxed_heatmaps import coco_files, read_boxed_heatmaps
 from chestxray.scoring.boxes_to_find import choose_boxes
 from chestxray.scoring.localisation_result import MODEL, as_json, localise_model
@@ -45,7 +45,7 @@ def main(argv=None):
 
     # Heatmaps, by all processes together
     heatmaps, part = compute_heatmaps(options, predictor, opened, chosen.images)
-    predicting.stop()
+    dataset_predictions.stop()
     if int(os.environ.get("RANK", 0)):  # the rest is work for one process
         return
     print(f"Heatmaps of {len(part):,} images: {heatmaps['model']}")

@@ -9,9 +9,11 @@
 CHECKPOINT is a folder as finetune.py leaves it, or an ONNX file of export.py. Each image is read and shown to the model
 as score.py does it. For each finding the table has the model's own probability, the calibrated one, the call of the
 threshold, and the percentile among the validation images. All but the first come from calibration.json, which score.py
-leaves in the checkpoint's folder. A folder is searched for files with a usual ending, and for DICOM files without one.
-A table (.csv, .parquet) names files in a column such as `path`, relative to its own folder. A file that cannot be read
-has a row with the reason. After a stop, start the same command again: it goes on.
+leaves in the checkpoint's folder. With feature_statistics.npz, which it leaves there too, a picture that does not look
+like the training images is flagged: a photograph, noise, an inverted or a turned radiograph. A folder is searched for
+files with a usual ending, and for DICOM files without one. A table (.csv, .parquet) names files in a column such as
+`path`, relative to its own folder. A file that cannot be read has a row with the reason. After a stop, start the same
+command again: it goes on.
 
 A DICOM file is shown by the standard: rescale, window or table, inversion. A file that is no frontal chest radiograph
 by its own header is refused with the tag that says so; --force reads it all the same.
@@ -22,8 +24,8 @@ import warnings
 
 from chestxray.exporting.onnx_file import ENDING
 from chestxray.flags import positive
-from chestxray.reporting import predict_table
-from chestxray.reporting.predict_options import PredictOptions
+from chestxray.predicting import file_table
+from chestxray.predicting.options import PredictOptions
 from chestxray.scoring.thresholds import RULES
 
 
@@ -35,20 +37,20 @@ def main(argv=None):
     if not found:  # only the first of several processes has it
         return
     refuse_unread(found)
-    print(predict_table.screen_text(found))
+    print(file_table.screen_text(found))
     if options.output_dir:
-        print(f"{options.output_dir} holds {predict_table.STEM}.{options.form}")
+        print(f"{options.output_dir} holds {file_table.STEM}.{options.form}")
 
 
 def predict(options):
     """The predictions of a checkpoint or of an ONNX file. Each imports only what it needs: PyTorch takes seconds."""
     if options.checkpoint.endswith(ENDING):
-        from chestxray.reporting import predict_onnx
+        from chestxray.predicting import onnx_run
 
-        return predict_onnx.predict(options)
-    from chestxray.reporting import predict_run
+        return onnx_run.predict(options)
+    from chestxray.predicting import checkpoint_run
 
-    return predict_run.predict(options)
+    return checkpoint_run.predict(options)
 
 
 def refuse_unread(found):
@@ -65,7 +67,7 @@ def parse(argv):
     add("checkpoint", metavar="CHECKPOINT", help="a folder as finetune.py leaves it, or a file of export.py")
     add("inputs", nargs="+", metavar="FILE", help="files, folders, or tables that name files")
     add("--output-dir", help="the folder for the table; several processes need it")
-    add("--format", dest="form", choices=predict_table.FORMATS, default=default.form, help="of the table")
+    add("--format", dest="form", choices=file_table.FORMATS, default=default.form, help="of the table")
     add("--rule", choices=RULES, help="of the thresholds (default: the one that score.py was asked for)")
     add("--voi", choices=("table", "window"), default=default.voi, help="which one if a DICOM file has both")
     add("--force", action="store_true", help="read DICOM files too that are other pictures by their header")

@@ -11,9 +11,9 @@
 A checkpoint is a folder as finetune.py leaves it. It is scored on each dataset that it was trained on. A predictions
 file can take the place of a checkpoint. Thresholds and calibration are fitted on validation alone. The output folder
 then holds `predictions.parquet`, `report.html`, `report.md` with `figures/`, `scorecard.json` and the model card
-`README.md`. If the scores are of the checkpoint's own test, its folder gets the card too, and `calibration.json` for
-predict.py. If there are several datasets, each has its own folder there. Only the predictions name paths, images and
-patients.
+`README.md`. If the scores are of the checkpoint's own test, its folder gets the card too, and for predict.py
+`calibration.json` and `feature_statistics.npz`, which tells other pictures from the training images. If there are
+several datasets, each has its own folder there. Only the predictions name paths, images and patients.
 
 A table is CSV, gzipped or not, or Parquet. One column names the images, by path, file name or stem. The others are
 findings in the usual spellings, with `prob_`, `pred_`, `logit_`, `score_` or `p_` in front or not, all of them

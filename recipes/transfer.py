@@ -21,7 +21,7 @@ from chestxray.models.classifiers import findings_of
 from chestxray.places import folder_names
 from chestxray.reporting import transfer_page
 from chestxray.reporting.predictor import Predictor
-from chestxray.scoring import predicting, prediction_options, transfer
+from chestxray.scoring import dataset_predictions, prediction_options, transfer
 from chestxray.scoring.prediction_options import PredictionOptions
 from chestxray.training.prediction_settings import settings_of_training
 
@@ -57,7 +57,7 @@ def main(argv=None):
     for model, target in product(models, targets):
         settings = predictor.settings_of(model.checkpoint)
         predictor.predict(model.checkpoint, opened[target.name], files[model.name, target.name], settings)
-    predicting.stop()
+    dataset_predictions.stop()
     if int(os.environ.get("RANK", 0)):  # the rest is work for one process
         return
 

@@ -68,7 +68,7 @@ from chestxray.images.batches import Order
 from chestxray.images.splits import Split
 from chestxray.models import classifiers
 from chestxray.places import public_name
-from chestxray.scoring import predicting
+from chestxray.scoring import dataset_predictions
 from chestxray.training.command_line import find_preset, parse_settings, presets, read_preset
 from chestxray.training.prediction_settings import prediction_settings
 from chestxray.training.settings import Settings
@@ -260,7 +260,9 @@ def run_ours(task):
     split = "test" if "test" in task.parts else "validation"
     opened = opening.open_to_score(task.opened.source, split, settings, [run])
     path, with_validation = task.folder / "predictions.parquet", split == "test"
-    predicting.predict(predicting.start(), run, opened, split, path, settings, with_validation=with_validation)
+    dataset_predictions.predict(
+        dataset_predictions.start(), run, opened, split, path, settings, with_validation=with_validation
+    )
 
 
 # Transformers' Trainer
@@ -466,7 +468,9 @@ def write_predictions(task, forward, evaluation):
     parts = {name: task.parts[name] for name in ("validation", "test") if name in task.parts}
     logits = {name: predict(forward, task.images(name, evaluation)) for name in parts}
     about = image_rows.describe_dataset(task.opened)
-    predictions.write(predicting.table_of(parts, logits, task.findings, about), task.folder / "predictions.parquet")
+    predictions.write(
+        dataset_predictions.table_of(parts, logits, task.findings, about), task.folder / "predictions.parquet"
+    )
 
 
 def mean_auroc(logits, split):

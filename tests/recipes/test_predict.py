@@ -20,7 +20,7 @@ import predict
 import score
 from chestxray.data import predictions, sources
 from chestxray.images import pixels, reading
-from chestxray.reporting import predict_chunks
+from chestxray.predicting import file_chunks
 from chestxray.scoring import validation
 from conftest import ROOT
 from dicoms import radiograph, save
@@ -108,7 +108,9 @@ def logits_of(score_folder):
 def plain(checkpoint, tmp_path_factory):
     """The same checkpoint as it was before score.py."""
     return shutil.copytree(
-        checkpoint, tmp_path_factory.mktemp("plain") / "vit", ignore=shutil.ignore_patterns("calib*", "score")
+        checkpoint,
+        tmp_path_factory.mktemp("plain") / "vit",
+        ignore=shutil.ignore_patterns("calib*", "feature*", "score"),
     )
 
 
@@ -386,7 +388,7 @@ def test_files_none_of_which_can_be_read_are_one_clear_line(checkpoint, tmp_path
 
 
 def test_a_stopped_run_goes_on_with_what_it_had(checkpoint, archive, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict_chunks, "CHUNK", 16)
+    monkeypatch.setattr(file_chunks, "CHUNK", 16)
     files, read = sorted((archive / "images").iterdir()), reading.read_pixels
     run(checkpoint, archive, "--output-dir", tmp_path / "whole", "--format", "parquet")
     seen = []
@@ -397,11 +399,11 @@ def test_a_stopped_run_goes_on_with_what_it_had(checkpoint, archive, tmp_path, m
             raise KeyboardInterrupt
         return read(file, *settings)
 
-    monkeypatch.setattr(predict_chunks, "read_pixels", stop)
+    monkeypatch.setattr(file_chunks, "read_pixels", stop)
     with pytest.raises(KeyboardInterrupt):
         run(checkpoint, archive, "--output-dir", tmp_path / "out", "--format", "parquet")
     assert not list((tmp_path / "out").glob("predicted*"))
-    monkeypatch.setattr(predict_chunks, "read_pixels", lambda file, *rest: again.append(file) or read(file, *rest))
+    monkeypatch.setattr(file_chunks, "read_pixels", lambda file, *rest: again.append(file) or read(file, *rest))
     again, before = [], capsys.readouterr()
     run(checkpoint, archive, "--output-dir", tmp_path / "out", "--format", "parquet")
     assert "2 of " in capsys.readouterr().out and before
@@ -411,7 +413,7 @@ def test_a_stopped_run_goes_on_with_what_it_had(checkpoint, archive, tmp_path, m
 
 def test_the_parts_of_another_job_are_not_taken(checkpoint, archive, tmp_path, monkeypatch):
     files = sorted((archive / "images").iterdir())[:4]
-    monkeypatch.setattr(predict_chunks, "predict_chunks", lambda *_: pytest.exit("stopped"))
+    monkeypatch.setattr(file_chunks, "predict_chunks", lambda *_: pytest.exit("stopped"))
     with pytest.raises(BaseException, match="stopped"):
         run(checkpoint, *files, "--output-dir", tmp_path)
     monkeypatch.undo()
@@ -435,7 +437,7 @@ def test_two_processes_predict_each_file_once_and_as_one_does(checkpoint, archiv
     assert done.stdout.count("files were read.") == 1, "one process reports"
     run(*flags, tmp_path / "one")
     one, two = (table_of(tmp_path / name) for name in ("one", "two"))
-    assert len(one) > predict_chunks.CHUNK
+    assert len(one) > file_chunks.CHUNK
     pd.testing.assert_frame_equal(one, two, atol=1e-6)
 
 

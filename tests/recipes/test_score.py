@@ -22,7 +22,7 @@ import forks
 import score
 from chestxray.data import official_test, predictions
 from chestxray.files import digest
-from chestxray.scoring import predicting
+from chestxray.scoring import dataset_predictions
 from conftest import NIH, ROOT
 from multilabel_auroc import compare
 
@@ -106,7 +106,9 @@ def test_predictions_name_every_image_of_both_splits_once_with_its_patient(archi
 
 
 def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch):
-    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr(
+        dataset_predictions.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again")
+    )
     before = (scored[1] / "predictions.parquet").stat().st_mtime_ns
     run(checkpoint(), "--output-dir", scored[1])
     assert (scored[1] / "predictions.parquet").stat().st_mtime_ns == before
@@ -155,7 +157,7 @@ def test_a_timm_checkpoint_is_scored_too(checkpoint, tmp_path):
 
 
 def test_everything_is_made_again_from_the_predictions_alone(scored, tmp_path, monkeypatch):
-    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(dataset_predictions.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
     moved = tmp_path / "elsewhere" / "predictions.parquet"
     moved.parent.mkdir()
     shutil.copy(scored[1] / "predictions.parquet", moved)
@@ -215,7 +217,7 @@ def write_table(scored, path, split=("validation", "test"), **columns):
 
 @pytest.mark.usefixtures("no_pictures")
 def test_a_table_of_the_same_scores_gets_the_same_scorecard(scored, archive, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(dataset_predictions.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
     theirs = write_table(scored, tmp_path / "theirs.csv.gz", when="now")
     run(theirs, "--dataset", archive)
     ours, card = card_of(scored[1]), card_of(tmp_path / "theirs-score")

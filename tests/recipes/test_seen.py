@@ -12,7 +12,7 @@ import finetune
 import publish
 import score
 import transfer
-from chestxray.scoring import predicting
+from chestxray.scoring import dataset_predictions
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -148,7 +148,9 @@ def test_an_image_replaced_in_place_is_another_image(archive, tiny, tmp_path):
 
 def test_the_same_folder_spelt_otherwise_is_the_same_dataset(checkpoint, archive, tmp_path, monkeypatch):
     run(score, checkpoint, "--dataset", archive, "--output-dir", tmp_path / "out")
-    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr(
+        dataset_predictions.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again")
+    )
     (tmp_path / "link").symlink_to(archive)
     monkeypatch.chdir(archive.parent)
     for spelt in (tmp_path / "link", f"{archive}/", Path(archive.name), archive / ".." / archive.name):
@@ -230,7 +232,7 @@ def test_models_of_other_findings_are_refused_before_anything_is_predicted(
 ):
     flags = ["--dataset", archive, "--findings", "chexpert5", "--model", tiny("vit"), "--epochs", 0]
     run(finetune, *flags, "--output-dir", tmp_path / "rival")
-    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(dataset_predictions.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
     with pytest.raises(ValueError, match=r"rival has the findings .*, .*run has"):
         run(score, checkpoint, "--against", tmp_path / "rival", "--output-dir", tmp_path / "out")
 

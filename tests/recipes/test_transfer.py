@@ -15,7 +15,7 @@ import finetune
 import forks
 import score
 import transfer
-from chestxray.scoring import predicting
+from chestxray.scoring import dataset_predictions
 from conftest import ROOT
 from multilabel_auroc import auroc_report
 
@@ -147,7 +147,9 @@ def test_no_place_of_this_machine_is_on_the_page(transferred, home, checkpoint):
 
 
 def test_a_second_run_predicts_nothing_anew(checkpoint, home, away, transferred, monkeypatch):
-    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again"))
+    monkeypatch.setattr(
+        dataset_predictions.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again")
+    )
     before = {file: file.stat().st_mtime_ns for file in transferred[1].glob("*.parquet")}
     page = (transferred[1] / "transfer.md").read_text()
     run([checkpoint], [home, *away], transferred[1])
@@ -194,7 +196,7 @@ def test_models_of_one_name_and_of_unknown_origin_have_rows_of_their_own(checkpo
 
 
 def test_nothing_in_common_is_refused_before_anything_is_predicted(checkpoint, away, tmp_path, monkeypatch):
-    monkeypatch.setattr(predicting.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(dataset_predictions.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
     other = shutil.copytree(checkpoint, tmp_path / "other")
     config = json.loads((other / "config.json").read_text())
     config["id2label"] = {number: f"not {name}" for number, name in config["id2label"].items()}

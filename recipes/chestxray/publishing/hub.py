@@ -18,7 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from chestxray.places import public_name, public_settings, without_paths
 from chestxray.repository import clone_path
-from chestxray.scoring import calibration_file
+from chestxray.scoring import calibration_file, feature_statistics
 from chestxray.training.settings_files import read_settings
 
 SCRIPT = "NIH-Chest-X-ray-dataset.py"
@@ -128,6 +128,14 @@ def public_calibration(path: Path) -> bytes | None:
         return None
 
 
+def public_statistics(path: Path) -> bytes | None:
+    """The numbers that score.py writes, and nothing that somebody added; None for another or a damaged file."""
+    try:
+        return feature_statistics.as_bytes(feature_statistics.read(path))
+    except ValueError:
+        return None
+
+
 def public_picture(path: Path) -> str | None:
     """The picture, unless a name of a dataset above its panels shows a path."""
     return unchanged(path) if names_no_path(path.parent) else None
@@ -155,6 +163,7 @@ MODEL_FILES: dict[str, Callable] = {  # {pattern of a file's name: function to i
     r"settings\.yaml": public_yaml,
     r"README\.md": unchanged,
     r"calibration\.json": public_calibration,
+    r"feature_statistics\.npz": public_statistics,
     r"all_results\.json": public_results,
     r"results\.png": public_picture,
     r"epochs\.csv": unchanged,

@@ -7,7 +7,7 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from chestxray.data import opening
-from chestxray.scoring import predicting
+from chestxray.scoring import dataset_predictions
 from chestxray.scoring.prediction_options import PredictionOptions
 from chestxray.training.prediction_settings import prediction_settings
 from chestxray.training.settings import Settings
@@ -18,7 +18,7 @@ class Predictor:
     """The options that a person gave, and the processes that predict."""
 
     options: PredictionOptions
-    accelerator: Accelerator = field(default_factory=predicting.start)
+    accelerator: Accelerator = field(default_factory=dataset_predictions.start)
 
     def settings_of(self, checkpoint: str | Path) -> Settings:
         """The settings to predict with: the checkpoint's own, but the options replace them where they are given."""
@@ -50,8 +50,11 @@ class Predictor:
         settings: Settings,
         with_validation: bool = True,
     ) -> None:
-        """Write the predictions of the split and of validation to `path`, unless they are there; see `predicting`."""
-        predicting.predict(
+        """Write the predictions of the split and of validation to `path`, unless they are there.
+
+        See `dataset_predictions.predict`.
+        """
+        dataset_predictions.predict(
             self.accelerator,
             checkpoint,
             opened,

@@ -1,6 +1,7 @@
 """The predictions files for a score report: one for each checkpoint on each dataset."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from chestxray.models.classifiers import findings_of
 from chestxray.places import folder_names
 from chestxray.reporting.predictor import Predictor
 from chestxray.reporting.score_options import ScoreOptions, is_file_of_scores, is_predictions_file
-from chestxray.scoring import predicting
+from chestxray.scoring import dataset_predictions, describing, feature_statistics
 
 
 class PredictedDataset(NamedTuple):
@@ -44,8 +45,36 @@ def predict_datasets(options: ScoreOptions) -> list[PredictedDataset]:
         predict_dataset(predictor, options, dataset, options.output / (names[source] if has_own_folder else ""))
         for source, dataset in opened.items()
     ]
-    predicting.stop()
+    if describes_training(options):
+        describe_training(predictor, first, list(opened.values()))
+    dataset_predictions.stop()
     return predicted
+
+
+def describes_training(options: ScoreOptions) -> bool:
+    """Whether a model is scored as it was trained, on all its datasets."""
+    asked = (options.dataset, options.views, options.labeler, options.equalize)
+    return options.models == options.checkpoints[:1] and options.split == "test" and asked == (None,) * len(asked)
+
+
+def describe_training(predictor: Predictor, checkpoint: str, datasets: Sequence[opening.OpenDataset]) -> None:
+    """Write feature_statistics.npz into a checkpoint's folder, unless the one of these weights is there."""
+    options = predictor.options
+    with suppress(ValueError):  # a damaged file is written again
+        if feature_statistics.find(checkpoint, options.tta):
+            return
+    found = describing.describe_training(
+        predictor.accelerator,
+        checkpoint,
+        datasets,
+        predictor.settings_of(checkpoint),
+        tta=options.tta,
+        batch_size=options.batch_size,
+    )
+    if found is None:
+        predictor.accelerator.print(f"No {feature_statistics.NAME}: {describing.REASONS}")
+    elif predictor.accelerator.is_main_process:
+        feature_statistics.save(found, Path(checkpoint))
 
 
 def open_datasets(

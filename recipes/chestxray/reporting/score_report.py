@@ -11,9 +11,10 @@ from chestxray.data.prediction_tables import is_prediction_table
 from chestxray.data.predictions import Predictions
 from chestxray.data.reading_files import ReadingFile
 from chestxray.files import write
+from chestxray.places import public_name
 from chestxray.reporting import model_card, plots, score_page, score_readers, score_tables
 from chestxray.reporting.score_options import ScoreOptions
-from chestxray.scoring import calibration_file, ensembles, scorecard
+from chestxray.scoring import calibration_file, ensembles, feature_statistics, scorecard
 from chestxray.scoring.scorecard import Scorecard
 
 
@@ -101,7 +102,23 @@ def make_card(
     card = scorecard.make(table, options.split, options.level, options.rule, options.sensitivity, against, readings)
     if rival and against and card.comparison and is_prediction_table(rival):
         card.comparison["notes"] = against.about["notes"]
+    add_false_alarms(card)
     return card
+
+
+def add_false_alarms(card: Scorecard) -> None:
+    """Say how many of the test images look unlike the training images, if the checkpoint's own test has shown that."""
+    folder, (model, *others) = score_page.checkpoint_of([card]), card.scored.about.get("models") or [{}]
+    found = feature_statistics.find(folder, model.get("tta", "none")) if folder and not others else None
+    name = public_name(str(card.scored.about.get("dataset", "")))
+    if found and found.sha256 == model.get("sha256") and card.about["split"] == "test" and name in found.false_alarms:
+        share, count = found.false_alarms[name]
+        card.unlike = {"share": share, "images": count, "share_asked_for": found.rate}
+        card.unlike["validation_images"] = found.n_validation
+        card.notes.append(
+            f"{share:.1%} of {count:,} test images are flagged as unlike the training images. The limit was set so "
+            f"that {found.rate:.0%} of {found.n_validation:,} validation images are."
+        )
 
 
 def read_rival(rival: Path, ours: Predictions, split: str) -> Predictions:
@@ -141,4 +158,6 @@ def screen_text(report: ScoreReport) -> str:
     lines.append(f"Model card: {cards}")
     if report.calibration:
         lines.append(f"Calibration, for predict.py: {report.calibration}")
+        statistics = report.calibration.with_name(feature_statistics.NAME)
+        lines += [f"What the training images look like, for predict.py: {statistics}"] if statistics.exists() else []
     return "\n".join(lines)

@@ -19,8 +19,8 @@ from chestxray.images.splits import Split
 from chestxray.models import classifiers, heatmap_passes
 from chestxray.models.heatmaps import Heatmapper, choose_method
 from chestxray.models.weights import digest_weights
+from chestxray.scoring.dataset_predictions import CHOICES
 from chestxray.scoring.heatmap_file import HeatmapRows, join_parts, write_part
-from chestxray.scoring.predicting import CHOICES
 
 if TYPE_CHECKING:
     from chestxray.training.settings import Settings
@@ -47,7 +47,7 @@ class Job:
     random_weights: bool = False
 
     def made_by(self) -> dict:
-        """What the file says about the model, with the choices of `predicting`."""
+        """What the file says about the model, with the choices of `dataset_predictions`."""
         choices = {name: getattr(self.settings, name) for name in CHOICES}
         identity = {"checkpoint": str(self.checkpoint), "sha256": digest_weights(self.checkpoint)}
         return identity | {"random_weights": self.random_weights} | choices

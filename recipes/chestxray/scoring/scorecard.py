@@ -43,6 +43,8 @@ class Scorecard:
         scored: the predictions that were judged, at their level; probabilities: (n, k), calibrated.
         notes: what else a reader must know, one sentence each.
         readers: the images against labels of radiologists, None without such labels.
+        unlike: how many test images are flagged as unlike the training images: `share`, `images`, `share_asked_for`,
+            `validation_images`; None if that is not known. See `feature_statistics`.
 
     Without validation rows, or where they are too few (see `validation`), what is fitted on them is NaN.
     """
@@ -60,6 +62,7 @@ class Scorecard:
     probabilities: np.ndarray
     notes: list
     readers: ReaderScores | None = None
+    unlike: dict | None = None
 
     @property
     def has_validation(self) -> bool:
@@ -272,5 +275,6 @@ def as_json(card: Scorecard) -> dict:
             "comparison": card.comparison,
             "notes": card.notes,
             "readers": readers.as_dict(card.readers) if card.readers else None,
+            "unlike_training": card.unlike,
         }
     )

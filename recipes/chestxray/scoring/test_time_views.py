@@ -32,3 +32,12 @@ def views(images: torch.Tensor, side: int, tta: str) -> list[torch.Tensor]:
     corners = [(0, 0), (0, far), (far, 0), (far, far)] if tta == "ten-crop" else []
     crops = [images[..., top : top + side, left : left + side] for top, left in (*corners, (far // 2, far // 2))]
     return crops if tta == "none" else [*crops, *(torch.flip(crop, (-1,)) for crop in crops)]
+
+
+def middle(count: int) -> int:
+    """Which of `count` views of one image is the middle, not mirrored.
+
+    >>> [middle(1), middle(2), middle(10)]
+    [0, 0, 4]
+    """
+    return (count - 1) // 2

@@ -9,32 +9,33 @@ from accelerate.utils import broadcast_object_list
 from chestxray.models.classifiers import findings_of
 from chestxray.models.weights import digest_weights
 from chestxray.places import last_part
-from chestxray.reporting import checkpoint_predictor, predict_chunks, predict_files, predict_table
-from chestxray.reporting.predict_chunks import Chunks, chunk_folder, claim_missing
-from chestxray.reporting.predict_options import PredictOptions
-from chestxray.reporting.predict_table import FilePredictions
-from chestxray.scoring import calibration_file, predicting
+from chestxray.predicting import checkpoint_predictor, file_chunks, file_lists, file_table
+from chestxray.predicting.file_chunks import Chunks, chunk_folder, claim_missing
+from chestxray.predicting.file_table import FilePredictions
+from chestxray.predicting.options import PredictOptions
+from chestxray.scoring import calibration_file, dataset_predictions, feature_statistics
 from chestxray.scoring.calibration_file import ModelCalibration
+from chestxray.scoring.feature_statistics import FeatureStatistics
 
 
 def predict(options: PredictOptions) -> FilePredictions | None:
     """Predict all files, and write the table if there is a folder for it. None in every process but the first.
 
     Raises:
-        FileNotFoundError, ValueError: as `predict_files.list_files`, `checkpoint_predictor.load_predictor`, `claim` and
+        FileNotFoundError, ValueError: as `file_lists.list_files`, `checkpoint_predictor.load_predictor`, `claim` and
             `calibration_file.read`; several processes without an output folder.
     """
-    accelerator = predicting.start()
+    accelerator = dataset_predictions.start()
     output = Path(options.output_dir) if options.output_dir else None
     if accelerator.num_processes > 1 and not output:
         raise ValueError("several processes need --output-dir, where they meet")
     calibration, note = find_calibration(options.checkpoint)
-    (files,) = from_first(accelerator, lambda: predict_files.list_files(options.inputs, output))
+    (files,) = from_first(accelerator, lambda: file_lists.list_files(options.inputs, output))
     with chunk_folder(output, accelerator.is_main_process) as folder:
         found = predict_listed(options, accelerator, Chunks(files, folder), calibration, note)
         if found and output:
-            predict_table.write_file(found, output, options.form)
-    predicting.stop()
+            file_table.write_file(found, output, options.form)
+    dataset_predictions.stop()
     return found
 
 
@@ -43,6 +44,7 @@ def predict_listed(
 ) -> FilePredictions | None:
     """The predictions of the files, in the first process."""
     tta = calibration.tta if calibration else "none"
+    statistics, unlike_note = find_statistics(options.checkpoint, tta)
     predictor = checkpoint_predictor.load_predictor(
         options.checkpoint,
         accelerator,
@@ -50,10 +52,11 @@ def predict_listed(
         voi=options.voi,
         force=options.force,
         batch_size=options.batch_size,
+        statistics=statistics,
     )
-    job = predict_chunks.describe_job(options.checkpoint, tta, predictor.reading)
+    job = checkpoint_predictor.describe_job(options.checkpoint, tta, predictor.reading, statistics)
     (numbers,) = from_first(accelerator, lambda: claim_missing(chunks, job))
-    predict_chunks.predict_chunks(predictor, chunks, numbers, accelerator.process_index, accelerator.num_processes)
+    file_chunks.predict_chunks(predictor, chunks, numbers, accelerator.process_index, accelerator.num_processes)
     accelerator.wait_for_everyone()
     if not accelerator.is_main_process:
         return None
@@ -67,6 +70,8 @@ def predict_listed(
         rule=(options.rule or calibration.rule) if calibration else None,
         calibration=calibration,
         note=note,
+        distances=table[file_chunks.DISTANCE].to_numpy(np.float64) if statistics else None,
+        unlike_note=unlike_note,
     )
 
 
@@ -89,3 +94,17 @@ def find_calibration(checkpoint: str) -> tuple[ModelCalibration | None, str]:
             return found, ""
     reason = f"{path} is of other weights" if found else f"{checkpoint} has no {calibration_file.NAME}"
     return None, f"These are the model's own probabilities alone: {reason}. Run: python recipes/score.py {checkpoint}"
+
+
+def find_statistics(checkpoint: str, tta: str) -> tuple[FeatureStatistics | None, str]:
+    """(what score.py left with these weights and views, "") or (None, why there is nothing, and what to run).
+
+    Raises:
+        ValueError: feature_statistics.npz is damaged.
+    """
+    found = feature_statistics.find(checkpoint, tta)
+    if found:
+        return found, ""
+    path = Path(checkpoint) / feature_statistics.NAME
+    reason = f"{path} is of other weights or views" if path.exists() else f"{checkpoint} has no {path.name}"
+    return None, f"Pictures of another kind are not noticed: {reason}. Run: python recipes/score.py {checkpoint}"

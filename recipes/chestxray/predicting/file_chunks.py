@@ -21,11 +21,11 @@ from tqdm.auto import tqdm
 from chestxray.files import digest, whole_file, write
 from chestxray.images.reading import UnreadableImage, read_pixels
 from chestxray.machine import cores
-from chestxray.models.weights import digest_weights
 
 CHUNK = 256  # files: seconds of work; at 512 pixels 67 MB
 UNFINISHED = ".unfinished"  # the folder of finished chunks inside the output's; gone when all is done
 JOB = "job.json"
+DISTANCE = "distance to the training images"  # a column of a chunk, which no finding is called by
 NOT_FINITE = "the model gives no finite number for it"
 
 
@@ -49,14 +49,17 @@ class FileReading:
 
 
 class FilePredictor(Protocol):
-    """What predicts files: a checkpoint (`checkpoint_predictor`), or an ONNX file (`predict_onnx`)."""
+    """What predicts files: a checkpoint (`checkpoint_predictor`), or an ONNX file (`onnx_run`)."""
 
     @property
-    def findings(self) -> list[str]: ...
+    def columns(self) -> list[str]:
+        """What `numbers` are: the k findings, then DISTANCE where there are statistics."""
+        ...
+
     @property
     def reading(self) -> FileReading: ...
-    def logits(self, pixels: np.ndarray) -> np.ndarray:
-        """(n, size, size) uint8 to (n, k) float32."""
+    def numbers(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, size, size) uint8 to (n, k) float32 logits, or (n, k + 1) with the distance."""
         ...
 
 
@@ -84,7 +87,7 @@ class Chunks:
         return [number for number in range(len(self)) if not self.path(number).exists()]
 
     def read(self) -> pd.DataFrame:
-        """All files in their order: `path`, `error` ("" where there is none) and a logit for each finding."""
+        """All files in their order: `path`, `error` ("" where there is none), a logit for each finding; DISTANCE."""
         return pd.concat([pd.read_parquet(self.path(number)) for number in range(len(self))], ignore_index=True)
 
 
@@ -111,11 +114,6 @@ def claim_missing(chunks: Chunks, job: dict) -> list[int]:
     if len(missing) < len(chunks):
         print(f"{len(chunks) - len(missing):,} of {len(chunks):,} parts are finished already.")
     return missing
-
-
-def describe_job(checkpoint: str | Path, tta: str, reading: FileReading) -> dict:
-    """What the logits of a file depend on, as a JSON object."""
-    return {"sha256": digest_weights(checkpoint), "tta": tta, **vars(reading)}
 
 
 def digest_of(files: Sequence[str]) -> str:
@@ -177,7 +175,7 @@ def read_ahead(
 def predict_chunk(predictor: FilePredictor, files: Sequence[str], waiting: Sequence[Future]) -> pd.DataFrame:
     """The rows of one chunk, see `Chunks.read`. Whatever else is made of the pixels of a file is made here."""
     read, errors = [], [""] * len(files)
-    logits = np.full((len(files), len(predictor.findings)), np.nan, np.float32)
+    numbers = np.full((len(files), len(predictor.columns)), np.nan, np.float32)
     for row, future in enumerate(waiting):
         try:
             read.append((row, future.result()))
@@ -185,9 +183,9 @@ def predict_chunk(predictor: FilePredictor, files: Sequence[str], waiting: Seque
             errors[row] = str(error)
     if read:
         rows, pixels = zip(*read, strict=True)
-        logits[list(rows)] = predictor.logits(np.stack(pixels))
+        numbers[list(rows)] = predictor.numbers(np.stack(pixels))
         for row in rows:
-            if not np.isfinite(logits[row]).all():
-                logits[row], errors[row] = np.nan, NOT_FINITE
-    columns = dict(zip(predictor.findings, logits.T, strict=True))
+            if not np.isfinite(numbers[row]).all():
+                numbers[row], errors[row] = np.nan, NOT_FINITE
+    columns = dict(zip(predictor.columns, numbers.T, strict=True))
     return pd.DataFrame({"path": list(files), "error": errors}).join(pd.DataFrame(columns))

@@ -18,6 +18,7 @@ STEM = "predicted"  # of the file's name
 SHOWN = 20  # files of which each has its own lines on the screen
 HIGHEST = 3  # findings of a file on the screen, where there are no thresholds
 DRAWN = "This model was validated on synthetic images: its numbers say nothing about radiographs."
+UNLIKE = "This does not look like the images that the model was trained on"
 NO_DEVICE = "For research. This is not a medical device, and no diagnosis."
 
 
@@ -31,6 +32,7 @@ class FilePredictions:
         model: the checkpoint's name; sha256: of its weights.
         rule: of the thresholds, None without calibration.
         calibration: None where `note` says why there is none.
+        distances: (n,) to the training images, see `FeatureStatistics`; None where `unlike_note` says why.
     """
 
     rows: pd.DataFrame
@@ -41,11 +43,18 @@ class FilePredictions:
     rule: str | None
     calibration: ModelCalibration | None
     note: str = ""
+    distances: np.ndarray | None = None
+    unlike_note: str = ""
 
     @property
     def is_read(self) -> np.ndarray:
         """(n,) whether each file could be read."""
         return (self.rows["error"] == "").to_numpy()
+
+    @property
+    def is_unlike(self) -> np.ndarray:
+        """(n,) whether each file is beyond the limit."""
+        return np.zeros(len(self.rows), bool) if self.distances is None else self.distances > 1
 
     def values(self) -> dict[str, np.ndarray]:
         """{what: (n, k)}: `prob`, as the model gives it; and if there is a calibration `calibrated`, `call` (1 at its
@@ -65,7 +74,8 @@ def write_file(found: FilePredictions, folder: Path, form: str) -> Path:
     """Write predicted.csv, .parquet or .json; its path.
 
     CSV and Parquet have the columns `path`, `error`, and `prob_NAME`, `calibrated_NAME`, `call_NAME`,
-    `percentile_NAME` for each finding. score.py reads such a table too.
+    `percentile_NAME` for each finding, then `distance` and `unlike_training` (1 beyond the limit). score.py reads such
+    a table too.
     """
     path = folder / f"{STEM}.{form}"
     if form == "json":
@@ -86,6 +96,9 @@ def as_frame(found: FilePredictions) -> pd.DataFrame:
         for what, table in values.items():
             column = pd.Series(table[:, number])
             columns[f"{what}_{finding}"] = column.astype("Int8") if what == "call" else column
+    if found.distances is not None:
+        distance = columns["distance"] = pd.Series(found.distances)
+        columns["unlike_training"] = (distance > 1).astype("Int8").mask(distance.isna())
     return found.rows.join(pd.DataFrame(columns))
 
 
@@ -101,7 +114,10 @@ def as_json(found: FilePredictions) -> str:
             finding: {what: table[row, number] for what, table in values.items()}
             for number, finding in enumerate(found.findings)
         }
-        files.append({"path": path, "error": error or None, "findings": None if error else findings})
+        file = {"path": path, "error": error or None, "findings": None if error else findings}
+        if found.distances is not None and not error:
+            file |= {"distance": found.distances[row], "unlike_training": bool(found.is_unlike[row])}
+        files.append(file)
     return json.dumps(to_plain_values({"about": about, "files": files}), indent=1) + "\n"
 
 
@@ -112,7 +128,7 @@ def screen_text(found: FilePredictions) -> str:
     """One file as a table of its findings, up to SHOWN files with some lines each, more as a summary."""
     n = len(found.rows)
     if n == 1 and found.is_read[0]:
-        lines = [found.rows["path"][0], findings_table(found).text()]
+        lines = [found.rows["path"][0], *unlike_lines(found, 0), findings_table(found).text()]
     elif n <= SHOWN:
         lines = [line for row in range(n) for line in file_lines(found, row)]
     else:
@@ -146,12 +162,19 @@ def file_lines(found: FilePredictions, row: int) -> list[str]:
     if "call" not in values or np.isnan(values["call"]).all():
         chosen = np.argsort(-values["prob"], kind="stable")[:HIGHEST]
         texts = [f"{found.findings[i]} {figure(values['prob'][i])}" for i in chosen]
-        return [path, f"    highest: {', '.join(texts)}"]
+        return [path, *unlike_lines(found, row), f"    highest: {', '.join(texts)}"]
     texts = [
         f"{found.findings[i]}{calibrated_text(values['calibrated'][i])} (percentile {values['percentile'][i]:.0f})"
         for i in np.flatnonzero(values["call"] == 1)
     ]
-    return [path, f"    called: {', '.join(texts) or 'none'}"]
+    return [path, *unlike_lines(found, row), f"    called: {', '.join(texts) or 'none'}"]
+
+
+def unlike_lines(found: FilePredictions, row: int) -> list[str]:
+    """The warning, where it is due."""
+    if found.distances is None or not found.is_unlike[row]:
+        return []
+    return [f"    {UNLIKE} (distance {found.distances[row]:.2f}, the limit is 1)."]
 
 
 def calibrated_text(probability: float) -> str:
@@ -172,10 +195,14 @@ def summary_lines(found: FilePredictions) -> list[str]:
         rows.append([*row, count_text(values["call"][:, number])] if "call" in values else row)
     failed = found.rows[~read]
     lines = [f"{int(read.sum()):,} of {len(read):,} files were read.", Table(header, rows).text()]
-    lines += [f"not read: {path}: {error}" for path, error in failed[["path", "error"]].head(SHOWN).to_numpy()]
-    if len(failed) > SHOWN:
-        lines.append(f"and {len(failed) - SHOWN:,} more, named in the column error")
-    return lines
+    lines += named_lines(found.rows["path"][found.is_unlike], UNLIKE, "unlike_training")
+    return lines + named_lines("not read: " + failed["path"] + ": " + failed["error"], "", "error")
+
+
+def named_lines(texts: pd.Series, what: str, column: str) -> list[str]:
+    """A line for each of the first SHOWN texts, with `what` behind each, and how many more the column has."""
+    lines = [f"{text}: {what}" if what else text for text in texts.head(SHOWN)]
+    return [*lines, *([f"and {len(texts) - SHOWN:,} more, named in the column {column}"] if len(texts) > SHOWN else [])]
 
 
 def median_of(values: np.ndarray) -> float:
@@ -190,10 +217,11 @@ def count_text(calls: np.ndarray) -> str:
 
 def notes(found: FilePredictions) -> list[str]:
     """Where the numbers come from, one sentence each."""
+    unlike = [found.unlike_note] if found.unlike_note else []
     if not found.calibration:
-        return [found.note, NO_DEVICE]
+        return [found.note, *unlike, NO_DEVICE]
     about = found.calibration
     where = f"{about.n_images:,} validation images of {' and '.join(about.datasets)}"
     rule = f"sensitivity {about.sensitivity:g}" if found.rule == "sensitivity" else found.rule
     lines = [f"Calibration, thresholds (rule: {rule}) and percentiles come from {where}; they may not fit your images."]
-    return [*lines, *([DRAWN] if about.synthetic else []), NO_DEVICE]
+    return [*lines, *unlike, *([DRAWN] if about.synthetic else []), NO_DEVICE]

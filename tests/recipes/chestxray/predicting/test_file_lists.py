@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chestxray.reporting.predict_files import list_files
+from chestxray.predicting.file_lists import list_files
 from dicoms import pixels, radiograph, save
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chestxray.reporting import predict_table
-from chestxray.reporting.predict_table import FilePredictions, screen_text
+from chestxray.predicting import file_table
+from chestxray.predicting.file_table import FilePredictions, screen_text
 from chestxray.scoring.calibration_file import PERCENTS, ModelCalibration
 
 FINDINGS = ["Mass", "Hernia"]
@@ -75,7 +75,7 @@ def test_without_thresholds_the_highest_are_shown_and_none_is_called():
 
 
 def test_many_files_are_a_summary_with_the_first_reasons():
-    n = predict_table.SHOWN
+    n = file_table.SHOWN
     logits = [[1, 0]] * (n + 1) + [[np.nan] * 2] * (n + 2)
     text = screen_text(found(logits, [""] * (n + 1) + ["it is empty"] * (n + 2), model=calibration()))
     assert f"{n + 1} of {2 * n + 3} files were read." in text
@@ -91,7 +91,7 @@ def test_a_synthetic_calibration_is_called_so_and_a_sensitivity_is_named():
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_the_file_has_a_row_per_file_and_empty_cells_for_what_is_unknown(tmp_path, form):
-    path = predict_table.write_file(found([[1, -1], [np.nan] * 2], ["", "no"], model=calibration()), tmp_path, form)
+    path = file_table.write_file(found([[1, -1], [np.nan] * 2], ["", "no"], model=calibration()), tmp_path, form)
     table = pd.read_csv(path) if form == "csv" else pd.read_parquet(path)
     assert list(table) == ["path", "error"] + [
         f"{what}_{finding}" for finding in FINDINGS for what in ("prob", "calibrated", "call", "percentile")

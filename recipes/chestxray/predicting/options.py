@@ -9,8 +9,8 @@ class PredictOptions:
 
     Attributes:
         checkpoint: its folder, or an ONNX file of export.py.
-        inputs: see `predict_files.list_files`.
-        output_dir: None writes nothing; form: one of `predict_table.FORMATS`.
+        inputs: see `file_lists.list_files`.
+        output_dir: None writes nothing; form: one of `file_table.FORMATS`.
         rule: one of `thresholds.RULES`; None is the rule that score.py was asked for.
         voi, force: of DICOM files, see `dicom.display.read_display`.
         batch_size: images per pass of each process.

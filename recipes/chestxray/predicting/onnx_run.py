@@ -10,10 +10,10 @@ from chestxray.exporting import onnx_file
 from chestxray.exporting.onnx_file import OnnxModel
 from chestxray.files import digest_files
 from chestxray.places import last_part
-from chestxray.reporting import predict_chunks, predict_files, predict_table
-from chestxray.reporting.predict_chunks import Chunks, FileReading, chunk_folder, claim_missing
-from chestxray.reporting.predict_options import PredictOptions
-from chestxray.reporting.predict_table import FilePredictions
+from chestxray.predicting import file_chunks, file_lists, file_table
+from chestxray.predicting.file_chunks import Chunks, FileReading, chunk_folder, claim_missing
+from chestxray.predicting.file_table import FilePredictions
+from chestxray.predicting.options import PredictOptions
 
 NO_CALIBRATION = (
     "These are the model's own probabilities alone: the file was exported without calibration. Run score.py on its "
@@ -23,17 +23,17 @@ NO_CALIBRATION = (
 
 @dataclass(frozen=True)
 class OnnxPredictor:
-    """An ONNX file as what predicts files, see `predict_chunks.FilePredictor`. batch_size: images per pass."""
+    """An ONNX file as what predicts files, see `file_chunks.FilePredictor`. batch_size: images per pass."""
 
     model: OnnxModel
     reading: FileReading
     batch_size: int
 
     @property
-    def findings(self) -> list[str]:
+    def columns(self) -> list[str]:
         return self.model.findings
 
-    def logits(self, pixels: np.ndarray) -> np.ndarray:
+    def numbers(self, pixels: np.ndarray) -> np.ndarray:
         """(n, size, size) uint8 to (n, k) float32."""
         starts = range(self.batch_size, len(pixels), self.batch_size)
         return np.concatenate([self.model.logits(part) for part in np.split(pixels, starts)])
@@ -43,7 +43,7 @@ def predict(options: PredictOptions) -> FilePredictions:
     """Predict all files, and write the table if there is a folder for it.
 
     Raises:
-        FileNotFoundError, ValueError: as `onnx_file.load`, `predict_files.list_files` and `predict_chunks.claim`;
+        FileNotFoundError, ValueError: as `onnx_file.load`, `file_lists.list_files` and `file_chunks.claim`;
             several processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -52,14 +52,14 @@ def predict(options: PredictOptions) -> FilePredictions:
     model = onnx_file.load(options.checkpoint)
     reading = FileReading(model.size, model.about["equalize"], options.voi, options.force)
     predictor = OnnxPredictor(model, reading, options.batch_size)
-    files = predict_files.list_files(options.inputs, output)
+    files = file_lists.list_files(options.inputs, output)
     job = {"sha256": digest_files(options.checkpoint), **vars(reading)}
     with chunk_folder(output, is_first=True) as folder:
         chunks = Chunks(files, folder)
-        predict_chunks.predict_chunks(predictor, chunks, claim_missing(chunks, job))
+        file_chunks.predict_chunks(predictor, chunks, claim_missing(chunks, job))
         found = table_of(options, predictor, chunks)
         if output:
-            predict_table.write_file(found, output, options.form)
+            file_table.write_file(found, output, options.form)
     return found
 
 
@@ -68,8 +68,8 @@ def table_of(options: PredictOptions, predictor: OnnxPredictor, chunks: Chunks) 
     table, calibration = chunks.read(), predictor.model.calibration
     return FilePredictions(
         rows=table[["path", "error"]],
-        logits=table[predictor.findings].to_numpy(np.float64),
-        findings=predictor.findings,
+        logits=table[predictor.model.findings].to_numpy(np.float64),
+        findings=predictor.model.findings,
         model=last_part(options.checkpoint),
         sha256=predictor.model.about["sha256"],
         rule=(options.rule or calibration.rule) if calibration else None,

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessor
 
-from chestxray.reporting import predict_chunks
-from chestxray.reporting.checkpoint_predictor import CheckpointPredictor
-from chestxray.reporting.predict_chunks import Chunks, FileReading
+from chestxray.predicting import file_chunks
+from chestxray.predicting.checkpoint_predictor import CheckpointPredictor
+from chestxray.predicting.file_chunks import Chunks, FileReading
 
 
 class Mean(torch.nn.Module):
@@ -39,15 +39,15 @@ def files(tmp_path):
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_each_file_comes_once_in_its_order(predictor, files, tmp_path, monkeypatch, processes):
-    monkeypatch.setattr(predict_chunks, "CHUNK", 2)
+    monkeypatch.setattr(file_chunks, "CHUNK", 2)
     chunks = Chunks(files, tmp_path / "parts")
     numbers = chunks.missing()
     assert numbers == [0, 1, 2, 3]
     for process in range(processes):
-        predict_chunks.predict_chunks(predictor, chunks, numbers, process, processes)
+        file_chunks.predict_chunks(predictor, chunks, numbers, process, processes)
     table = chunks.read()
     assert list(table["path"]) == files and not chunks.missing()
-    assert list(table["error"]) == ["", "", "", "it is empty", "", predict_chunks.NOT_FINITE, ""]
+    assert list(table["error"]) == ["", "", "", "it is empty", "", file_chunks.NOT_FINITE, ""]
     wanted = [0, 20, 40, np.nan, 80, np.nan, 120]
     np.testing.assert_allclose(table["A"] * 255, wanted, atol=1e-3)
     np.testing.assert_array_equal(table["A"], table["B"])
@@ -55,17 +55,17 @@ def test_each_file_comes_once_in_its_order(predictor, files, tmp_path, monkeypat
 
 def test_a_part_of_which_no_file_can_be_read_has_its_rows(predictor, tmp_path):
     chunks = Chunks([str(tmp_path / "gone.png"), str(tmp_path)], tmp_path / "parts")
-    predict_chunks.predict_chunks(predictor, chunks, chunks.missing())
+    file_chunks.predict_chunks(predictor, chunks, chunks.missing())
     table = chunks.read()
     assert list(table["error"]) == ["no such file or directory", "is a directory"] and table["A"].isna().all()
 
 
 def test_a_changed_file_is_another_job(predictor, files, tmp_path):
     chunks = Chunks(files, tmp_path / "parts")
-    predict_chunks.claim(chunks, {"sha256": "a"})
-    predict_chunks.claim(chunks, {"sha256": "a"})
+    file_chunks.claim(chunks, {"sha256": "a"})
+    file_chunks.claim(chunks, {"sha256": "a"})
     for job in ({"sha256": "b"}, {"sha256": "a"}):
         if job["sha256"] == "a":
             Image.new("L", (9, 9)).save(files[0])
         with pytest.raises(ValueError, match="parts is of an unfinished run with other files, weights or settings"):
-            predict_chunks.claim(chunks, job)
+            file_chunks.claim(chunks, job)
