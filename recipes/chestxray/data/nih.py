@@ -61,6 +61,8 @@ def has_metadata(folder: Path) -> bool:
 
 
 def build(folder: Path, options: BuildOptions) -> DatasetBuilder:
+    if any(path.endswith(".dcm") for path in builder_file.files_below(folder)):
+        builder_file.logger.warning(f"{folder} holds PNG and DICOM files. Only the PNG files are read: NIH's own form.")
     return NIHChestXray("full", data_dir=str(folder), allow_missing=options.allow_missing)
 
 
