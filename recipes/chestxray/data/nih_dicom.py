@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from chestxray import dicom, png
+from chestxray import png
 from chestxray.data import nih
 from chestxray.data.descriptor import BuildOptions
 from chestxray.data.nih import NIHChestXray, builder_file
@@ -68,7 +68,7 @@ def read_dicoms(paths: list[str], wanted: object) -> Iterator[tuple[str, bytes]]
 
 
 @dataclass
-class NIHDicomConfig(builder_file.NIHChestXrayConfig):
+class NIHDicomConfig(builder_file.NIHChestXrayConfig):  # type: ignore[name-defined]  # of a module imported by name
     def files_read(self):
         tables, _, _ = builder_file.find_release(self.data_dir)
         images = [] if self.name == "metadata" else find_dicoms(self.data_dir).values()
@@ -85,7 +85,9 @@ class NIHDicom(NIHChestXray):
     ]
 
     def __init__(self, config_name: str | None = None, **kwargs):
-        code = [builder_file.__file__, png.__file__, __file__, *sorted(Path(dicom.__file__).parent.glob("*.py"))]
+        here = Path(__file__)
+        readers = sorted((here.parents[1] / "dicom").glob("*.py"))
+        code = [str(builder_file.__file__), str(here.parents[1] / "png.py"), here, *readers]
         kwargs["hash"] = kwargs.get("hash") or f"{digest_files(*code)}-{builder_file.DATASETS_RELEASE}"
         super().__init__(config_name, **kwargs)
 
