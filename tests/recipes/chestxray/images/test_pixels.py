@@ -1,5 +1,7 @@
 """The cache holds each image as the model is to see it: square, grey, with its targets."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
@@ -185,6 +187,14 @@ def test_an_image_that_cannot_be_decoded_is_named():
 
 
 # The order of a run
+
+
+def test_a_tiff_of_16_bits_whose_white_is_zero_is_refused_in_training_too():
+    stored = BytesIO()
+    Pillow.fromarray(np.full((8, 8), 40_000, np.uint16)).save(stored, format="TIFF", tiffinfo={262: 0})
+    rows = dataset([{"bytes": stored.getvalue(), "path": None}], [[0]])
+    with pytest.raises(ValueError, match="images/00000001_000.png: its white is zero, with more than 8 bits: invert"):
+        pixels.shrink(rows, 16)
 
 
 def test_every_row_comes_once_an_epoch_whatever_the_processes():

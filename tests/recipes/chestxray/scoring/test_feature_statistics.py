@@ -80,3 +80,18 @@ def test_a_damaged_file_is_one_clear_line(tmp_path, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match="feature_statistics.npz is damaged .*: delete it and run score.py again"):
         feature_statistics.read(path)
+
+
+def test_any_damaged_bytes_are_one_clear_line_or_change_nothing_that_is_read(tmp_path):
+    path = feature_statistics.save(statistics(feature_statistics.fit(numbers(500, 0), numbers(400, 1), COPY)), tmp_path)
+    whole, refused = path.read_bytes(), 0
+    for number in range(300):
+        random, data = np.random.default_rng(number), bytearray(whole)
+        data[random.integers(len(data))] ^= int(random.integers(1, 256))
+        path.write_bytes(bytes(data))
+        try:
+            feature_statistics.read(path)
+        except ValueError as error:
+            assert "\n" not in str(error) and "delete it and run score.py again" in str(error)
+            refused += 1
+    assert refused > 200
