@@ -28,6 +28,8 @@ from multilabel_auroc import compare
 
 SCRIPT = ROOT / "recipes" / "score.py"
 
+STATISTICS = "feature_statistics.npz"
+
 
 def run(*flags):
     score.main([str(flag) for flag in flags])
@@ -62,6 +64,7 @@ def scored(checkpoint, tmp_path_factory):
     command = [sys.executable, SCRIPT, checkpoint(), "--output-dir", output]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    shutil.copy(checkpoint() / STATISTICS, output.parent)  # other tests score other views, which have others
     return done.stdout, output
 
 
@@ -156,13 +159,14 @@ def test_a_timm_checkpoint_is_scored_too(checkpoint, tmp_path):
 # From predictions alone
 
 
-def test_everything_is_made_again_from_the_predictions_alone(scored, tmp_path, monkeypatch):
+def test_everything_is_made_again_from_the_predictions_without_the_model(checkpoint, scored, tmp_path, monkeypatch):
+    shutil.copy(scored[1].parent / STATISTICS, checkpoint())
     monkeypatch.setattr(dataset_predictions.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
     moved = tmp_path / "elsewhere" / "predictions.parquet"
     moved.parent.mkdir()
     shutil.copy(scored[1] / "predictions.parquet", moved)
     run(moved, "--output-dir", tmp_path / "out")
-    assert card_of(tmp_path / "out") == card_of(scored[1])
+    assert card_of(tmp_path / "out") == card_of(scored[1]) and card_of(scored[1])["unlike_training"]
     for name in ("report.md", "report.html", "figures/roc.svg"):
         assert (tmp_path / "out" / name).read_bytes() == (scored[1] / name).read_bytes(), name
 
