@@ -23,7 +23,7 @@ from private_words import leaks, texts
 TOKEN = "hf_secretOfJsmith"
 CHECKPOINT = {
     *("README.md", "all_results.json", "config.json", "epochs.csv", "model.safetensors", "preprocessor_config.json"),
-    *("results.png", "settings.yaml", "calibration.json", "feature_statistics.npz"),
+    *("results.png", "settings.yaml", "calibration.json", "feature_statistics.npz", "example.png"),
 }
 # Image names and patients as any of the archives spells them
 NIH_WORDS = [rb"\d{8}_\d{3}\b", rb"(?<![\d.])0000\d{4}(?!\d)"]
@@ -180,6 +180,14 @@ def test_results_that_name_a_path_stay(tmp_path):
     for name, goes in (("NIH ChestX-ray14, /home/jsmith/a/nih", False), ("NIH ChestX-ray14, nih (2)", True)):
         (tmp_path / "all_results.json").write_text(f'{{"datasets": ["{name}"]}}')
         assert ({"all_results.json", "results.png"} <= set(hub.model_files(tmp_path))) == goes
+
+
+def test_an_example_that_is_not_the_drawn_one_stays(runs, tmp_path):
+    folder, _ = runs["nih"]
+    copy = shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("elsewhere", "checkpoints"))
+    assert "example.png" in hub.model_files(copy)
+    shutil.copy(copy / "results.png", copy / "example.png")
+    assert "example.png" not in hub.model_files(copy)
 
 
 def test_what_is_there_stays_as_visible_as_it_is(runs, home, recorder):
