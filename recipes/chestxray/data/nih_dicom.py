@@ -87,7 +87,7 @@ class NIHDicom(NIHChestXray):
     def __init__(self, config_name: str | None = None, **kwargs):
         here = Path(__file__)
         readers = sorted((here.parents[1] / "dicom").glob("*.py"))
-        code = [str(builder_file.__file__), str(here.parents[1] / "png.py"), here, *readers]
+        code: list[str | Path] = [str(builder_file.__file__), str(here.parents[1] / "png.py"), here, *readers]
         kwargs["hash"] = kwargs.get("hash") or f"{digest_files(*code)}-{builder_file.DATASETS_RELEASE}"
         super().__init__(config_name, **kwargs)
 
