@@ -108,8 +108,11 @@ def reference(train: np.ndarray, validated: np.ndarray, rate: float) -> Referenc
 
 
 def quantile(distances: np.ndarray, rate: float) -> float:
-    """The smallest of the distances beyond which at most this share of them lies."""
-    return float(np.quantile(distances, 1 - rate, method="higher"))
+    """The smallest of the distances beyond which at most this share of them lies.
+
+    It is 1 if it would be 0: then a model gives all validation images the same numbers as the training images.
+    """
+    return float(np.quantile(distances, 1 - rate, method="higher")) or 1.0
 
 
 # The file

@@ -60,6 +60,18 @@ def test_fewer_images_than_features_and_features_without_spread_do_not_break_it(
     assert (feature_statistics.distances(references, later) > 1).all()
 
 
+@pytest.mark.parametrize("flat", [slice(None, -COPY), slice(None)], ids=["features", "features and copy"])
+def test_a_model_that_gives_all_images_the_same_features_breaks_nothing(tmp_path, flat):
+    train, validated, later = (numbers(count, seed) for seed, count in enumerate((60, 50, 9)))
+    for part in (train, validated, later):
+        part[:, flat] = 0.3
+    wrote = statistics(feature_statistics.fit(train, validated, COPY))
+    read = feature_statistics.read(feature_statistics.save(wrote, tmp_path))
+    assert np.isfinite(read.distances(later)).all()
+    later[:, 0] += 1
+    assert (read.distances(later) > 1).all()
+
+
 def test_numbers_survive_the_file(tmp_path):
     wrote = statistics(feature_statistics.fit(numbers(500, 0), numbers(400, 1), COPY))
     read = feature_statistics.read(feature_statistics.save(wrote, tmp_path))
