@@ -135,6 +135,18 @@ def test_without_pydicom_the_error_says_what_to_install(bucket, monkeypatch):
         sources.load(str(bucket))
 
 
+def test_the_table_alone_is_read_without_an_image(bucket, builder):
+    assert builder("metadata", data_dir=str(bucket)).config.files_read()[1] == []
+    made = builder("metadata", data_dir=str(bucket))
+    made.download_and_prepare()
+    assert made.as_dataset().num_rows == {"train": 5, "test": 3}, "as describe.py reads it"
+
+
+def test_the_folder_itself_cannot_be_streamed_and_one_line_says_what_can(bucket):
+    with pytest.raises(ValueError, match="give a folder of Parquet, as publish.py writes it, or a Hub id$"):
+        sources.stream(str(bucket))
+
+
 def test_changed_files_are_read_again_and_a_moved_folder_is_not(bucket, tmp_path):
     builder = nih_dicom.build(bucket, BuildOptions())
     moved = shutil.copytree(bucket, tmp_path / "moved")
