@@ -100,5 +100,7 @@ def shrink_row(row: dict, size: int, equalize: bool = False) -> np.ndarray:
         return shrink_image(image, size, equalize)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    except (OSError, SyntaxError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises more kinds of errors about damaged files than it names
         raise ValueError(f"{path} is damaged: {error}. Fetch it again.") from error
