@@ -182,14 +182,6 @@ def test_results_that_name_a_path_stay(tmp_path):
         assert ({"all_results.json", "results.png"} <= set(hub.model_files(tmp_path))) == goes
 
 
-def test_an_example_that_is_not_the_drawn_one_stays(runs, tmp_path):
-    folder, _ = runs["nih"]
-    copy = shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("elsewhere", "checkpoints"))
-    assert "example.png" in hub.model_files(copy)
-    shutil.copy(copy / "results.png", copy / "example.png")
-    assert "example.png" not in hub.model_files(copy)
-
-
 def test_what_is_there_stays_as_visible_as_it_is(runs, home, recorder):
     folder, flags = runs["nih"]
     there = recorder("someone/model", {"old.txt": b""})

@@ -11,7 +11,6 @@ only. `predict.py`, which gets files that no table lists, refuses such a header.
 
 import importlib.util
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +18,9 @@ from pathlib import Path
 from chestxray import png
 from chestxray.data import nih
 from chestxray.data.descriptor import BuildOptions
-from chestxray.data.nih import NIHChestXray, builder_file
+from chestxray.data.nih import DICOM_NAME, NIHChestXray, builder_file, has_png
 from chestxray.files import digest_files
 
-DICOM_NAME = re.compile(r"[0-9]{8}_[0-9]{3}\.dcm")
 WHERE = "DICOM files"
 
 
@@ -106,9 +104,8 @@ class NIHDicom(NIHChestXray):
 def is_dicom_release(folder: Path) -> bool:
     """Whether a folder holds NIH's table and DICOM files, and no image of NIH's as PNG, loose or in an archive."""
     names = [os.path.basename(path) for path in builder_file.files_below(folder)]
-    if not any(map(DICOM_NAME.fullmatch, names)) or not any(name in builder_file.METADATA_FILES for name in names):
-        return False
-    return not any(builder_file.is_image(name) or builder_file.is_archive(name) for name in names)
+    has_table = any(name in builder_file.METADATA_FILES for name in names)
+    return has_table and any(map(DICOM_NAME.fullmatch, names)) and not has_png(names)
 
 
 def build(folder: Path, options: BuildOptions) -> NIHDicom:

@@ -93,6 +93,13 @@ def test_png_and_dicom_together_are_read_as_png_and_one_line_says_so(both, caplo
     assert "Only the PNG files are read" in line
 
 
+def test_without_nihs_table_the_error_names_the_table_and_nothing_of_png(bucket, caplog):
+    (bucket / "Data_Entry_2017_v2020.csv").unlink()
+    with pytest.raises(FileNotFoundError, match="No Data_Entry_2017_v2020.csv or Data_Entry_2017.csv in "):
+        sources.load(str(bucket))
+    assert not [record for record in caplog.records if "PNG" in record.message]
+
+
 def test_missing_files_are_one_line_and_may_be_allowed(bucket):
     (bucket / "dicom" / ONE).unlink()
     message = r"1 of the 5 images that train_val_list.txt names are missing from .* \(DICOM files\): 00000003_000.png"
