@@ -56,7 +56,7 @@ def main(argv=None):
         model, processor = build_model(settings.source, data.findings, presets=presets(), **settings.architecture)
     box_loss = BoxLoss(model, data.boxes, accelerator, settings.classes) if data.boxes else None
     data.read_images(processor, settings, accelerator)
-    start_head(model, data, settings)
+    start_head(model, data, settings, accelerator.print)
     accelerator.print(data.counts())
     refuse_other_run(settings, data.digests)
 

@@ -14,7 +14,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from chestxray import NIHChestXray, files
+from chestxray import files
 from chestxray.data import archive, registry
 from chestxray.machine import cores
 from chestxray.publishing import dataset_card, hub, pool, shards, subset
@@ -26,7 +26,7 @@ def main(argv=None):
     with pool.workers(arguments.num_proc) as workers:
         # The archive, and which image belongs to which split
         registry.refuse_restricted(arguments.archive)
-        builder = NIHChestXray("full", data_dir=arguments.archive, allow_missing=arguments.allow_missing)
+        builder = archive.builder_of(arguments.archive, arguments.allow_missing)
         source = archive.open_archive(builder, workers.executor.map)
         splits, draw = source.splits, None
         if arguments.patients:

@@ -93,6 +93,7 @@ SLOW = [
     "predict",
     "export",
     "seen",
+    "unlike",
     "multilabel_auroc",
     "launch",
     "push",

@@ -163,7 +163,7 @@ def test_a_pretrained_checkpoint_keeps_its_body_and_gets_a_new_head(archive, tin
 
 
 @pytest.mark.parametrize("extra", [(), ("--uncertain", "multi-class")], ids=["", "three-classes"])
-def test_new_outputs_start_at_the_prevalence_and_outputs_that_are_there_go_on(archive, tiny, tmp_path, extra):
+def test_new_outputs_start_at_the_prevalence_and_outputs_that_are_there_go_on(archive, tiny, tmp_path, extra, capsys):
     flags = ["--dataset", archive, "--epochs", 0]
     run(*flags, *extra, "--model", tiny("vit"), "--findings", "chexpert5", "--output-dir", tmp_path / "first")
     model = AutoModelForImageClassification.from_pretrained(tmp_path / "first")
@@ -177,8 +177,10 @@ def test_new_outputs_start_at_the_prevalence_and_outputs_that_are_there_go_on(ar
     model.save_pretrained(tmp_path / "first")
     run(*flags, "--model", tmp_path / "first", "--output-dir", tmp_path / "second")
     second = AutoModelForImageClassification.from_pretrained(tmp_path / "second")
-    old = {name: number for number, name in enumerate(names) if name in FINDINGS}
-    assert sorted(old) == ["Atelectasis", "Cardiomegaly", "Consolidation", "Edema"]
+    old = {labels.canonical(name): number for number, name in enumerate(names)}
+    assert sorted(old) == ["Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion"]
+    said = [line for line in capsys.readouterr().out.splitlines() if "same meaning" in line]
+    assert said == ["Outputs that go on from one of the same meaning: Effusion from Pleural Effusion"]
     rows, new = [FINDINGS.index(name) for name in old], [FINDINGS.index(name) for name in FINDINGS if name not in old]
     assert torch.equal(second.classifier.weight[rows], model.classifier.weight[list(old.values())])
     assert second.classifier.bias[new].max() < -1 and second.classifier.weight[new].abs().max() <= 0.25

@@ -45,6 +45,35 @@ def test_a_folder_tells_which_dataset_it_holds(nih, chexpert, mimic):
     assert ["NIH" in names[0], "CheXpert" in names[1], "MIMIC" in names[2]] == [True] * 3
 
 
+def listed_paths(folder, patients):
+    """The paths of all images of the first patients of train, and how many they are."""
+    rows = sources.load(str(folder))["train"]
+    first = sorted(set(sources.patients(rows)))[:patients]
+    pairs = zip(rows["image_file_path"], sources.patients(rows), strict=True)
+    return [path for path, patient in pairs if patient in first]
+
+
+@pytest.mark.parametrize("layout", ["chexpert", "mimic"])
+def test_a_validation_list_names_exactly_its_images_of_a_tree_with_repeated_file_names(
+    hospital, layout, tiny, tmp_path
+):
+    folder = hospital(layout, 60)
+    listed = listed_paths(folder, 12)
+    (tmp_path / "val.txt").write_text("\n".join(f"archive/{path} 0 1" for path in listed))
+    flags = ["--dataset", folder, "--model", tiny("vit"), "--epochs", 0, "--output-dir", tmp_path / "run"]
+    run(*flags, "--validation-list", tmp_path / "val.txt")
+    assert results_of(tmp_path / "run")["validation_n_images"] == len(listed)
+    score.main([str(tmp_path / "run"), "--output-dir", str(tmp_path / "scores")])
+    rows = predictions.read(tmp_path / "scores" / "predictions.parquet").rows
+    assert sorted(rows["image_file_path"][rows["split"] == "validation"]) == sorted(listed)
+
+
+def test_a_file_name_that_many_images_have_is_refused_in_a_list(chexpert, tiny, tmp_path):
+    (tmp_path / "val.txt").write_text("view1_frontal.jpg")
+    with pytest.raises(ValueError, match="val.txt, line 1: view1_frontal.jpg is not in train"):
+        run("--dataset", chexpert, "--model", tiny("vit"), "--epochs", 0, "--validation-list", tmp_path / "val.txt")
+
+
 def test_several_are_trained_on_together_in_one_label_space(nih, chexpert, mimic, tiny, tmp_path, capsys):
     flags = ["--dataset", nih, "--dataset", chexpert, "--dataset", mimic, "--model", tiny("vit"), "--epochs", 1]
     flags += ["--findings", "shared", "--dataset-weights", 1, 2, 1, "--uncertain", "chexpert-mix"]

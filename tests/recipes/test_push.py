@@ -23,7 +23,7 @@ from private_words import leaks, texts
 TOKEN = "hf_secretOfJsmith"
 CHECKPOINT = {
     *("README.md", "all_results.json", "config.json", "epochs.csv", "model.safetensors", "preprocessor_config.json"),
-    *("results.png", "settings.yaml", "calibration.json", "feature_statistics.npz"),
+    *("results.png", "settings.yaml", "calibration.json", "feature_statistics.npz", "example.png"),
 }
 # Image names and patients as any of the archives spells them
 NIH_WORDS = [rb"\d{8}_\d{3}\b", rb"(?<![\d.])0000\d{4}(?!\d)"]

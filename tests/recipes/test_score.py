@@ -1,5 +1,6 @@
 """What `recipes/score.py` promises, asked of the command itself."""
 
+import ast
 import doctest
 import html
 import importlib
@@ -16,6 +17,7 @@ import pandas as pd
 import pytest
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
+from scipy.special import expit
 
 import finetune
 import forks
@@ -27,6 +29,8 @@ from conftest import NIH, ROOT
 from multilabel_auroc import compare
 
 SCRIPT = ROOT / "recipes" / "score.py"
+
+STATISTICS = "feature_statistics.npz"
 
 
 def run(*flags):
@@ -62,6 +66,7 @@ def scored(checkpoint, tmp_path_factory):
     command = [sys.executable, SCRIPT, checkpoint(), "--output-dir", output]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    shutil.copy(checkpoint() / STATISTICS, output.parent)  # other tests score other views, which have others
     return done.stdout, output
 
 
@@ -103,6 +108,17 @@ def test_predictions_name_every_image_of_both_splits_once_with_its_patient(archi
     assert table["target/Mass"].tolist() == entry["Finding Labels"].str.contains("Mass").astype(int).tolist()
     about = predictions.read_about(scored[1] / "predictions.parquet")
     assert about["synthetic"] is True and "Synthetic" in about["dataset"]
+
+
+def test_the_code_on_the_model_card_gives_the_models_own_probabilities(checkpoint, scored, archive, capsys):
+    card = (checkpoint() / "README.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    table = predictions.read(scored[1] / "predictions.parquet").of("test")
+    image = archive / table.rows["image_file_path"].iloc[0]
+    exec(code.replace("PATH_OR_HUB_ID", str(checkpoint())).replace("image.png", str(image)), {})
+    found = {row["label"]: row["score"] for row in ast.literal_eval(capsys.readouterr().out.splitlines()[-1])}
+    assert [found[name] for name in table.findings] == pytest.approx(expit(table.logits[0]).tolist(), abs=1e-4)
+    assert sum(found.values()) != pytest.approx(1, abs=0.01), "a softmax"
 
 
 def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch):
@@ -156,13 +172,14 @@ def test_a_timm_checkpoint_is_scored_too(checkpoint, tmp_path):
 # From predictions alone
 
 
-def test_everything_is_made_again_from_the_predictions_alone(scored, tmp_path, monkeypatch):
+def test_everything_is_made_again_from_the_predictions_without_the_model(checkpoint, scored, tmp_path, monkeypatch):
+    shutil.copy(scored[1].parent / STATISTICS, checkpoint())
     monkeypatch.setattr(dataset_predictions.classifiers, "load_classifier", lambda _: pytest.fail("a model was loaded"))
     moved = tmp_path / "elsewhere" / "predictions.parquet"
     moved.parent.mkdir()
     shutil.copy(scored[1] / "predictions.parquet", moved)
     run(moved, "--output-dir", tmp_path / "out")
-    assert card_of(tmp_path / "out") == card_of(scored[1])
+    assert card_of(tmp_path / "out") == card_of(scored[1]) and card_of(scored[1])["unlike_training"]
     for name in ("report.md", "report.html", "figures/roc.svg"):
         assert (tmp_path / "out" / name).read_bytes() == (scored[1] / name).read_bytes(), name
 

@@ -9,11 +9,13 @@ import pytest
 from PIL import Image
 
 import finetune
+import forks
 import predict
 import score
 from chestxray.models.weights import digest_weights
 from chestxray.publishing import hub
 from chestxray.scoring import feature_statistics
+from conftest import ROOT
 
 UNLIKE = "This does not look like the images that the model was trained on"
 
@@ -131,3 +133,21 @@ def test_a_push_takes_the_numbers_and_nothing_that_was_added(checkpoint, tmp_pat
     assert pushed == path.read_bytes() and b"00000003" not in pushed
     (tmp_path / path.name).write_bytes(b"patient 00000003")
     assert not hub.model_files(tmp_path)
+
+
+def test_two_processes_find_the_numbers_of_one(checkpoint, tmp_path):
+    copy = shutil.copytree(checkpoint, tmp_path / "vit", ignore=shutil.ignore_patterns("score", "feature*"))
+    done = forks.run_two(ROOT / "recipes" / "score.py", copy)
+    assert done.returncode == 0, done.stderr
+    one, two = (feature_statistics.read(folder / "feature_statistics.npz") for folder in (checkpoint, copy))
+    assert (two.n_train, two.n_validation, two.sha256) == (one.n_train, one.n_validation, one.sha256)
+    assert two.false_alarms == one.false_alarms
+    for part, wanted in one.references.items():
+        found = two.references[part]
+        np.testing.assert_allclose(found.mean, wanted.mean, atol=1e-4)
+        np.testing.assert_allclose(
+            found.whitener, wanted.whitener, rtol=1e-2, atol=1e-3 * np.abs(wanted.whitener).max()
+        )
+        assert found.limit == pytest.approx(wanted.limit, rel=1e-3)
+    card = json.loads((copy / "score" / "scorecard.json").read_text())
+    assert card["unlike_training"]["share"] == next(iter(one.false_alarms.values()))[0]

@@ -7,12 +7,16 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 from datasets import GeneratorBasedBuilder
 
+from chestxray.data import nih_dicom
 from chestxray.data.datasets_internals import split_arguments
-from chestxray.data.nih import builder_file
+from chestxray.data.descriptor import BuildOptions
+from chestxray.data.nih import NIHChestXray, builder_file
+from chestxray.data.nih_dicom import png_name, read_image
 
 DAMAGE = builder_file.DAMAGE
 
@@ -53,6 +57,13 @@ class Archive(NamedTuple):
     compressed: bool
 
 
+def builder_of(folder: str | Path, allow_missing: bool = False) -> GeneratorBasedBuilder:
+    """The builder of NIH's release in a folder, of PNG or of DICOM files, with the columns of the config `full`."""
+    if os.path.isdir(folder) and nih_dicom.is_dicom_release(Path(folder)):
+        return nih_dicom.build(Path(folder), BuildOptions(allow_missing))
+    return NIHChestXray("full", data_dir=str(folder), allow_missing=allow_missing)
+
+
 def open_archive(builder: GeneratorBasedBuilder, map: Callable = map) -> Archive:
     """The archive in the `data_dir` of a builder of the config `full`. No image is read.
 
@@ -69,7 +80,7 @@ def open_archive(builder: GeneratorBasedBuilder, map: Callable = map) -> Archive
     loose = [path for source in sources if isinstance(source, list) for path in source]
     archives = list(dict.fromkeys(source[0] for source in sources if not isinstance(source, list)))
 
-    places = {os.path.basename(path): Place(path, None, None, os.path.getsize(path)) for path in loose}
+    places = {os.path.basename(png_name(path)): Place(path, None, None, os.path.getsize(path)) for path in loose}
     for listed in map(list_archive, archives):
         for place in listed:
             name = os.path.basename(place.member)
@@ -117,10 +128,12 @@ def refuse_unless_end(file: io.BufferedIOBase) -> None:
 
 
 def read_member(place: Place) -> bytes:
-    """The bytes of a file or of an archive's member; ValueError names a damaged archive and the member."""
+    """The bytes of a file or of an archive's member, those of a DICOM file as PNG.
+
+    Raises ValueError for a damaged archive, with the member's name, and for a DICOM file without one grey picture.
+    """
     if place.member is None:
-        with open(place.file, "rb") as file:
-            return file.read()
+        return read_image(place.file)
     try:
         archive = open_to_read(place.file)
         if isinstance(archive, zipfile.ZipFile):

@@ -5,6 +5,8 @@ this module imports the file. `builder_file` also has functions that other datas
 """
 
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +26,7 @@ OWN_CLASS = "one of NIH's 14 classes, which gives the finding its name"
 PHAM = "Pham et al. 2019, hierarchy of the observations"
 LESIONS = "lung_lesion.txt: mass, nodule, cavitary lesion, carcinoma, …"
 OPACITIES = "Infiltration as above, the others by the hierarchy of Pham et al. 2019"
+DICOM_NAME = re.compile(r"[0-9]{8}_[0-9]{3}\.dcm")  # of an image in Google Cloud's copy, see `nih_dicom`
 
 MEANINGS = {
     "Atelectasis": equal("Atelectasis", source=XRV),
@@ -60,7 +63,15 @@ def has_metadata(folder: Path) -> bool:
     return any(name in builder_file.METADATA_FILES for name in names)
 
 
+def has_png(names: Iterable[str]) -> bool:
+    """Whether one of these names is of an image of NIH's or of an archive."""
+    return any(builder_file.is_image(name) or builder_file.is_archive(name) for name in names)
+
+
 def build(folder: Path, options: BuildOptions) -> DatasetBuilder:
+    names = [os.path.basename(path) for path in builder_file.files_below(folder)]
+    if any(map(DICOM_NAME.fullmatch, names)) and has_png(names):
+        builder_file.logger.warning(f"{folder} holds PNG and DICOM files. Only the PNG files are read: NIH's own form.")
     return NIHChestXray("full", data_dir=str(folder), allow_missing=options.allow_missing)
 
 

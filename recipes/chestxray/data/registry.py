@@ -17,6 +17,7 @@ MODULES = (
     "published_parquet",
     "parquet_folders",
     "tar_subsets",
+    "nih_dicom",
     "nih",
 )
 DATASETS: tuple[Descriptor, ...] = tuple(import_module(f"chestxray.data.{module}").DESCRIPTOR for module in MODULES)

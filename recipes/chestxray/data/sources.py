@@ -1,6 +1,5 @@
 """From a name on the command line to a dataset with train, validation and test."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from datasets.exceptions import DatasetGenerationError
 from chestxray.data import labels, registry
 from chestxray.data.datasets_internals import column
 from chestxray.data.descriptor import BuildOptions, Descriptor
-from chestxray.data.nih import builder_file
+from chestxray.data.image_lists import find_listed
 from chestxray.data.parquet_folders import cache_of
 from chestxray.files import digest
 
@@ -155,8 +154,8 @@ def with_validation(
     """The dataset with `validation` cut from `train` by patient. A dataset that has `validation` comes back as it is.
 
     Args:
-        list_file: names the images to validate on, the first word of each line, as in the lists of jlianglab. They are
-            taken out of `train`.
+        list_file: names the images to validate on, the first word of each line, as in the lists of jlianglab; see
+            `image_lists.find_listed`. They are taken out of `train`.
         allow_missing: whether the list may name images that are not there.
 
     Raises:
@@ -168,7 +167,8 @@ def with_validation(
     if "validation" in dataset and not list_file:
         return refuse_straddling(dataset, "the dataset's own validation split")
     if list_file:
-        held_out = is_listed(list_file, column(dataset["train"], "image_file_path").to_pylist(), allow_missing)
+        paths = column(dataset["train"], "image_file_path").to_pylist()
+        held_out = np.isin(np.arange(len(paths)), find_listed(list_file, paths, "train", allow_missing))
     else:
         of_rows = patients(dataset["train"])
         chosen = {patient for patient in set(of_rows) if is_validation(patient)}
@@ -188,24 +188,6 @@ def cut_validation(dataset: DatasetDict, held_out: np.ndarray) -> DatasetDict:
         raise ValueError(f"{len(held_out)} training images are too few to cut a validation split from by patient")
     cut = {"train": np.flatnonzero(~held_out), "validation": np.flatnonzero(held_out)}
     return DatasetDict({**dataset, **{split: dataset["train"].select(rows) for split, rows in cut.items()}})
-
-
-def is_listed(list_file: str | Path, paths: Sequence[str], allow_missing: bool) -> np.ndarray:
-    """Which of n paths a list names: (n,) bool.
-
-    Raises ValueError for a name in the list that no path ends with, unless `allow_missing`.
-    """
-    lines = builder_file.read_text(list_file).split("\n")
-    wanted = {line.split()[0].rpartition("/")[2]: number for number, line in enumerate(lines, 1) if line.strip()}
-    names = [path.rpartition("/")[2] for path in paths]
-    missing = wanted.keys() - set(names)
-    if missing and not allow_missing:
-        first = min(missing, key=lambda name: wanted[name])
-        raise ValueError(
-            f"{list_file}, line {wanted[first]}: {first} is not in train ({len(missing):,} such images). If the "
-            "archive is partial, give --allow-missing"
-        )
-    return np.array([name in wanted for name in names])
 
 
 def refuse_straddling(dataset: DatasetDict, by: object) -> DatasetDict:

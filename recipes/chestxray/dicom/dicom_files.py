@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import pydicom
 from pydicom.pixels import apply_modality_lut, get_decoder, pixel_array
+from pydicom.uid import JPEGExtended12Bit
 
 COLUMNS = (  # of mimic-cxr-2.0.0-metadata.csv.gz
     "dicom_id",
@@ -120,12 +121,23 @@ def refuse_unless_grey(header: pydicom.Dataset, path: str | Path) -> None:
 
 def refuse_without_decoder(header: pydicom.Dataset, path: str | Path) -> None:
     """Raise UnreadableDicom, with the name of the compression, if no decoder for it is installed."""
-    decoder = get_decoder(header.file_meta.TransferSyntaxUID)
-    if not decoder.is_available:
+    if not has_decoder(header):
         raise UnreadableDicom(
-            f"{path} is compressed as {decoder.UID.name}, for which no decoder is installed: "
+            f"{path} is compressed as {header.file_meta.TransferSyntaxUID.name}, for which no decoder is installed: "
             "https://pydicom.github.io/pydicom/stable/guides/plugin_table.html"
         )
+
+
+def has_decoder(header: pydicom.Dataset) -> bool:
+    """Whether a package here decodes a file's compression."""
+    syntax = header.file_meta.TransferSyntaxUID
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:  # films
+        return False
+    if syntax == JPEGExtended12Bit and header.BitsStored > 8:
+        return bool(set(decoder.available_plugins) - {"pillow"})  # which decodes 8 bits of it only
+    return decoder.is_available
 
 
 def read_codes(header: pydicom.Dataset) -> np.ndarray:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+WHITE_IS_ZERO, PHOTOMETRIC = 0, 262  # TIFF 6.0, section 8: PhotometricInterpretation
 DEPTHS = (8, 10, 12, 14, 16)  # bits of a pixel as detectors and DICOM files have them (DICOM PS3.3, Bits Stored)
 
 
@@ -21,6 +22,13 @@ def shrink_image(image: Image.Image, size: int, equalize: bool = False) -> np.nd
     """
     grey = np.asarray(to_grey(image).resize((size, size), Image.Resampling.BICUBIC))
     return cv2.equalizeHist(grey) if equalize else grey
+
+
+def refuse_inverted(image: Image.Image) -> None:
+    """Raise ValueError for a TIFF of more than 8 bits whose white is zero: Pillow turns only 1 and 8 bits round."""
+    white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
+    if white_is_zero and image.mode.startswith(("I", "F")):
+        raise ValueError("its white is zero, with more than 8 bits: invert it first")
 
 
 def to_grey(image):

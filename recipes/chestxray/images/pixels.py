@@ -12,7 +12,7 @@ from datasets import Image as EncodedImage
 from PIL import Image
 
 from chestxray.data import datasets_internals
-from chestxray.images.grey import DEPTHS, STEPS, shrink_image
+from chestxray.images.grey import DEPTHS, STEPS, refuse_inverted, shrink_image
 
 ROW = 256  # bytes of a row besides its pixels, more than the paths and numbers of any archive here
 
@@ -95,8 +95,12 @@ def shrink_row(row: dict, size: int, equalize: bool = False) -> np.ndarray:
     path, stored = row["image_file_path"], row["image"]
     try:
         data = stored["bytes"] or Path(stored["path"]).read_bytes()
-        return shrink_image(Image.open(BytesIO(data)), size, equalize)
+        image = Image.open(BytesIO(data))
+        refuse_inverted(image)
+        return shrink_image(image, size, equalize)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    except (OSError, SyntaxError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises more kinds of errors about damaged files than it names
         raise ValueError(f"{path} is damaged: {error}. Fetch it again.") from error

@@ -5,19 +5,19 @@ too. So a file has the same pixels, wherever it is read.
 """
 
 import os
+import stat
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from chestxray.images.grey import shrink_image
+from chestxray.images.grey import refuse_inverted, shrink_image
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 MOST_PIXELS = 1 << 26  # 8192 × 8192, as for DICOM: four times the largest detector's
 MOST_BYTES = 8 * MOST_PIXELS  # of a file: four channels of 16 bits
 MARK_AT = 128  # where a DICOM file has the letters DICM, PS3.10 section 7.1
-WHITE_IS_ZERO, PHOTOMETRIC = 0, 262  # TIFF 6.0, section 8: PhotometricInterpretation
 
 
 class UnreadableImage(ValueError):
@@ -52,6 +52,8 @@ def read_pixels(
 
 def is_dicom(path: str | Path) -> bool:
     """Whether a file has the mark of DICOM. Raises OSError if it cannot be read, UnreadableImage if it is too large."""
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+        raise UnreadableImage("it is no ordinary file")  # reading a pipe would never end
     with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size > MOST_BYTES:
             raise UnreadableImage(f"it has more than {MOST_BYTES:,} bytes")
@@ -74,16 +76,14 @@ def read_dicom(path: str | Path, voi: str, force: bool) -> Image.Image:
 
 
 def refuse_other_pictures(image: Image.Image) -> None:
-    """Raise UnreadableImage for a file of several pictures, of too many pixels, or of greys that cannot be told."""
+    """Raise UnreadableImage for several pictures or too many pixels, ValueError for greys that cannot be told."""
     if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":  # a camera's JPEG with a small copy
         raise UnreadableImage(f"it holds {frames} pictures, a radiograph is one: save the one that you mean")
     if image.width * image.height > MOST_PIXELS:
         raise UnreadableImage(
             f"it has {image.width} × {image.height} pixels, more than {MOST_PIXELS:,}: make it smaller"
         )
-    white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
-    if white_is_zero and image.mode.startswith(("I", "F")):  # Pillow turns only 1 and 8 bits round
-        raise UnreadableImage("its white is zero, with more than 8 bits: invert it first")
+    refuse_inverted(image)
 
 
 def reason_of(error: Exception, path: str | Path) -> str:

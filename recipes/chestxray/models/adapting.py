@@ -41,7 +41,7 @@ def new_model(config: PretrainedConfig) -> PreTrainedModel:
 def adapt(model: PreTrainedModel, config: PretrainedConfig) -> PreTrainedModel:
     """A new model of this configuration with the weights of `model`.
 
-    Position embeddings are interpolated. Rows of the head are found by the names of the outputs.
+    Position embeddings are interpolated. Rows of the head are found by the names of the outputs, see `same_rows`.
 
     Raises:
         ValueError: another weight has another shape.
@@ -70,9 +70,19 @@ def head_weights(config: PretrainedConfig) -> set[str]:
     return {name for name, shape in shapes[0].items() if shape != shapes[1][name]}
 
 
-def same_rows(old, new):
-    """(row of `new`, row of `old`) of each name that is in both."""
-    return [(row, old.index(name)) for row, name in enumerate(new) if name in old]
+def same_rows(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
+    """(row of `new`, row of `old`) of each output that is in both, by its name or by one that means the same.
+
+    Which names of two datasets mean the same is said in `data.labels.TABLE`.
+
+    >>> same_rows(["Edema", "Pleural Effusion"], ["Effusion", "Mass", "Edema"])
+    [(0, 1), (2, 0)]
+    """
+    from chestxray.data.labels import canonical  # imports datasets, and only a new training comes here
+
+    meanings = {canonical(name): row for row, name in reversed(list(enumerate(old)))}
+    found = ((row, old.index(name) if name in old else meanings.get(canonical(name))) for row, name in enumerate(new))
+    return [(row, before) for row, before in found if before is not None]
 
 
 def interpolate(name, weight, shape, config):

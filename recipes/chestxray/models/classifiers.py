@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from chestxray.flags import nearest
-from chestxray.models.adapting import adapt, class_names, names_of, new_model, with_outputs
+from chestxray.models.adapting import adapt, class_names, names_of, new_model, same_rows, with_outputs
 from chestxray.models.processors import describe_to_timm, processor_for, read_processor, sides
 
 
@@ -44,8 +44,8 @@ def build_model(
         name: a transformers or timm repository on the Hub, a checkpoint's folder, a timm name without a
             repository (`convnext_tiny.fb_in22k`), or a transformers config as a .json file: an architecture
             without weights.
-        findings: the outputs. If the checkpoint has an output of the same name, its row of the head is kept. The
-            other rows are new.
+        findings: the outputs. If the checkpoint has an output of the same name or meaning, its row of the head is
+            kept; see `adapting.same_rows`. The other rows are new.
         image_size: side in pixels; None is the model's own. Position embeddings are interpolated to it.
         pretrained: load the weights; without them the architecture starts from random ones.
         resize: side to which images are shrunk before image_size is cut from the middle; see `processor_for`.
@@ -81,13 +81,12 @@ def build_model(
     return model, processor
 
 
-def new_outputs(model: PreTrainedModel, name: str, pretrained: bool = True) -> list[int]:
-    """Rows of the head of `build_model(name, …)` that `name` does not have: its other rows are kept."""
-    names = names_of(model.config)
+def kept_outputs(model: PreTrainedModel, name: str, pretrained: bool = True) -> dict[int, str]:
+    """{row of the head of `build_model(name, …)`: what `name` calls this output} of the rows that it has already."""
     if not pretrained or name.endswith(".json"):
-        return list(range(len(names)))
-    kept = names_of(AutoConfig.from_pretrained(timm_repository(name) if is_timm_name(name) else name))
-    return [row for row, output in enumerate(names) if output not in kept]
+        return {}
+    old = names_of(AutoConfig.from_pretrained(timm_repository(name) if is_timm_name(name) else name))
+    return {row: old[before] for row, before in same_rows(old, names_of(model.config))}
 
 
 def fix_unused(model, side):

@@ -17,7 +17,8 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from chestxray.places import public_name, public_settings, without_paths
-from chestxray.repository import clone_path
+from chestxray.reporting import model_card
+from chestxray.repository import SAMPLE, clone_path
 from chestxray.scoring import calibration_file, feature_statistics
 from chestxray.training.settings_files import read_settings
 
@@ -136,6 +137,12 @@ def public_statistics(path: Path) -> bytes | None:
         return None
 
 
+def public_example(path: Path) -> bytes | None:
+    """The drawn image of the card, None for any other: it may be a person's."""
+    content = path.read_bytes()
+    return content if content == (SAMPLE / model_card.EXAMPLE_IMAGE).read_bytes() else None
+
+
 def public_picture(path: Path) -> str | None:
     """The picture, unless a name of a dataset above its panels shows a path."""
     return unchanged(path) if names_no_path(path.parent) else None
@@ -162,6 +169,7 @@ MODEL_FILES: dict[str, Callable] = {  # {pattern of a file's name: function to i
     r"(pre)?processor_config\.json": public_config,
     r"settings\.yaml": public_yaml,
     r"README\.md": unchanged,
+    r"example\.png": public_example,
     r"calibration\.json": public_calibration,
     r"feature_statistics\.npz": public_statistics,
     r"all_results\.json": public_results,

@@ -17,11 +17,11 @@ import pyarrow
 from datasets import GeneratorBasedBuilder
 from PIL import Image
 
-from chestxray import files
-from chestxray.data import archive, published_parquet
+from chestxray import files, png
+from chestxray.data import archive, nih_dicom, published_parquet
 from chestxray.data.nih import NIHChestXray
 from chestxray.images import pixels
-from chestxray.publishing import parquet, png, tarshards
+from chestxray.publishing import parquet, tarshards
 
 SHARD_IMAGES = 1200  # NIH's images average 0.4 MB: about 480 MB
 SHRUNK_PIXELS = 480e6 / 0.42  # pixels in a shard of shrunk images, which take 3.1 to 3.7 bits each
@@ -149,7 +149,7 @@ def shard_rows(shard: Shard, tick: Callable[[int], None]) -> Iterator[dict]:
 
     def read(images, wanted):
         for name, place in images:
-            yield (place.name, archive.read_member(place)) if place else (name, None)
+            yield (nih_dicom.png_name(place.name), archive.read_member(place)) if place else (name, None)
             tick(1 if place else 0)
 
     for _, example in builder_of(shard.columns)._generate_examples([(read, shard.images)], shard.records):

@@ -20,9 +20,11 @@ from chestxray.reporting import card_localisation, pages, score_page
 from chestxray.reporting.card_localisation import MARK
 from chestxray.reporting.markdown_text import escape_values
 from chestxray.reporting.score_page import checkpoint_of
+from chestxray.repository import SAMPLE
 from chestxray.scoring.scorecard import SYNTHETIC, Scorecard
 
 NOT_OF_THE_MODEL = ("output_dir", "num_proc", "push_to_hub", "public")  # settings that say nothing about the model
+EXAMPLE, EXAMPLE_IMAGE = "example.png", "images/00000001_000.png"  # of the sample's train list; no person's
 CHOICES = ("views", "labeler", "equalize")  # of images and labels; a checkpoint's own scores use its training's
 
 
@@ -47,6 +49,7 @@ def front_matter(cards: Sequence[Scorecard]) -> ModelCardData:
         tags=["medical", "radiology", "chest-x-ray", "multi-label"]
         + (["synthetic-data"] if any(map(is_synthetic, cards)) else []),
         model_name=model_name(cards),
+        widget=[{"src": EXAMPLE, "example_title": "A synthetic radiograph: a program drew it"}],
         eval_results=[
             result
             for card, source in zip(
@@ -115,6 +118,8 @@ def card_values(cards: Sequence[Scorecard]) -> dict:
         "parts": [dataset_values(*pair, all_synthetic) for pair in zip(cards, datasets, strict=True)],
         "where_it_looks": card_localisation.section(checkpoint_of(cards)),
         "settings": Markup(training_settings(cards)),
+        "has_thresholds": any(score_page.findings_values(card)["n_with_threshold"] for card in cards),
+        "has_unlike": any(card.unlike for card in cards),
     }
 
 
@@ -222,14 +227,14 @@ def save_card(cards: Sequence[Scorecard], output: Path, whole: bool = False) -> 
     """Write the card to `output`, and into the checkpoint's folder if these are its own scores, see `is_own`.
 
     A card that score.py did not write is never replaced. If `output` is the checkpoint's folder and these are not its
-    own scores, its card stays too.
+    own scores, its card stays too. EXAMPLE, the image that the Hub's widget shows, lies beside each card.
 
     Args:
         cards: Scorecards of one model, or of one ensemble: one for each dataset.
         whole: see `is_own`.
 
     Returns:
-        The files written.
+        The cards written.
     """
     text, own = model_card(cards), own_checkpoint(cards, whole)
     folders = [] if (output / "config.json").exists() else [output]
@@ -238,6 +243,7 @@ def save_card(cards: Sequence[Scorecard], output: Path, whole: bool = False) -> 
     files = [file for home in folders if not is_by_hand(file := home / "README.md")]
     for file in files:
         write(file, text)
+        write(file.with_name(EXAMPLE), (SAMPLE / EXAMPLE_IMAGE).read_bytes())
     return files
 
 

@@ -17,6 +17,7 @@ from chestxray.files import write
 from chestxray.places import public_name
 from chestxray.scoring import calibration, thresholds
 from chestxray.scoring.plain_values import to_plain_values
+from chestxray.scoring.test_time_views import VIEWS
 
 if TYPE_CHECKING:
     from chestxray.data.predictions import Predictions
@@ -147,7 +148,7 @@ def read(path: Path) -> ModelCalibration:
         return model_of(content["about"], content["findings"])
     except FileNotFoundError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, OverflowError, RecursionError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(f"{path} is damaged ({reason}): delete it and run score.py again") from error
 
@@ -155,12 +156,13 @@ def read(path: Path) -> ModelCalibration:
 def model_of(about: dict, findings: dict) -> ModelCalibration:
     """The two parts of the file as values. Raises ValueError, KeyError, TypeError or AttributeError for others."""
     rows = list(findings.values())
-    if about["rule"] not in thresholds.RULES:
-        raise ValueError(f"its rule is {about['rule']!r:.40}")
+    for name, known in (("rule", thresholds.RULES), ("tta", VIEWS)):
+        if about[name] not in known:
+            raise ValueError(f"its {name} is {about[name]!r:.40}")
     return ModelCalibration(
         findings=list(findings),
         sha256=text_of(about["sha256"]),
-        tta=text_of(about["tta"]),
+        tta=about["tta"],
         datasets=[public_name(text_of(name)) for name in about["datasets"]],
         synthetic=bool(about["synthetic"]),
         n_images=int(about["n_images"]),

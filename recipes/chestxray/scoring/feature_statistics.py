@@ -9,7 +9,6 @@ it has an inverse with few images too.
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +108,11 @@ def reference(train: np.ndarray, validated: np.ndarray, rate: float) -> Referenc
 
 
 def quantile(distances: np.ndarray, rate: float) -> float:
-    """The smallest of the distances beyond which at most this share of them lies."""
-    return float(np.quantile(distances, 1 - rate, method="higher"))
+    """The smallest of the distances beyond which at most this share of them lies.
+
+    It is 1 if it would be 0: then a model gives all validation images the same numbers as the training images.
+    """
+    return float(np.quantile(distances, 1 - rate, method="higher")) or 1.0
 
 
 # The file
@@ -146,7 +148,7 @@ def read(path: Path) -> FeatureStatistics:
             return statistics_of(json.loads(arrays["about"].tobytes()), arrays)
     except FileNotFoundError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile and NumPy raise many kinds of errors about damaged files
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(f"{path} is damaged ({reason}): delete it and run score.py again") from error
 

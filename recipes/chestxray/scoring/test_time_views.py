@@ -1,6 +1,11 @@
 """Test-time augmentation: the model sees several views of an image, and its probabilities are averaged over them."""
 
-import torch
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 VIEWS = ("none", "flip", "ten-crop")
 
@@ -31,7 +36,7 @@ def views(images: torch.Tensor, side: int, tta: str) -> list[torch.Tensor]:
     far = images.shape[-1] - side
     corners = [(0, 0), (0, far), (far, 0), (far, far)] if tta == "ten-crop" else []
     crops = [images[..., top : top + side, left : left + side] for top, left in (*corners, (far // 2, far // 2))]
-    return crops if tta == "none" else [*crops, *(torch.flip(crop, (-1,)) for crop in crops)]
+    return crops if tta == "none" else [*crops, *(crop.flip(-1) for crop in crops)]
 
 
 def middle(count: int) -> int:

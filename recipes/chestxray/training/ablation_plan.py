@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from chestxray.data import opening, registry, sources
+from chestxray.data.datasets_internals import column
+from chestxray.data.image_names import ImageNames
 from chestxray.files import digest, write
 from chestxray.flags import nearest
 from chestxray.places import public_settings
@@ -220,7 +222,7 @@ def write_validation_list(plan: Plan, output: Path) -> Path | None:
 
 
 def images_below(settings: Settings, share: float) -> Iterator[str]:
-    """The file names of a share of the training images, patient by patient."""
+    """The names of a share of the training images, with as many parts of their paths as tell the images apart."""
     source = (settings.dataset or [])[0]
     descriptor = registry.recognise(source)
     splits, _ = opening.read_splits(source, descriptor, settings)
@@ -229,9 +231,11 @@ def images_below(settings: Settings, share: float) -> Iterator[str]:
     if settings.views == "frontal":
         splits = sources.select_frontal(splits, registry.frontal_views(descriptor))
     rows = splits["train"]
-    for path, patient in zip(rows["image_file_path"], sources.patients(rows), strict=True):
+    paths = column(rows, "image_file_path").to_pylist()
+    depth = ImageNames(paths).depth
+    for path, patient in zip(paths, sources.patients(rows), strict=True):
         if int(digest(patient)[:8], 16) < share * 16**8:
-            yield path.rpartition("/")[2]
+            yield "/".join(path.split("/")[-depth:])
 
 
 def differing(words: Mapping[str, Sequence[str]]) -> str:

@@ -1,19 +1,23 @@
 """The outputs that a model has not learnt yet start at what is known without an image: how common each finding is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from transformers import PreTrainedModel
 
-from chestxray.models.adapting import head_weights
-from chestxray.models.classifiers import new_outputs
+from chestxray.models.adapting import head_weights, names_of
+from chestxray.models.classifiers import kept_outputs
 from chestxray.training.losses import balancing_weights, constant_outputs
 from chestxray.training.run_data import RunData
 from chestxray.training.settings import Settings
 
 
-def start_head(model: PreTrainedModel, data: RunData, settings: Settings) -> None:
+def start_head(
+    model: PreTrainedModel, data: RunData, settings: Settings, tell: Callable[[str], object] = print
+) -> None:
     """Let the new outputs of a model start at the log odds of their findings' prevalence in train.
+
+    The other outputs go on as they were. `tell` is called with those that had another name of the same meaning.
 
     From a bias of 0 every finding starts at a probability of 1/2. The first steps then teach the whole body, with large
     gradients, that findings are rare. Lin et al. 2017, section 4.1, start rare classes in the same way
@@ -25,7 +29,10 @@ def start_head(model: PreTrainedModel, data: RunData, settings: Settings) -> Non
     targets = data.training_split(settings.dataset_weights).targets
     weights = balancing_weights(targets) if settings.positive_weights else None
     logits = constant_outputs(targets, settings.classes, settings.label_smoothing, weights)
-    start_outputs(model, new_outputs(model, settings.source, settings.pretrained), logits)
+    names, kept = names_of(model.config), kept_outputs(model, settings.source, settings.pretrained)
+    if renamed := [f"{names[row]} from {old}" for row, old in kept.items() if names[row] != old]:
+        tell(f"Outputs that go on from one of the same meaning: {', '.join(renamed)}")
+    start_outputs(model, [row for row in range(len(names)) if row not in kept], logits)
 
 
 @torch.no_grad()

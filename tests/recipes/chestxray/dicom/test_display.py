@@ -1,5 +1,7 @@
 """What a viewer shows of a DICOM file: each step of the standard, beside the formula or pydicom's own function."""
 
+import re
+
 import numpy as np
 import pydicom
 import pytest
@@ -7,10 +9,12 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_voi_lut
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    MPEG2MPML,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGExtended12Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
@@ -191,6 +195,16 @@ def test_a_compression_without_decoder_is_named(tmp_path):
     made.file_meta.TransferSyntaxUID = JPEGLosslessSV1
     pydicom.dcmwrite(path, made)
     with pytest.raises(UnreadableDicom, match="compressed as JPEG Lossless.*no decoder is installed"):
+        display.read_display(path)
+
+
+@pytest.mark.parametrize("syntax", [MPEG2MPML, JPEGExtended12Bit], ids=lambda syntax: syntax.keyword)
+def test_a_film_and_a_jpeg_of_12_bits_are_named_as_such_and_not_as_damaged(tmp_path, syntax):
+    path = save(tmp_path, radiograph(pixels()), syntax=JPEGLSLossless)
+    made = pydicom.dcmread(path)
+    made.file_meta.TransferSyntaxUID = syntax
+    pydicom.dcmwrite(path, made)
+    with pytest.raises(UnreadableDicom, match=f"compressed as {re.escape(syntax.name)}, for which no decoder"):
         display.read_display(path)
 
 

@@ -1,5 +1,8 @@
 """The cache holds each image as the model is to see it: square, grey, with its targets."""
 
+import contextlib
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
@@ -185,6 +188,25 @@ def test_an_image_that_cannot_be_decoded_is_named():
 
 
 # The order of a run
+
+
+def test_whatever_is_damaged_the_error_names_the_image():
+    image, stored = Pillow.fromarray(np.arange(1024, dtype=np.uint8).reshape(32, 32)), BytesIO()
+    image.save(stored, format="TIFF", exif={0x0112: 6})
+    for number in range(300):  # among these are sizes that Pillow takes for an attack, and tags of another type
+        random, data = np.random.default_rng(number), bytearray(stored.getvalue())
+        for at in random.integers(0, 200, 3):
+            data[at] = random.integers(256)
+        with contextlib.suppress(ValueError):
+            assert len(pixels.shrink_row({"image_file_path": "a.tif", "image": {"bytes": bytes(data)}}, 8)) == 8
+
+
+def test_a_tiff_of_16_bits_whose_white_is_zero_is_refused_in_training_too():
+    stored = BytesIO()
+    Pillow.fromarray(np.full((8, 8), 40_000, np.uint16)).save(stored, format="TIFF", tiffinfo={262: 0})
+    rows = dataset([{"bytes": stored.getvalue(), "path": None}], [[0]])
+    with pytest.raises(ValueError, match="images/00000000_000.png: its white is zero, with more than 8 bits: invert"):
+        pixels.shrink(rows, 16)
 
 
 def test_every_row_comes_once_an_epoch_whatever_the_processes():

@@ -1,5 +1,6 @@
 """A file is found by its content, has the pixels that scoring gives it, or is refused with a reason."""
 
+import os
 import struct
 import zlib
 
@@ -34,6 +35,7 @@ WRITTEN = {
     "colour.png": (PICTURE.convert("RGBA"), {}),
     "sixteen.png": (Image.fromarray(GREY.astype(np.uint16) << 4), {}),
     "sixteen.tif": (Image.fromarray(GREY.astype(np.uint16) << 8), {}),
+    "floats.tif": (Image.fromarray(GREY.astype(np.float32) / 255), {}),
     "print.jpg": (PICTURE.convert("CMYK"), {}),
     "white-is-zero.tif": (PICTURE, {"tiffinfo": {262: 0}}),
 }
@@ -86,6 +88,13 @@ def several(path, form):
     PICTURE.save(path, format=form, save_all=True, append_images=[PICTURE.rotate(180)])
 
 
+def write_dicom(path, *gone, **fields):
+    made = radiograph(GREY, 8, **fields)
+    for keyword in gone:
+        delattr(made, keyword)
+    save(path.parent, made).rename(path)
+
+
 def too_large(path):
     with open(path, "wb") as file:
         file.truncate(reading.MOST_BYTES + 1)  # takes no room on the disk
@@ -97,6 +106,16 @@ BAD = {
     "text": (lambda path: path.write_text("hello " * 50), NO_IMAGE),
     "locked": (lambda path: path.write_bytes(b"PK\x03\x04\x14\x00\x01\x00" + bytes(300)), NO_IMAGE),
     "other-form": (lambda path: PICTURE.save(path, format="GIF"), NO_IMAGE),
+    "moving-gif": (lambda path: several(path, "GIF"), NO_IMAGE),
+    "moving-webp": (lambda path: several(path, "WEBP"), NO_IMAGE),
+    "document": (lambda path: PICTURE.save(path, format="PDF"), NO_IMAGE),
+    "numbers": (lambda path: Image.fromarray(GREY * np.float32(99)).save(path, format="TIFF"), "neither 0 to 1 nor"),
+    "pipe": (os.mkfifo, "it is no ordinary file"),
+    "lost-link": (lambda path: path.symlink_to("nowhere"), "no such file"),
+    "link-to-itself": (lambda path: path.symlink_to(path), "too many levels"),
+    "no-pixels": (lambda path: write_dicom(path, "PixelData"), "has no PixelData"),
+    "frames": (lambda path: write_dicom(path, NumberOfFrames=2), "NumberOfFrames is 2"),
+    "named": (lambda path: write_dicom(path, BurnedInAnnotation="YES"), "BurnedInAnnotation is YES; --force reads it"),
     "cut-png": (lambda path: cut_off(path, "PNG"), "it is damaged"),
     "cut-jpeg": (lambda path: cut_off(path, "JPEG"), "it is damaged"),
     "cut-tiff": (lambda path: cut_off(path, "TIFF"), "it is damaged|no PNG"),

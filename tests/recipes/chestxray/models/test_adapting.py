@@ -4,7 +4,15 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from chestxray.models.adapting import class_names, head_weights, merge_classes, merge_heads, new_model, with_outputs
+from chestxray.models.adapting import (
+    class_names,
+    head_weights,
+    merge_classes,
+    merge_heads,
+    new_model,
+    same_rows,
+    with_outputs,
+)
 
 FINDINGS = ["Mass", "Nodule", "Hernia"]
 
@@ -33,3 +41,9 @@ def test_merged_heads_give_the_merged_logits(tiny, family):
     assert torch.allclose(merge_classes(outputs), logits, atol=1e-5)
     assert all(torch.equal(merged.state_dict()[name], weight) for name, weight in weights.items())
     assert merged.config.id2label == dict(enumerate(FINDINGS))
+
+
+def test_outputs_of_one_name_are_found_before_those_of_one_meaning():
+    assert same_rows(["Pleural Effusion", "Effusion"], ["Effusion"]) == [(0, 1)]
+    assert same_rows(["Effusion", "Pleural Effusion"], ["Pleural Effusion", "Effusion"]) == [(0, 1), (1, 0)]
+    assert same_rows(["Lung Lesion", "LABEL_0"], ["Mass", "Nodule"]) == [], "broader is not the same"

@@ -48,10 +48,26 @@ def test_a_table_with_absolute_paths_means_them(ward):
     assert list_files([str(ward / "list.csv")]) == [str(ward / "a.jpeg")]
 
 
-def test_a_name_that_is_no_text_is_refused_by_name(ward):
-    (ward / os.fsdecode(b"\xff.png")).write_bytes(b"")
-    with pytest.raises(ValueError, match=r"udcff.png' has a name that no table can hold: rename the file"):
+@pytest.mark.parametrize(
+    "name, shown", [(b"\xff.png", r"udcff\.png"), (b"a\nb.png", r"a\\nb\.png"), (b"a\x1b[2J.png", "x1b")]
+)
+def test_a_name_that_is_no_text_of_one_line_is_refused_by_name(ward, name, shown):
+    (ward / os.fsdecode(name)).write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"{shown}.*' has a name that no table can hold: rename the file") as error:
         list_files([str(ward)])
+    assert str(error.value).isprintable()
+
+
+def test_links_and_pipes_in_a_folder_do_not_stop_it(ward):
+    before = list_files([str(ward)])
+    (ward / "above").symlink_to(ward)
+    (ward / "itself.png").symlink_to(ward / "itself.png")
+    (ward / "lost.png").symlink_to(ward / "nowhere.png")
+    os.mkfifo(ward / "pipe.png")
+    os.mkfifo(ward / "IM0002")
+    assert list_files([str(ward)]) == before
+    (ward / "same.png").symlink_to(ward / "a.jpeg")
+    assert set(list_files([str(ward)])) == {*before, str(ward / "same.png")}
 
 
 def test_what_means_no_file_is_refused(ward, tmp_path):

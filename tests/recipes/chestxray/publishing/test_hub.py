@@ -1,8 +1,11 @@
 """What goes wrong on the way to the Hub is told in one line that anybody may read."""
 
+import shutil
+
 import pytest
 
 from chestxray.publishing import hub
+from chestxray.repository import SAMPLE
 
 
 def test_a_token_in_an_error_is_struck_out(monkeypatch):
@@ -13,3 +16,11 @@ def test_a_token_in_an_error_is_struck_out(monkeypatch):
     ):
         raise ConnectionError("https://user:hf_SecretOfMine@hub.example refuses\nand says more")
     assert "hf_SecretOfMine" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_example_goes_only_if_it_is_the_drawn_one(tmp_path):
+    images = SAMPLE / "images"
+    shutil.copy(images / "00000001_000.png", tmp_path / "example.png")
+    assert set(hub.model_files(tmp_path)) == {"example.png"}
+    shutil.copy(images / "00000001_001.png", tmp_path / "example.png")
+    assert not hub.model_files(tmp_path), "it may be a person's"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from huggingface_hub import ModelCard
 
 from chestxray.data import predictions
 from chestxray.reporting import model_card
+from chestxray.repository import SAMPLE
 from chestxray.scoring import ensembles, scorecard
 
 FINDINGS = ["Mass", "Nodule"]
@@ -155,3 +157,30 @@ def test_a_card_and_a_scorecard_tell_the_last_part_of_each_path(checkpoint, outp
     assert "validation_list: mine.txt" in (output / "README.md").read_text()
     assert "nih may not be passed on, as far as is known" in (output / "README.md").read_text()
     assert card.scored.about["source"] == str(tmp_path / "nih"), "which this machine goes on knowing"
+
+
+def test_the_widget_shows_a_drawn_image_that_lies_beside_the_card(checkpoint, output):
+    run = checkpoint("run", "someone/nih")
+    for file in model_card.save_card([card_of(run, "someone/nih")], output):
+        (example,) = ModelCard.load(file, ignore_metadata_errors=False).data.to_dict()["widget"]
+        assert (file.parent / example["src"]).read_bytes() == (SAMPLE / "images" / "00000001_000.png").read_bytes()
+        assert "synthetic" in example["example_title"]
+
+
+def test_each_way_of_use_is_named_with_a_script_that_is_there_and_with_what_it_does_not_tell(checkpoint, output):
+    run = checkpoint("run", "someone/nih")
+    model_card.save_card([card_of(run, "someone/nih")], output)
+    use = (output / "README.md").read_text().partition("## How to use it")[2].partition("## Intended use")[0]
+    scripts = set(re.findall(r"python (recipes/\S+\.py)", use))
+    assert {"recipes/predict.py", "recipes/export.py", "recipes/explain.py"} < scripts
+    assert 'function_to_apply="sigmoid"' in use and use.count(" not ") >= 5
+    assert "calibrated probability, the call" in use and "distance above 1" not in use
+
+
+def test_the_distance_is_explained_where_the_scorecard_has_it_and_calibration_where_there_is_one(checkpoint, output):
+    table = predicted(checkpoint("run", "someone/nih"), "someone/nih")
+    card = scorecard.make(table)
+    card.unlike = {"share": 0.01, "images": 40, "share_asked_for": 0.01, "validation_images": 40}
+    assert "a distance above 1" in model_card.model_card([card])
+    bare = scorecard.make(predictions.Predictions(**{**vars(table), "rows": table.rows.assign(split="test")}))
+    assert "no thresholds and no calibration" in model_card.model_card([bare])

@@ -99,6 +99,8 @@ def test_the_file_and_its_public_copy_name_no_place_image_or_patient(tmp_path):
         lambda content: content["about"].pop("sha256"),
         lambda content: content["about"].update(rule="guess"),
         lambda content: content["about"].update(tta=3),
+        lambda content: content["about"].update(tta="twelve-crop"),
+        lambda content: content["about"].update(n_images=float("inf")),
         lambda content: content["findings"]["Mass"].pop("slope"),
         lambda content: content["findings"]["Mass"].update(slope="steep"),
         lambda content: content["findings"]["Mass"]["quantiles"].pop(),

@@ -60,6 +60,18 @@ def test_fewer_images_than_features_and_features_without_spread_do_not_break_it(
     assert (feature_statistics.distances(references, later) > 1).all()
 
 
+@pytest.mark.parametrize("flat", [slice(None, -COPY), slice(None)], ids=["features", "features and copy"])
+def test_a_model_that_gives_all_images_the_same_features_breaks_nothing(tmp_path, flat):
+    train, validated, later = (numbers(count, seed) for seed, count in enumerate((60, 50, 9)))
+    for part in (train, validated, later):
+        part[:, flat] = 0.3
+    wrote = statistics(feature_statistics.fit(train, validated, COPY))
+    read = feature_statistics.read(feature_statistics.save(wrote, tmp_path))
+    assert np.isfinite(read.distances(later)).all()
+    later[:, 0] += 1
+    assert (read.distances(later) > 1).all()
+
+
 def test_numbers_survive_the_file(tmp_path):
     wrote = statistics(feature_statistics.fit(numbers(500, 0), numbers(400, 1), COPY))
     read = feature_statistics.read(feature_statistics.save(wrote, tmp_path))
@@ -80,3 +92,18 @@ def test_a_damaged_file_is_one_clear_line(tmp_path, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match="feature_statistics.npz is damaged .*: delete it and run score.py again"):
         feature_statistics.read(path)
+
+
+def test_any_damaged_bytes_are_one_clear_line_or_change_nothing_that_is_read(tmp_path):
+    path = feature_statistics.save(statistics(feature_statistics.fit(numbers(500, 0), numbers(400, 1), COPY)), tmp_path)
+    whole, refused = path.read_bytes(), 0
+    for number in range(300):
+        random, data = np.random.default_rng(number), bytearray(whole)
+        data[random.integers(len(data))] ^= int(random.integers(1, 256))
+        path.write_bytes(bytes(data))
+        try:
+            feature_statistics.read(path)
+        except ValueError as error:
+            assert "\n" not in str(error) and "delete it and run score.py again" in str(error)
+            refused += 1
+    assert refused > 200

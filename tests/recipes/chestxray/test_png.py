@@ -1,4 +1,4 @@
-"""The grey PNG of the shards: smaller or larger, odd or even, it holds every pixel."""
+"""The grey PNG of shards and of DICOM files: smaller or larger, odd or even, it holds every pixel."""
 
 import io
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chestxray.publishing import png
+from chestxray import png
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (64, 64)])
