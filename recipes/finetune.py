@@ -19,7 +19,7 @@ from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
 from chestxray import files
-from chestxray.models.classifiers import build_model, load_processor
+from chestxray.models.classifiers import build_model, load_processor, refuse_side
 from chestxray.publishing import hub
 from chestxray.reporting import run_results
 from chestxray.reporting.score_options import ScoreOptions
@@ -54,6 +54,8 @@ def main(argv=None):
     data = open_data(settings, accelerator)
     with accelerator.main_process_first():
         model, processor = build_model(settings.source, data.findings, presets=presets(), **settings.architecture)
+    if settings.train_image_size:
+        refuse_side(model, settings.train_image_size)
     box_loss = BoxLoss(model, data.boxes, accelerator, settings.classes) if data.boxes else None
     data.read_images(processor, settings, accelerator)
     start_head(model, data, settings)
