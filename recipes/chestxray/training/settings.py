@@ -233,6 +233,11 @@ class Settings:
             raise ValueError("freeze keeps features, which streaming would not: give --no-cache to keep no pixels")
         if self.train_image_size and self.freeze:
             raise ValueError("freeze computes features once, from images of image_size: leave train_image_size out")
+        if self.train_image_size and self.image_size and self.train_image_size > self.image_size:
+            raise ValueError(
+                f"train_image_size is {self.train_image_size}, more than image_size, {self.image_size}: give both. A "
+                "preset may have set one of them"
+            )
         if self.box_weight:
             self._refuse_without_maps()
 
