@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from chestxray import files
 from chestxray.models.classifiers import build_model, load_processor, refuse_side
+from chestxray.models.inference import compile_one_side
 from chestxray.publishing import hub
 from chestxray.reporting import run_results
 from chestxray.reporting.score_options import ScoreOptions
@@ -133,7 +134,9 @@ def take_step(run, batch, step, rate):
         if settings.mixup:
             images, wanted = losses.mix(images, wanted, settings.mixup)
         with run.record_maps() as found:
-            outputs = run.model(pixel_values=images).logits.float()  # (m, k), or (m, 3 k) with three classes
+            outputs = run.model(
+                pixel_values=compile_one_side(run.model, images)
+            ).logits.float()  # (m, k), or (m, 3 k) with three classes
         loss = run.loss(outputs, wanted)  # summed over all known targets
         if run.box_loss:
             matrices = run.draw_changes(batch["draw"][rows], epoch).matrices
