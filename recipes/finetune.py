@@ -133,10 +133,9 @@ def take_step(run, batch, step, rate):
         wanted = targets[rows]  # (m, k)
         if settings.mixup:
             images, wanted = losses.mix(images, wanted, settings.mixup)
+        images = compile_one_side(run.model, images)
         with run.record_maps() as found:
-            outputs = run.model(
-                pixel_values=compile_one_side(run.model, images)
-            ).logits.float()  # (m, k), or (m, 3 k) with three classes
+            outputs = run.model(pixel_values=images).logits.float()  # (m, k), or (m, 3 k) with three classes
         loss = run.loss(outputs, wanted)  # summed over all known targets
         if run.box_loss:
             matrices = run.draw_changes(batch["draw"][rows], epoch).matrices

@@ -66,12 +66,10 @@ def view_logits(
     channels_last: bool = False,
 ) -> torch.Tensor:
     """The logits of one batch, (m, views, k) float32; pixels: (m, 1, size, size) uint8. See `predict_logits`."""
-    logits = [
-        model(
-            pixel_values=compile_one_side(model, model_input(view, processor, channels_last))
-        ).logits.float()  # (m, k)
-        for view in (views(pixels) if views else [pixels])
-    ]
+    logits = []
+    for view in views(pixels) if views else [pixels]:
+        images = compile_one_side(model, model_input(view, processor, channels_last))
+        logits.append(model(pixel_values=images).logits.float())  # (m, k)
     return torch.stack(logits, dim=1)
 
 
