@@ -14,6 +14,7 @@ class PredictOptions:
         rule: one of `thresholds.RULES`; None is the rule that score.py was asked for.
         voi, force: of DICOM files, see `dicom.display.read_display`.
         batch_size: images per pass of each process.
+        heatmaps: whether pictures of the heatmaps are drawn, see `overlays`.
     """
 
     checkpoint: str
@@ -24,3 +25,9 @@ class PredictOptions:
     voi: str = "table"
     force: bool = False
     batch_size: int = 64
+    heatmaps: bool = False
+
+    def __post_init__(self):
+        """Raise ValueError if there is no folder for the pictures."""
+        if self.heatmaps and not self.output_dir:
+            raise ValueError("--heatmaps needs --output-dir, the folder for the pictures")
