@@ -49,6 +49,8 @@ def main(argv=None):
 
 def predict(options):
     """The predictions of a checkpoint or of an ONNX file. Each imports only what it needs: PyTorch takes seconds."""
+    if options.heatmaps and not options.output_dir:
+        raise ValueError("--heatmaps needs --output-dir, the folder for the pictures")
     if options.checkpoint.endswith(ENDING):
         from chestxray.predicting import onnx_run
 

@@ -26,8 +26,3 @@ class PredictOptions:
     force: bool = False
     batch_size: int = 64
     heatmaps: bool = False
-
-    def __post_init__(self):
-        """Raise ValueError if there is no folder for the pictures."""
-        if self.heatmaps and not self.output_dir:
-            raise ValueError("--heatmaps needs --output-dir, the folder for the pictures")
