@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 import gradio as gr
-from demo import answers, gate, result_page
-from demo.answers import LoadedModel
 from starlette.middleware import Middleware
 
 from chestxray.repository import SAMPLE
+from demo import answers, gate, result_page
+from demo.answers import LoadedModel
 
 # Test images of the synthetic sample; the name is the drawn sign
 EXAMPLES = {

@@ -1,8 +1,7 @@
 """What the server answers at all: the page, uploads of a bounded size, and questions about an uploaded file.
 
 Gradio serves much more than this page needs. It fetches addresses that a visitor names, as the path of a file or behind
-`/gradio_api/file=`, and it has a proxy, a recorder and pages for developers. Here everything is refused that is not on a
-list.
+`/gradio_api/file=`, and it has a proxy, a recorder and pages for developers. Here only what is on a list gets through.
 """
 
 import json

@@ -10,11 +10,11 @@ from html import escape
 
 import cv2
 import numpy as np
-from demo.answers import Answer
 
 from chestxray.predicting import file_table
 from chestxray.predicting.file_table import FilePredictions
 from chestxray.reporting.heatmap_overlay import png
+from demo.answers import Answer
 
 AXES = (0.05, 0.1, 0.25, 0.5, 1.0)  # where bars may end
 EMPTY = '<div class="cx cx-empty">The findings will be here. Choose a file, or one of the drawn examples.</div>'
@@ -24,6 +24,7 @@ RELATIVE = (
     "Colours are relative to their own finding: the brightest place has the most evidence, even where there is little. "
     "They say where the model looks, not where a finding is."
 )
+OWN = "*"  # behind a value that is not calibrated where others are
 NO_MAPS = "This model has no exact heatmaps."
 
 
@@ -81,9 +82,10 @@ def answer_html(answer: Answer, name: str) -> str:
     """The whole answer. name: what the file is called."""
     rows = rows_of(answer.found)
     chosen = rows[0].number if answer.heat is not None and rows[0].call == 1 else None
+    parts = f"{picture_html(answer)}{findings_html(rows, answer.heat is not None, chosen)}"
     return (
-        f'<div class="cx"><p class="cx-file">{text(name)}</p>{unlike_html(answer.found)}<div class="cx-columns">'
-        f"{picture_html(answer)}{findings_html(rows, answer.heat is not None, chosen)}</div>{notes_html(answer.found)}</div>"
+        f'<div class="cx"><p class="cx-file">{text(name)}</p>{unlike_html(answer.found)}'
+        f'<div class="cx-columns">{parts}</div>{notes_html(answer)}</div>'
     )
 
 
@@ -109,16 +111,10 @@ def picture_html(answer: Answer) -> str:
     layers = [f'<img class="cx-grey" alt="The radiograph" src="{data_uri(grey, "jpeg")}">']
     start, width = 100 * answer.margin, 100 - 200 * answer.margin
     place = f"left:{start:.3f}%;top:{start:.3f}%;width:{width:.3f}%"
-    maps = [] if answer.heat is None else answer.heat
-    for number, heat in enumerate(maps):
-        layers.append(
-            f'<img class="cx-heat cx-heat-{number}" alt="" style="{place}" src="{data_uri(png(heat), "png")}">'
-        )
-    caption = f"{SQUARE} {NO_MAPS if answer.heat is None else RELATIVE}"
-    return (
-        f'<figure class="cx-figure"><div class="cx-picture">{"".join(layers)}</div>'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+    for number, heat in enumerate([] if answer.heat is None else answer.heat):
+        source = data_uri(png(heat), "png")
+        layers.append(f'<img class="cx-heat cx-heat-{number}" alt="" style="{place}" src="{source}">')
+    return f'<div class="cx-figure"><div class="cx-picture">{"".join(layers)}</div></div>'
 
 
 def data_uri(content: bytes, form: str) -> str:
@@ -128,38 +124,49 @@ def data_uri(content: bytes, form: str) -> str:
 def findings_html(rows: list[Row], has_maps: bool, chosen: int | None) -> str:
     most = max(value for row in rows for value in (row.value, row.limit) if not np.isnan(value))
     axis = next(end for end in AXES if most <= end)
-    head = f"<p class='cx-axis'>{axis_text(rows, has_maps)} Bars end at {percent(axis)}.</p>"
-    plain = ""
+    lines = [row_html(row, axis, has_maps, row.number == chosen) for row in rows]
     if has_maps:
-        checked = "" if chosen is not None else " checked"
-        plain = f'<label class="cx-plain"><input type="radio" name="cx" value="none"{checked}> The picture alone</label>'
-    lines = "".join(row_html(row, axis, has_maps, row.number == chosen) for row in rows)
-    return f'<div class="cx-findings">{head}<div role="radiogroup" aria-label="Findings">{lines}{plain}</div></div>'
+        lines.append(f'<label class="cx-row">{radio("none", chosen is None)}<span>The picture alone</span></label>')
+    return (
+        f'<div class="cx-findings"><p class="cx-axis">{axis_text(rows, has_maps)} Bars end at {percent(axis)}.</p>'
+        f'<div role="radiogroup" aria-label="Findings">{"".join(lines)}</div></div>'
+    )
 
 
 def axis_text(rows: list[Row], has_maps: bool) -> str:
-    mark = " The line is the threshold." if any(not np.isnan(row.limit) for row in rows) else ""
-    select = " Choose a finding to see its heatmap." if has_maps else ""
+    """What a row of the findings shows."""
     known = any(row.is_calibrated for row in rows)
-    return ("Calibrated probabilities." if known else "The model's own probabilities, not calibrated.") + mark + select
+    own = known and not all(row.is_calibrated for row in rows)
+    sentences = ["Calibrated probabilities." if known else "The model's own probabilities, not calibrated."]
+    if own:
+        sentences.append(f"{OWN} The model's own: too few validation images have this finding.")
+    if any(not np.isnan(row.limit) for row in rows):
+        sentences.append("The line is the threshold.")
+    if any(not np.isnan(row.percentile) for row in rows):
+        sentences.append("Percentile: how many of 100 validation images have less.")
+    if has_maps:
+        sentences.append("Choose a finding to see its heatmap.")
+    return " ".join(sentences)
 
 
 def row_html(row: Row, axis: float, has_maps: bool, is_chosen: bool) -> str:
-    radio = ""
-    if has_maps:
-        radio = f'<input type="radio" name="cx" value="{row.number}"{" checked" if is_chosen else ""}>'
-    called = '<span class="cx-call">above threshold</span>' if row.call == 1 else ""
+    called = row.call == 1
+    tag, state = ("label" if has_maps else "div"), " cx-called" if called else ""
+    chip = '<span class="cx-call">above threshold</span>' if called else ""
+    place = "" if np.isnan(row.percentile) else f"percentile {row.percentile:.0f}"
+    mark = OWN if not row.is_calibrated and not np.isnan(row.percentile) else ""
     limit = "" if np.isnan(row.limit) else f'<span class="cx-limit" style="left:{100 * row.limit / axis:.2f}%"></span>'
-    kind = "" if row.is_calibrated or np.isnan(row.percentile) else "model's own value, not calibrated"
-    beside = "" if np.isnan(row.percentile) else f"higher than {row.percentile:.0f} of 100 validation images"
-    more = "; ".join(filter(None, (kind, beside)))
-    tag, state = ("label" if has_maps else "div"), " cx-called" if row.call == 1 else ""
     return (
-        f'<{tag} class="cx-row{state}">{radio}<span class="cx-name">{text(row.name.replace("_", " "))}</span>{called}'
-        f'<span class="cx-value">{percent(row.value)}</span>'
+        f'<{tag} class="cx-row{state}">{radio(str(row.number), is_chosen) if has_maps else "<span></span>"}'
+        f'<span class="cx-name"><span>{text(row.name.replace("_", " "))}</span>{chip}</span>'
+        f'<span class="cx-percentile">{place}</span><span class="cx-value">{percent(row.value)}{mark}</span>'
         f'<span class="cx-bar"><span class="cx-fill" style="width:{100 * row.value / axis:.2f}%"></span>{limit}</span>'
-        f'<span class="cx-more">{more}</span></{tag}>'
+        f"</{tag}>"
     )
+
+
+def radio(value: str, is_chosen: bool) -> str:
+    return f'<input type="radio" name="cx" value="{value}"{" checked" if is_chosen else ""}>'
 
 
 def percent(value: float) -> str:
@@ -170,8 +177,9 @@ def percent(value: float) -> str:
     return f"{100 * value:.2g} %" if value < 0.095 else f"{100 * value:.0f} %"
 
 
-def notes_html(found: FilePredictions) -> str:
-    return f'<div class="cx-notes">{"".join(f"<p>{text(line)}</p>" for line in origin_lines(found))}</div>'
+def notes_html(answer: Answer) -> str:
+    lines = [NO_MAPS if answer.heat is None else RELATIVE, SQUARE, *origin_lines(answer.found)]
+    return f'<div class="cx-notes">{"".join(f"<p>{text(line)}</p>" for line in lines)}</div>'
 
 
 def origin_lines(found: FilePredictions) -> list[str]:
@@ -206,7 +214,8 @@ def examples_html(examples: dict[str, bytes]) -> str:
         f"<span>{text(name)}</span></button>"
         for number, (name, content) in enumerate(examples.items())
     )
-    return f'<div class="cx"><p class="cx-label">Examples, drawn by a program</p><div class="cx-examples">{buttons}</div></div>'
+    label = '<p class="cx-label">Examples, drawn by a program</p>'
+    return f'<div class="cx">{label}<div class="cx-examples">{buttons}</div></div>'
 
 
 def heat_rules(k: int) -> str:
