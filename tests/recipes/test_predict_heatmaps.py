@@ -1,6 +1,7 @@
 """What `predict.py --heatmaps` promises, asked of the command itself."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -121,16 +122,15 @@ def test_a_stopped_run_draws_no_picture_twice(checkpoint, files, tmp_path, monke
         run(*flags)
     unfinished = tmp_path / "out" / ".unfinished" / "heatmaps"
     assert len(list(unfinished.rglob("*.png"))) > 0 and not (tmp_path / "out" / "heatmaps").exists()
-    (unfinished / "a" / "2.png").mkdir()  # of the second part: a picture is there, the part is not
-    (unfinished / "a" / "2.png" / ".Mass.png.1.writing").write_bytes(b"half")
-    write, draw_file = overlays.write, overlays.draw_file
+    kept = shutil.copytree(tmp_path / "whole" / "heatmaps" / "a" / "2.png", unfinished / "a" / "2.png")
+    (kept / ".Mass.png.1.writing").write_bytes(b"half")
     monkeypatch.setattr(Heatmapper, "compute", real)
+    write = overlays.write
     monkeypatch.setattr(overlays, "write", lambda path, content: drawn.append(path) or write(path, content))
-    assert draw_file
     run(*flags)
     assert pictures(tmp_path / "out") == pictures(tmp_path / "whole")
     names = {f"{path.parents[1].name}/{path.parent.name}" for path in drawn}
-    assert names == {"a/2.png", "b/0.png", "b/1.png"}, "those of the finished part are not drawn again"
+    assert names == {"b/0.png", "b/1.png"}, "neither those of a finished part nor those of an unfinished one"
     pd.testing.assert_frame_equal(table_of(tmp_path / "out"), table_of(tmp_path / "whole"))
 
 
