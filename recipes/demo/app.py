@@ -14,14 +14,13 @@ import tempfile
 import warnings
 from pathlib import Path
 
-HOME = Path(__file__).resolve().parents[1]  # recipes/ in a clone; all of the Space's files in a Space
-sys.path[:1] = [str(HOME)]  # in place of this folder
-os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}  # read at the import of gradio
+HOME = Path(__file__).resolve().parents[1]  # recipes/ in a clone; the folder of all files in a Space
 
 
 def main(argv=None):
     options = parse(argv)
     warnings.simplefilter("ignore")  # pydicom's quote the header
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}  # before gradio is imported
     with tempfile.TemporaryDirectory(prefix="demo-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads
         from demo import answers, form
@@ -39,6 +38,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    sys.path[:1] = [str(HOME)]  # in place of this file's folder
     try:
         main()
     except (ValueError, OSError) as error:

@@ -33,8 +33,10 @@ def serve(model: LoadedModel, uploads: Path, port: int | None) -> None:
     """Answer until the process is stopped. uploads: Gradio's own folder, empty."""
     page, about = build(model, uploads), model.about()
     css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    page.launch(
+    _, address, _ = page.launch(
         server_port=port,
+        prevent_thread_lock=True,
+        quiet=True,
         share=False,
         max_file_size=gate.LARGEST,
         app_kwargs={"middleware": [Middleware(gate.Gate, uploads=uploads)]},
@@ -47,6 +49,8 @@ def serve(model: LoadedModel, uploads: Path, port: int | None) -> None:
         mcp_server=False,
         pwa=False,
     )
+    print(f"Open {address} in a browser. Ctrl+C ends the demo.", flush=True)
+    page.block_thread()
 
 
 def theme() -> gr.themes.Base:

@@ -16,8 +16,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path[:1] = [str(Path(__file__).resolve().parents[1])]  # in place of this folder
-
 
 def main(argv=None):
     options = parse(argv)
@@ -63,6 +61,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    sys.path[:1] = [str(Path(__file__).resolve().parents[1])]  # recipes/, in place of this file's folder
     try:
         main()
     except (ValueError, OSError) as error:
