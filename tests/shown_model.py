@@ -1,7 +1,5 @@
 """A small model that shows findings and heatmaps, without a training: random weights, and a calibration made up."""
 
-from pathlib import Path
-
 import numpy as np
 from transformers import CLIPImageProcessor
 
@@ -44,15 +42,8 @@ def made_up(sha256):
 
 
 def write_onnx(checkpoint, path):
-    """The checkpoint as export.py writes it, but not compared with PyTorch, which takes longer."""
-    from chestxray.exporting import export_run, onnx_graph
-    from chestxray.models.classifiers import load_classifier
-    from chestxray.training.prediction_settings import prediction_settings
+    """The checkpoint as export.py writes it."""
+    from chestxray.exporting import export_run
 
-    model, processor, findings = load_classifier(checkpoint)
-    graph = onnx_graph.build_graph(model, processor, onnx_graph.exact_layers(model))
-    about = export_run.describe(str(checkpoint), findings, processor, prediction_settings(checkpoint))
-    text, _ = export_run.calibration_text(str(checkpoint), about["sha256"], findings)
-    export_run.write_metadata(graph, about, text)
-    Path(path).write_bytes(graph.SerializeToString())
+    export_run.export(export_run.ExportOptions(checkpoint=str(checkpoint), output=str(path)))
     return path

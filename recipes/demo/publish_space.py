@@ -19,10 +19,13 @@ from pathlib import Path
 
 def main(argv=None):
     options = parse(argv)
+    from chestxray.exporting import onnx_file
     from chestxray.publishing import hub, space
 
     with onnx_of(options.model) as model:
         files = space.space_files(model)
+        if onnx_file.load(model).calibration is None:
+            print("The Space has no thresholds and no calibration: run score.py first. It says so on its page.")
     if options.output_dir:
         space.write_space(files, Path(options.output_dir))
         print(f"{options.output_dir} holds a Space. Start it: python {Path(options.output_dir) / space.APP}")
@@ -39,10 +42,9 @@ def onnx_of(model: str) -> Iterator[str]:
     from chestxray.exporting import export_run  # needs PyTorch
 
     with tempfile.TemporaryDirectory() as folder:
-        exported = export_run.export(export_run.ExportOptions(checkpoint=model, output=folder))
-        if exported.note:
-            print(f"Without calibration: {exported.note}")
-        yield str(exported.path)
+        path = Path(folder) / "model.onnx"
+        export_run.export(export_run.ExportOptions(checkpoint=model, output=str(path)))
+        yield str(path)
 
 
 def parse(argv):

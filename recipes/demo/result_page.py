@@ -159,7 +159,7 @@ def row_html(row: Row, axis: float, has_maps: bool, is_chosen: bool) -> str:
     return (
         f'<{tag} class="cx-row{state}">{radio(str(row.number), is_chosen) if has_maps else "<span></span>"}'
         f'<span class="cx-name"><span>{text(row.name.replace("_", " "))}</span>{chip}</span>'
-        f'<span class="cx-percentile">{place}</span><span class="cx-value">{percent(row.value)}{mark}</span>'
+        f'<span class="cx-percentile">{place}</span><span class="cx-value">{text(percent(row.value))}{mark}</span>'
         f'<span class="cx-bar"><span class="cx-fill" style="width:{100 * row.value / axis:.2f}%"></span>{limit}</span>'
         f"</{tag}>"
     )
@@ -170,11 +170,14 @@ def radio(value: str, is_chosen: bool) -> str:
 
 
 def percent(value: float) -> str:
+    """A share as a few figures, with a space that does not break.
+
+    >>> [percent(value).replace(chr(160), " ") for value in (0.0004, 0.0034, 0.034, 0.25)]
+    ['<0.1 %', '0.3 %', '3.4 %', '25 %']
     """
-    >>> percent(0.0004), percent(0.034), percent(0.25)
-    ('0.04 %', '3.4 %', '25 %')
-    """
-    return f"{100 * value:.2g} %" if value < 0.095 else f"{100 * value:.0f} %"
+    if value < 0.001:
+        return "<0.1\u00a0%"
+    return f"{100 * value:.{1 if value < 0.095 else 0}f}\u00a0%"
 
 
 def notes_html(answer: Answer) -> str:

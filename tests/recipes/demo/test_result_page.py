@@ -54,7 +54,10 @@ def words(html):
 
 
 def rows(html):
-    return [words(row) for row in re.findall(r'<(?:label|div) class="cx-row.*?</(?:label|div)>', html)]
+    return [
+        words(row).replace("\u00a0", " ")
+        for row in re.findall(r'<(?:label|div) class="cx-row.*?</(?:label|div)>', html)
+    ]
 
 
 def test_called_findings_come_first_with_their_calibrated_values():
@@ -65,7 +68,7 @@ def test_called_findings_come_first_with_their_calibrated_values():
         "Hernia percentile 40 27 %*",
         "The picture alone",
     ]
-    assert "* The model's own: too few validation images" in page and "Bars end at 100 %" in page
+    assert "* The model's own: too few validation images" in page and "Bars end at 100\u00a0%" in page
     assert "1,234 validation images of Lakeside" in page and page.count('class="cx-limit"') == 2
 
 
@@ -110,4 +113,4 @@ def test_the_head_says_no_device_and_synthetic_where_it_is():
 
 def test_bars_end_at_a_round_number_above_all_values():
     page = result_page.answer_html(answer((-3.2, -4, -5)), "a")
-    assert "Bars end at 5 %" in page and 'style="width:78' in page
+    assert "Bars end at 5.0\u00a0%" in page and 'style="width:78' in page
