@@ -304,6 +304,9 @@ def test_an_example_is_answered_on_a_phone_without_sideways_scrolling_and_in_the
     page.click("button[data-example='2']")
     page.wait_for_selector(".cx-file:has-text('Drawn by a program: Mass')")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.locator(".cx-row").last.scroll_into_view_if_needed()
+    picture = page.eval_on_selector(".cx-picture", "picture => picture.getBoundingClientRect().top")
+    assert picture >= 0, "the picture stays in view"
     colour = page.eval_on_selector(".cx-name", "name => getComputedStyle(name).color")
     assert min(map(int, re.findall(r"\d+", colour)[:3])) > 150, "light words on a dark page"
     page.context.close()
