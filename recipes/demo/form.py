@@ -3,7 +3,9 @@
 import contextlib
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -31,7 +33,8 @@ CLICK = """element.addEventListener("click", (event) => {
 
 def serve(model: LoadedModel, uploads: Path, port: int | None) -> None:
     """Answer until the process is stopped. uploads: Gradio's own folder, empty."""
-    page, about = build(model, uploads), model.about()
+    questions: Counter[str] = Counter()
+    page, about = build(model, uploads, questions), model.about()
     css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     _, address, _ = page.launch(
         server_port=port,
@@ -39,7 +42,7 @@ def serve(model: LoadedModel, uploads: Path, port: int | None) -> None:
         quiet=True,
         share=False,
         max_file_size=gate.LARGEST,
-        app_kwargs={"middleware": [Middleware(gate.Gate, uploads=uploads)]},
+        app_kwargs={"middleware": [Middleware(gate.Gate, uploads=uploads, questions=questions)]},
         theme=theme(),
         css=css + result_page.heat_rules(len(about.findings)),
         footer_links=[],
@@ -59,8 +62,8 @@ def theme() -> gr.themes.Base:
     return gr.themes.Soft(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])
 
 
-def build(model: LoadedModel, uploads: Path) -> gr.Blocks:
-    """The page."""
+def build(model: LoadedModel, uploads: Path, questions: Counter[str]) -> gr.Blocks:
+    """The page. uploads, questions: see `gate.Gate`."""
     pictures = {name: (SAMPLE / "images" / file).read_bytes() for name, file in EXAMPLES.items()}
     with gr.Blocks(title="Findings in a chest radiograph", analytics_enabled=False, delete_cache=(60, KEPT)) as page:
         gr.HTML(result_page.head_html(model.about()))
@@ -70,10 +73,10 @@ def build(model: LoadedModel, uploads: Path) -> gr.Blocks:
                 examples = gr.HTML(result_page.examples_html(pictures), js_on_load=CLICK)
             with gr.Column(scale=6, min_width=300):
                 result = gr.HTML(result_page.EMPTY, elem_id="result")
-        alone = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+        alone: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
 
         def answer_upload(path: str | None):
-            return None, upload_html(model, path, uploads)
+            return None, upload_html(model, path, uploads, questions)
 
         def answer_example(event: gr.EventData):
             return example_html(model, event._data.get("example"))
@@ -83,14 +86,17 @@ def build(model: LoadedModel, uploads: Path) -> gr.Blocks:
     return page.queue(max_size=WAITING)
 
 
-def upload_html(model: LoadedModel, path: str | None, uploads: Path) -> str:
-    """The answer to an upload. Afterwards the file is gone, whatever the answer was."""
+def upload_html(model: LoadedModel, path: str | None, uploads: Path, questions: Counter[str]) -> str:
+    """The answer to an upload. Afterwards the file is gone, unless another question about it waits."""
     if not path or not gate.is_inside(path, uploads) or not Path(path).is_file():
         return result_page.sentence_html(GONE)
     try:
         return file_html(model, path, Path(path).name)
     finally:
-        Path(path).unlink(missing_ok=True)
+        questions[path] -= 1
+        if questions[path] <= 0:
+            del questions[path]
+            Path(path).unlink(missing_ok=True)
         remove_old(uploads, KEPT)
 
 

@@ -7,6 +7,7 @@ Gradio serves much more than this page needs. It fetches addresses that a visito
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ class Gate:
 
     Args:
         uploads: the folder in which Gradio keeps uploads. Nothing else is in it.
+        questions: is told how many questions about each upload get through. Two visitors with the same file have one
+            upload, because Gradio names uploads by their content.
     """
 
-    def __init__(self, app: Any, uploads: Path):
-        self.app, self.uploads = app, uploads
+    def __init__(self, app: Any, uploads: Path, questions: Counter[str]):
+        self.app, self.uploads, self.questions = app, uploads, questions
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -59,14 +62,19 @@ class Gate:
         if size > QUESTION:
             return 413, receive
         body = await read_body(receive)
-        return (0 if self.is_harmless(body) else 400), replay(body, receive)
+        paths = self.uploads_in(body)
+        if paths is None:
+            return 400, receive
+        self.questions.update(paths)
+        return 0, replay(body, receive)
 
-    def is_harmless(self, body: bytes) -> bool:
-        """Whether a question is JSON that names no file but uploaded ones."""
+    def uploads_in(self, body: bytes) -> list[str] | None:
+        """The uploads that a question is about; None if it is no JSON, or names other files too."""
         try:
-            return all(self.is_upload(path) for path in paths_in(json.loads(body)))
+            paths = list(paths_in(json.loads(body)))
         except (ValueError, RecursionError):
-            return False
+            return None
+        return paths if all(self.is_upload(path) for path in paths) else None
 
     def is_upload(self, path: Any) -> bool:
         return isinstance(path, str) and is_inside(path, self.uploads)

@@ -187,14 +187,15 @@ def push_space(files: Mapping[str, bytes], repository: str, public: bool = False
     Raises:
         OSError: the Hub refuses, or cannot be reached.
     """
-    api, common = HfApi(), {"repo_type": "space"}
+    api = HfApi()
+    common: dict[str, Any] = {"repo_type": "space"}
     folders = {path.split("/")[0] for path in files if "/" in path}
     with clear_errors(repository):
         created = api.create_repo(repository, private=not public, exist_ok=True, space_sdk="gradio", **common)
         there = api.list_repo_files(created.repo_id, **common)
         outdated = [path for path in there if path.split("/")[0] in folders and path not in files]
-        operations = [CommitOperationAdd(path, content) for path, content in files.items()]
-        operations += [CommitOperationDelete(path) for path in outdated]
+        added = [CommitOperationAdd(path, content) for path, content in files.items()]
+        operations = [*added, *(CommitOperationDelete(path) for path in outdated)]
         api.create_commit(created.repo_id, operations, commit_message="A demo of the model", **common)
     return f"{api.endpoint}/spaces/{created.repo_id}"
 

@@ -154,10 +154,18 @@ def ask(server, data, **more):
 
 def answer(server, name, content):
     """The HTML that answers a file."""
-    meta = {"_type": "gradio.FileData"}
-    asked = ask(server, {"path": upload(server, name, content), "orig_name": name, "meta": meta})
+    question(server, upload(server, name, content), "session")
+    return answer_of(server, "session")
+
+
+def question(server, path, session):
+    asked = ask(server, {"path": path, "meta": {"_type": "gradio.FileData"}}, session_hash=session)
     assert asked.status_code == 200, asked.text
-    url = f"{server}/gradio_api/queue/data?session_hash=session"
+
+
+def answer_of(server, session):
+    """The HTML that answers the question of a session."""
+    url = f"{server}/gradio_api/queue/data?session_hash={session}"
     with httpx.stream("GET", url, timeout=SECONDS) as stream:
         for line in stream.iter_lines():
             message = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
@@ -186,6 +194,14 @@ def test_every_bad_file_is_answered_with_a_sentence_and_gone(server, temporary, 
     page = answer(server, name, content(tmp_path))
     assert re.search(rf'<p class="cx-alarm" role="alert">This file cannot be read: [^<]*{re.escape(words)}', page), page
     assert "DOE" not in page and "4711" not in page and "--force" not in page and str(temporary) not in page
+    assert not uploads_in(temporary)
+
+
+def test_two_visitors_with_the_same_file_are_both_answered(server, temporary):
+    sessions = [f"visitor{number}" for number in range(3)]
+    for session in sessions:
+        question(server, upload(server, "same.png", png()), session)
+    assert ["cx-findings" in answer_of(server, session) for session in sessions] == [True] * 3
     assert not uploads_in(temporary)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 
 import pytest
 
@@ -16,7 +17,7 @@ def uploads(tmp_path):
     return tmp_path / "uploads"
 
 
-def ask(uploads, method, path, body=b"", length=True):
+def ask(uploads, method, path, body=b"", length=True, questions=None):
     """(status, what the app got) of one request."""
     got, sent = [], []
 
@@ -33,13 +34,13 @@ def ask(uploads, method, path, body=b"", length=True):
     size = len(body) if length is True else length
     headers = [] if size is None else [(b"content-length", str(size).encode())]
     scope = {"type": "http", "method": method, "path": path, "headers": headers}
-    asyncio.run(Gate(app, uploads)(scope, receive, send))
+    asyncio.run(Gate(app, uploads, Counter() if questions is None else questions)(scope, receive, send))
     return sent[0]["status"], got
 
 
-def question(uploads, path):
+def question(uploads, path, questions=None):
     body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}], "fn_index": 0, "session_hash": "a"}
-    return ask(uploads, "POST", "/gradio_api/queue/join", json.dumps(body).encode())
+    return ask(uploads, "POST", "/gradio_api/queue/join", json.dumps(body).encode(), questions=questions)
 
 
 PAGE = ["/", "/config", "/theme.css", "/assets/index-1.js", "/static/fonts/a.woff2", "/gradio_api/queue/data"]
@@ -83,6 +84,13 @@ def test_a_question_about_an_upload_gets_through_as_it_was(uploads):
     status, (body,) = question(uploads, str(uploads / "ab" / "x.png"))
     assert status == 200 and json.loads(body)["data"][0]["path"].endswith("x.png")
     assert ask(uploads, "POST", "/gradio_api/queue/join", b'{"data": [], "event_data": {"example": 1}}')[0] == 200
+
+
+def test_questions_about_an_upload_are_counted_and_refused_ones_are_not(uploads):
+    questions, path = Counter(), str(uploads / "ab" / "x.png")
+    for asked in (path, "/etc/passwd", path):
+        question(uploads, asked, questions)
+    assert questions == {path: 2}
 
 
 def test_paths_that_lead_out_of_the_folder_are_none_of_it(uploads):
