@@ -52,6 +52,7 @@ def server(space, temporary):
     left_out = ("PYTHONPATH", "HF_HOME", "HF_TOKEN")
     environment = {name: value for name, value in os.environ.items() if name not in left_out}
     environment |= {"PYTHONPATH": str(ROOT / "tests" / "no_network"), "TMPDIR": str(temporary), "HOME": str(temporary)}
+    environment["MPLCONFIGDIR"] = str(temporary.with_name("matplotlib"))  # Gradio imports it where it is installed
     with open(log, "w") as out:
         command = [sys.executable, "-s", space / "demo" / "app.py", "--port", str(port)]
         process = subprocess.Popen(command, env=environment, cwd=temporary, stdout=out, stderr=out)
