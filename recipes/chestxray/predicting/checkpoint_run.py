@@ -32,10 +32,10 @@ def predict(options: PredictOptions) -> FilePredictions | None:
     output = Path(options.output_dir) if options.output_dir else None
     if accelerator.num_processes > 1 and not output:
         raise ValueError("several processes need --output-dir, where they meet")
+    (files,) = from_first(accelerator, lambda: file_lists.list_files(options.inputs, output))
     model = load(options, accelerator)
     if options.heatmaps:
         overlays.refuse_without_maps(model.predictor, options.checkpoint)
-    (files,) = from_first(accelerator, lambda: file_lists.list_files(options.inputs, output))
     with chunk_folder(output, accelerator.is_main_process) as folder:
         table = predict_listed(options, accelerator, model, Chunks(files, folder))
         found = None if table is None else model.table_of(table)

@@ -194,8 +194,10 @@ def push_space(files: Mapping[str, bytes], repository: str, public: bool = False
         created = api.create_repo(repository, private=not public, exist_ok=True, space_sdk="gradio", **common)
         there = api.list_repo_files(created.repo_id, **common)
         outdated = [path for path in there if path.split("/")[0] in folders and path not in files]
-        added = [CommitOperationAdd(path, content) for path, content in files.items()]
-        operations = [*added, *(CommitOperationDelete(path) for path in outdated)]
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            CommitOperationDelete(path) for path in outdated
+        ]
+        operations += [CommitOperationAdd(path, content) for path, content in files.items()]
         api.create_commit(created.repo_id, operations, commit_message="A demo of the model", **common)
     return f"{api.endpoint}/spaces/{created.repo_id}"
 
