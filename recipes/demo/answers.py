@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from chestxray.exporting.onnx_file import ENDING
+from chestxray.images.reading import read_pixels
 from chestxray.predicting import onnx_run
-from chestxray.predicting.file_chunks import FilePredictor, predict_chunk
+from chestxray.predicting.file_chunks import FilePredictor, FileReading, predict_chunk
 from chestxray.predicting.file_table import FilePredictions
 from chestxray.predicting.options import PredictOptions
 from chestxray.reporting.heatmap_overlay import colour_maps
@@ -72,8 +73,9 @@ def answer(model: LoadedModel, path: str) -> Answer:
     Raises:
         ValueError: it cannot be read. The message is a sentence for its owner.
     """
+    reading = model.predictor.reading
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(model.predictor.reading.pixels, path)
+        waiting = pool.submit(read, reading, path, reading.size)
         found = model.table_of(predict_chunk(model.predictor, [path], [waiting], pool))
     if reason := found.rows["error"][0]:
         raise ValueError(f"This file cannot be read: {reason.removesuffix(FORCE)}.")
@@ -82,4 +84,9 @@ def answer(model: LoadedModel, path: str) -> Answer:
         (maps,) = model.predictor.maps(pixels[None])
         heat = colour_maps(maps, HEAT) if np.isfinite(maps).all() else None
     margin = (len(pixels) - model.predictor.view) // 2 / len(pixels)
-    return Answer(found, replace(model.predictor.reading, size=PICTURE).pixels(path), heat, margin)
+    return Answer(found, read(reading, path, PICTURE), heat, margin)
+
+
+def read(reading: FileReading, path: str, size: int) -> np.ndarray:
+    """A file as the model reads it, but of this size: (size, size) uint8. Raises as `read_pixels`."""
+    return read_pixels(path, size, reading.equalize, reading.voi, reading.force)
