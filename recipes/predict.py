@@ -4,6 +4,7 @@
     python recipes/predict.py CHECKPOINT FOLDER --output-dir OUT             and OUT/predicted.csv
     python recipes/predict.py CHECKPOINT list.csv --output-dir OUT --format parquet
     accelerate launch --num_processes 8 recipes/predict.py CHECKPOINT FOLDER --output-dir OUT
+    python recipes/predict.py CHECKPOINT FOLDER --output-dir OUT --heatmaps  and pictures in OUT/heatmaps
     python recipes/predict.py model.onnx radiograph.png                      without PyTorch
 
 CHECKPOINT is a folder as finetune.py leaves it, or an ONNX file of export.py. Each image is read and shown to the model
@@ -15,6 +16,9 @@ files with a usual ending, and for DICOM files without one. A table (.csv, .parq
 `path`, relative to its own folder. A file that cannot be read has a row with the reason. After a stop, start the same
 command again: it goes on.
 
+--heatmaps draws a picture for each file and finding that is called: where in the image the evidence for it lies. A file
+has five at most. Where there are no thresholds, the three highest findings have one.
+
 A DICOM file is shown by the standard: rescale, window or table, inversion. A file that is no frontal chest radiograph
 by its own header is refused with the tag that says so; --force reads it all the same.
 """
@@ -24,7 +28,7 @@ import warnings
 
 from chestxray.exporting.onnx_file import ENDING
 from chestxray.flags import positive
-from chestxray.predicting import file_table
+from chestxray.predicting import file_table, overlays
 from chestxray.predicting.options import PredictOptions
 from chestxray.scoring.thresholds import RULES
 
@@ -39,11 +43,14 @@ def main(argv=None):
     refuse_unread(found)
     print(file_table.screen_text(found))
     if options.output_dir:
-        print(f"{options.output_dir} holds {file_table.STEM}.{options.form}")
+        also = f" and {overlays.FOLDER}/" if options.heatmaps else ""
+        print(f"{options.output_dir} holds {file_table.STEM}.{options.form}{also}")
 
 
 def predict(options):
     """The predictions of a checkpoint or of an ONNX file. Each imports only what it needs: PyTorch takes seconds."""
+    if options.heatmaps and not options.output_dir:
+        raise ValueError("--heatmaps needs --output-dir, the folder for the pictures")
     if options.checkpoint.endswith(ENDING):
         from chestxray.predicting import onnx_run
 
@@ -71,6 +78,7 @@ def parse(argv):
     add("--rule", choices=RULES, help="of the thresholds (default: the one that score.py was asked for)")
     add("--voi", choices=("table", "window"), default=default.voi, help="which one if a DICOM file has both")
     add("--force", action="store_true", help="read DICOM files too that are other pictures by their header")
+    add("--heatmaps", action="store_true", help="draw where the evidence for a file's findings lies")
     add("--batch-size", type=positive, default=default.batch_size, help="images per pass of each process")
     return PredictOptions(**vars(parser.parse_args(argv)))
 

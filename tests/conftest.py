@@ -91,6 +91,7 @@ SLOW = [
     "dataset",
     "score",
     "predict",
+    "predict_heatmaps",
     "export",
     "seen",
     "unlike",

@@ -19,7 +19,7 @@ import yaml
 from conftest import ROOT
 
 LIBRARY = ROOT / "recipes" / "chestxray"
-OURS = {"chestxray", "multilabel_auroc"}
+OURS = {"chestxray", "demo", "multilabel_auroc"}
 # Distributions that no line of ours imports, and who does.
 INDIRECT = {
     "pyjpegls": "pydicom's decoder of JPEG-LS",
@@ -70,7 +70,7 @@ def test_every_import_is_declared_and_every_requirement_is_imported():
         for distribution in distributions.get(name, [name]):
             needed.setdefault(normal_name(distribution), f"{path} imports {name}")
     assert len(needed) > 15
-    known = declared("dicom", "export", "ray")
+    known = declared("demo", "dicom", "export", "ray")
     # Two OpenCV packages may be installed side by side; one of them is declared.
     undeclared = {name: why for name, why in needed.items() if name not in known and not name.startswith("opencv-")}
     assert not undeclared

@@ -62,6 +62,18 @@ def whole_folder(path: str | Path, last: str) -> Iterator[Path]:
     part.rmdir()
 
 
+def move_files(source: str | Path, target: str | Path) -> None:
+    """Move all files below a folder to the same places below another one, where they replace files of the same name.
+
+    What killed writers of `whole_file` left stays. After a stop, the same call goes on.
+    """
+    for path in [path for path in Path(source).rglob("*") if path.is_file()]:
+        if not path.name.endswith(UNFINISHED):
+            place = Path(target, path.relative_to(source))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
+
+
 def remove_unfinished(folder: str | Path) -> None:
     """Remove the files that killed writers of `whole_file` left, in `folder` and one level below."""
     for found in (f".*{UNFINISHED}", f"*/.*{UNFINISHED}"):

@@ -6,6 +6,7 @@ calibration.json as its own key, see `calibration_file`.
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ def load(source: str | Path | bytes) -> OnnxModel:
 
 def start_session(source, name):
     """An InferenceSession. Raises ValueError for what ONNX Runtime cannot read."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # its builds report to Microsoft, from their import on
     try:
         import onnxruntime
     except ModuleNotFoundError as error:

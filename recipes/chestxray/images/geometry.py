@@ -31,7 +31,7 @@ def from_view(boxes: np.ndarray, frame: tuple[float, float], whole: int, side: i
     return np.concatenate([(corner + edge(whole, side)) * scale, size * scale], axis=1)
 
 
-def edge(whole, side):
+def edge(whole: int, side: int) -> int:
     """Pixels that are cut off on the left and at the top, as `augment.normalise` and the processor cut them."""
     return (whole - side) // 2
 

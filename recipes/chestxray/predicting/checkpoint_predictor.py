@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from transformers import CLIPImageProcessor
+from transformers import CLIPImageProcessor, PreTrainedModel
 
 from chestxray.files import digest
 from chestxray.models import classifiers
 from chestxray.models.described import DescribingClassifier
-from chestxray.models.inference import Views, average_views, view_logits
+from chestxray.models.heatmaps import Heatmapper
+from chestxray.models.inference import Views, average_views, model_input, view_logits
 from chestxray.models.weights import digest_weights
 from chestxray.predicting.file_chunks import DISTANCE, FileReading
 from chestxray.scoring import feature_statistics
@@ -28,6 +29,7 @@ class CheckpointPredictor:
     Attributes:
         averaged: the function that cuts the views whose probabilities are averaged; batch_size: images per pass.
         statistics: of the training images; with them `model` is a `described.DescribingClassifier`.
+        mapper: of the same model, by the method of its architecture; None if it has no heatmaps, or none are asked for.
     """
 
     model: torch.nn.Module
@@ -38,19 +40,37 @@ class CheckpointPredictor:
     device: torch.device
     batch_size: int
     statistics: FeatureStatistics | None = None
+    mapper: Heatmapper | None = None
 
     @property
     def columns(self) -> list[str]:
         return [*self.findings, *([DISTANCE] if self.statistics else [])]
 
+    @property
+    def has_maps(self) -> bool:
+        return self.mapper is not None
+
+    @property
+    def view(self) -> int:
+        return classifiers.sides(self.processor)[1]
+
     def numbers(self, pixels: np.ndarray) -> np.ndarray:
         """(n, size, size) uint8, n > 0, to (n, k) float32 logits, by the evaluation's own functions, and the distance
         if there are statistics: (n, k + 1)."""
-        starts = range(0, len(pixels), self.batch_size)
-        return np.concatenate([self._numbers_of_batch(pixels[start : start + self.batch_size]) for start in starts])
+        return np.concatenate([self._numbers_of_batch(batch) for batch in self._batches(pixels)])
 
-    def _numbers_of_batch(self, pixels):
-        batch, k = torch.from_numpy(pixels)[:, None].to(self.device), len(self.findings)
+    def maps(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, size, size) uint8, n > 0, to heatmaps of the middle view, (n, k, h, w) float32."""
+        assert self.mapper, "`has_maps` says whether there are any"
+        inputs = (model_input(batch, self.processor, channels_last=False) for batch in self._batches(pixels))
+        return np.concatenate([self.mapper.compute(batch)[1].cpu().numpy() for batch in inputs])
+
+    def _batches(self, pixels):
+        for start in range(0, len(pixels), self.batch_size):
+            yield torch.from_numpy(pixels[start : start + self.batch_size])[:, None].to(self.device)
+
+    def _numbers_of_batch(self, batch):
+        k = len(self.findings)
         found = view_logits(self.model, batch, self.processor, self.averaged).cpu().numpy()  # (n, views, k + …)
         logits = average_views(found[..., :k])
         if self.statistics is None:
@@ -68,12 +88,14 @@ def load_predictor(
     force: bool,
     batch_size: int,
     statistics: FeatureStatistics | None = None,
+    heatmaps: bool = False,
 ) -> CheckpointPredictor:
     """Load a checkpoint to predict with it as score.py does.
 
     Args:
         tta: one of `test_time_views.VIEWS`.
         statistics: of its training images, for these views; None where there are none.
+        heatmaps: whether it gives heatmaps too, if its architecture has some.
 
     Raises:
         FileNotFoundError, ValueError: the folder is no checkpoint, or a damaged one.
@@ -86,7 +108,25 @@ def load_predictor(
     whole_model = DescribingClassifier(model) if statistics else model
     prepared = accelerator.prepare_model(whole_model, evaluation_mode=True).eval()
     cut = partial(views, side=side, tta=tta)
-    return CheckpointPredictor(prepared, processor, findings, reading, cut, accelerator.device, batch_size, statistics)
+    return CheckpointPredictor(
+        model=prepared,
+        processor=processor,
+        findings=findings,
+        reading=reading,
+        averaged=cut,
+        device=accelerator.device,
+        batch_size=batch_size,
+        statistics=statistics,
+        mapper=find_mapper(model) if heatmaps else None,
+    )
+
+
+def find_mapper(model: PreTrainedModel) -> Heatmapper | None:
+    """What gives a model's heatmaps, None if its architecture has none."""
+    try:
+        return Heatmapper(model)
+    except ValueError:
+        return None
 
 
 def describe_job(

@@ -1,15 +1,18 @@
 """From a checkpoint and a person's files to a table, by all processes of a launch."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from chestxray.models.classifiers import findings_of
 from chestxray.models.weights import digest_weights
 from chestxray.places import last_part
-from chestxray.predicting import checkpoint_predictor, file_chunks, file_lists, file_table
+from chestxray.predicting import checkpoint_predictor, file_chunks, file_lists, file_table, overlays
+from chestxray.predicting.checkpoint_predictor import CheckpointPredictor
 from chestxray.predicting.file_chunks import Chunks, chunk_folder, claim_missing
 from chestxray.predicting.file_table import FilePredictions
 from chestxray.predicting.options import PredictOptions
@@ -29,20 +32,55 @@ def predict(options: PredictOptions) -> FilePredictions | None:
     output = Path(options.output_dir) if options.output_dir else None
     if accelerator.num_processes > 1 and not output:
         raise ValueError("several processes need --output-dir, where they meet")
-    calibration, note = find_calibration(options.checkpoint)
     (files,) = from_first(accelerator, lambda: file_lists.list_files(options.inputs, output))
+    model = load(options, accelerator)
+    if options.heatmaps:
+        overlays.refuse_without_maps(model.predictor, options.checkpoint)
     with chunk_folder(output, accelerator.is_main_process) as folder:
-        found = predict_listed(options, accelerator, Chunks(files, folder), calibration, note)
+        table = predict_listed(options, accelerator, model, Chunks(files, folder))
+        found = None if table is None else model.table_of(table)
         if found and output:
             file_table.write_file(found, output, options.form)
     dataset_predictions.stop()
     return found
 
 
-def predict_listed(
-    options: PredictOptions, accelerator: Accelerator, chunks: Chunks, calibration: ModelCalibration | None, note: str
-) -> FilePredictions | None:
-    """The predictions of the files, in the first process."""
+@dataclass(frozen=True)
+class LoadedCheckpoint:
+    """A checkpoint that predicts, with what score.py left beside it; see `file_table.FilePredictions`."""
+
+    predictor: CheckpointPredictor
+    name: str
+    sha256: str
+    rule: str | None
+    calibration: ModelCalibration | None
+    note: str
+    unlike_note: str
+
+    @property
+    def tta(self) -> str:
+        return self.calibration.tta if self.calibration else "none"
+
+    def table_of(self, table: pd.DataFrame) -> FilePredictions:
+        """The predictions of finished chunks."""
+        predictor = self.predictor
+        return FilePredictions(
+            rows=file_table.rows_of(table),
+            logits=table[predictor.findings].to_numpy(np.float64),
+            findings=predictor.findings,
+            model=self.name,
+            sha256=self.sha256,
+            rule=self.rule,
+            calibration=self.calibration,
+            note=self.note,
+            distances=table[file_chunks.DISTANCE].to_numpy(np.float64) if predictor.statistics else None,
+            unlike_note=self.unlike_note,
+        )
+
+
+def load(options: PredictOptions, accelerator: Accelerator) -> LoadedCheckpoint:
+    """The checkpoint of the options. Raises as `predict`."""
+    calibration, note = find_calibration(options.checkpoint)
     tta = calibration.tta if calibration else "none"
     statistics, unlike_note = find_statistics(options.checkpoint, tta)
     predictor = checkpoint_predictor.load_predictor(
@@ -53,26 +91,37 @@ def predict_listed(
         force=options.force,
         batch_size=options.batch_size,
         statistics=statistics,
+        heatmaps=options.heatmaps,
     )
-    job = checkpoint_predictor.describe_job(options.checkpoint, tta, predictor.reading, statistics)
-    (numbers,) = from_first(accelerator, lambda: claim_missing(chunks, job))
-    file_chunks.predict_chunks(predictor, chunks, numbers, accelerator.process_index, accelerator.num_processes)
-    accelerator.wait_for_everyone()
-    if not accelerator.is_main_process:
-        return None
-    table = chunks.read()
-    return FilePredictions(
-        rows=table[["path", "error"]],
-        logits=table[predictor.findings].to_numpy(np.float64),
-        findings=predictor.findings,
-        model=last_part(options.checkpoint),
-        sha256=job["sha256"],
+    return LoadedCheckpoint(
+        predictor=predictor,
+        name=last_part(options.checkpoint),
+        sha256=digest_weights(options.checkpoint),
         rule=(options.rule or calibration.rule) if calibration else None,
         calibration=calibration,
         note=note,
-        distances=table[file_chunks.DISTANCE].to_numpy(np.float64) if statistics else None,
         unlike_note=unlike_note,
     )
+
+
+def predict_listed(
+    options: PredictOptions, accelerator: Accelerator, model: LoadedCheckpoint, chunks: Chunks
+) -> pd.DataFrame | None:
+    """The finished chunks, in the first process. Their pictures are in the folder of the output."""
+    predictor, drawn = model.predictor, None
+    job = checkpoint_predictor.describe_job(options.checkpoint, model.tta, predictor.reading, predictor.statistics)
+    if options.heatmaps:
+        drawn = overlays.plan(chunks.folder, chunks.files, predictor.findings, model.calibration, model.rule)
+        job |= drawn.describe_job()
+    (numbers,) = from_first(accelerator, lambda: claim_missing(chunks, job))
+    process, processes = accelerator.process_index, accelerator.num_processes
+    file_chunks.predict_chunks(predictor, chunks, numbers, process, processes, drawn)
+    accelerator.wait_for_everyone()
+    if not accelerator.is_main_process:
+        return None
+    if drawn and options.output_dir:
+        drawn.move_to(Path(options.output_dir))
+    return chunks.read()
 
 
 def from_first(accelerator: Accelerator, compute) -> list:

@@ -7,7 +7,7 @@ again, so the same command goes on after a stop.
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,14 @@ from tqdm.auto import tqdm
 from chestxray.files import digest, whole_file, write
 from chestxray.images.reading import UnreadableImage, read_pixels
 from chestxray.machine import cores
+from chestxray.predicting import overlays as pictures
+from chestxray.predicting.overlays import Overlays
 
 CHUNK = 256  # files: seconds of work; at 512 pixels 67 MB
 UNFINISHED = ".unfinished"  # the folder of finished chunks inside the output's; gone when all is done
 JOB = "job.json"
 DISTANCE = "distance to the training images"  # a column of a chunk, which no finding is called by
+HEATMAPS = "heatmaps"  # another one: where the pictures of a file's heatmaps lie, or why there are none
 NOT_FINITE = "the model gives no finite number for it"
 
 
@@ -62,6 +65,17 @@ class FilePredictor(Protocol):
         """(n, size, size) uint8 to (n, k) float32 logits, or (n, k + 1) with the distance."""
         ...
 
+    @property
+    def has_maps(self) -> bool: ...
+    @property
+    def view(self) -> int:
+        """Side of the middle that the model sees, in pixels of the whole image."""
+        ...
+
+    def maps(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, size, size) uint8, n > 0, to heatmaps of the view, (n, k, h, w) float32. Only with `has_maps`."""
+        ...
+
 
 # Chunks on the disk
 
@@ -87,7 +101,8 @@ class Chunks:
         return [number for number in range(len(self)) if not self.path(number).exists()]
 
     def read(self) -> pd.DataFrame:
-        """All files in their order: `path`, `error` ("" where there is none), a logit for each finding; DISTANCE."""
+        """All files in their order: `path`, `error` ("" where there is none), a logit for each finding; DISTANCE;
+        HEATMAPS."""
         return pd.concat([pd.read_parquet(self.path(number)) for number in range(len(self))], ignore_index=True)
 
 
@@ -145,7 +160,12 @@ def chunk_folder(output: Path | None, is_first: bool) -> Iterator[Path]:
 
 
 def predict_chunks(
-    predictor: FilePredictor, chunks: Chunks, numbers: Sequence[int], process: int = 0, processes: int = 1
+    predictor: FilePredictor,
+    chunks: Chunks,
+    numbers: Sequence[int],
+    process: int = 0,
+    processes: int = 1,
+    overlays: Overlays | None = None,
 ) -> None:
     """Predict this process's share of the chunks with these numbers. The first process shows a bar of its own share."""
     numbers = numbers[process::processes]
@@ -153,7 +173,7 @@ def predict_chunks(
     shown = {"unit": " files", "desc": "Predicting", "disable": bool(process) or not count}
     with ThreadPoolExecutor(max(1, cores() // processes)) as pool, tqdm(total=count, **shown) as bar:
         for number, waiting in read_ahead(pool, predictor.reading, chunks, numbers):
-            table = predict_chunk(predictor, chunks.files_of(number), waiting)
+            table = predict_chunk(predictor, chunks.files_of(number), waiting, pool, overlays)
             with whole_file(chunks.path(number)) as part:
                 table.to_parquet(part)
             bar.update(len(table))
@@ -172,7 +192,13 @@ def read_ahead(
     yield from ahead
 
 
-def predict_chunk(predictor: FilePredictor, files: Sequence[str], waiting: Sequence[Future]) -> pd.DataFrame:
+def predict_chunk(
+    predictor: FilePredictor,
+    files: Sequence[str],
+    waiting: Sequence[Future],
+    pool: Executor,
+    overlays: Overlays | None = None,
+) -> pd.DataFrame:
     """The rows of one chunk, see `Chunks.read`. Whatever else is made of the pixels of a file is made here."""
     read, errors = [], [""] * len(files)
     numbers = np.full((len(files), len(predictor.columns)), np.nan, np.float32)
@@ -181,11 +207,36 @@ def predict_chunk(predictor: FilePredictor, files: Sequence[str], waiting: Seque
             read.append((row, future.result()))
         except UnreadableImage as error:
             errors[row] = str(error)
-    if read:
-        rows, pixels = zip(*read, strict=True)
-        numbers[list(rows)] = predictor.numbers(np.stack(pixels))
+    rows, pixels = [row for row, _ in read], np.array([found for _, found in read])
+    if rows:
+        numbers[rows] = predictor.numbers(pixels)
         for row in rows:
             if not np.isfinite(numbers[row]).all():
                 numbers[row], errors[row] = np.nan, NOT_FINITE
     columns = dict(zip(predictor.columns, numbers.T, strict=True))
-    return pd.DataFrame({"path": list(files), "error": errors}).join(pd.DataFrame(columns))
+    table = pd.DataFrame({"path": list(files), "error": errors}).join(pd.DataFrame(columns))
+    if overlays:
+        usable = [place for place, row in enumerate(rows) if not errors[row]]
+        table[HEATMAPS] = draw_chunk(
+            overlays, predictor, table, [rows[place] for place in usable], pixels[usable], pool
+        )
+    return table
+
+
+def draw_chunk(
+    overlays: Overlays,
+    predictor: FilePredictor,
+    table: pd.DataFrame,
+    rows: Sequence[int],
+    pixels: np.ndarray,
+    pool: Executor,
+) -> list[str]:
+    """The column HEATMAPS of a chunk. rows: of the files that have logits; pixels: theirs, (n, size, size) uint8."""
+    texts = [pictures.NOT_READ] * len(table)
+    if rows:
+        part = table.iloc[list(rows)]
+        logits = part[list(overlays.findings)].to_numpy()
+        found = pictures.draw_missing(overlays, predictor, part["path"].tolist(), pixels, logits, pool)
+        for row, text in zip(rows, found, strict=True):
+            texts[row] = text
+    return texts

@@ -9,6 +9,8 @@ import pandas as pd
 from scipy.special import expit
 
 from chestxray.files import whole_file, write
+from chestxray.predicting.file_chunks import HEATMAPS
+from chestxray.predicting.overlays import HIGHEST
 from chestxray.reporting.tables import Table, figure
 from chestxray.scoring.calibration_file import ModelCalibration
 from chestxray.scoring.plain_values import to_plain_values
@@ -16,7 +18,6 @@ from chestxray.scoring.plain_values import to_plain_values
 FORMATS = ("csv", "parquet", "json")
 STEM = "predicted"  # of the file's name
 SHOWN = 20  # files of which each has its own lines on the screen
-HIGHEST = 3  # findings of a file on the screen, where there are no thresholds
 DRAWN = "This model was validated on synthetic images: its numbers say nothing about radiographs."
 UNLIKE = "This does not look like the images that the model was trained on"
 NO_DEVICE = "For research. This is not a medical device, and no diagnosis."
@@ -27,7 +28,8 @@ class FilePredictions:
     """n files, k findings.
 
     Attributes:
-        rows: `path`, and `error`, the reason why a file could not be read, or "".
+        rows: `path`, and `error`, the reason why a file could not be read, or "". With pictures of the heatmaps also
+            HEATMAPS, see `overlays.draw_missing`.
         logits: (n, k) float64, NaN for a file that could not be read.
         model: the checkpoint's name; sha256: of its weights.
         rule: of the thresholds, None without calibration.
@@ -67,15 +69,20 @@ class FilePredictions:
         return found
 
 
+def rows_of(table: pd.DataFrame) -> pd.DataFrame:
+    """The `rows` of `FilePredictions`, from the table of `file_chunks.Chunks.read`."""
+    return table[[name for name in ("path", "error", HEATMAPS) if name in table]]
+
+
 # The file
 
 
 def write_file(found: FilePredictions, folder: Path, form: str) -> Path:
     """Write predicted.csv, .parquet or .json; its path.
 
-    CSV and Parquet have the columns `path`, `error`, and `prob_NAME`, `calibrated_NAME`, `call_NAME`,
-    `percentile_NAME` for each finding, then `distance` and `unlike_training` (1 beyond the limit). score.py reads such
-    a table too.
+    CSV and Parquet have the columns `path`, `error`, `heatmaps` if they are drawn, and `prob_NAME`, `calibrated_NAME`,
+    `call_NAME`, `percentile_NAME` for each finding, then `distance` and `unlike_training` (1 beyond the limit).
+    score.py reads such a table too.
     """
     path = folder / f"{STEM}.{form}"
     if form == "json":
@@ -117,6 +124,8 @@ def as_json(found: FilePredictions) -> str:
         file = {"path": path, "error": error or None, "findings": None if error else findings}
         if found.distances is not None and not error:
             file |= {"distance": found.distances[row], "unlike_training": bool(found.is_unlike[row])}
+        if HEATMAPS in found.rows:
+            file |= {HEATMAPS: found.rows[HEATMAPS][row]}
         files.append(file)
     return json.dumps(to_plain_values({"about": about, "files": files}), indent=1) + "\n"
 

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from chestxray.exporting import onnx_file
 from chestxray.exporting.onnx_file import OnnxModel
 from chestxray.files import digest_files
 from chestxray.places import last_part
-from chestxray.predicting import file_chunks, file_lists, file_table
+from chestxray.predicting import file_chunks, file_lists, file_table, overlays
 from chestxray.predicting.file_chunks import Chunks, FileReading, chunk_folder, claim_missing
 from chestxray.predicting.file_table import FilePredictions
 from chestxray.predicting.options import PredictOptions
 
+MAPS = "maps"  # one of `onnx_file.OUTPUTS`
 NO_CALIBRATION = (
     "These are the model's own probabilities alone: the file was exported without calibration. Run score.py on its "
     "checkpoint, and export.py again"
@@ -38,6 +40,19 @@ class OnnxPredictor:
         starts = range(self.batch_size, len(pixels), self.batch_size)
         return np.concatenate([self.model.logits(part) for part in np.split(pixels, starts)])
 
+    @property
+    def has_maps(self) -> bool:
+        return MAPS in self.model.output_names()
+
+    @property
+    def view(self) -> int:
+        return self.model.about["crop"]
+
+    def maps(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, size, size) uint8 to (n, k, h, w) float32, the class activation maps of the graph."""
+        starts = range(self.batch_size, len(pixels), self.batch_size)
+        return np.concatenate([self.model.outputs(part)[MAPS] for part in np.split(pixels, starts)])
+
 
 def predict(options: PredictOptions) -> FilePredictions:
     """Predict all files, and write the table if there is a folder for it.
@@ -49,25 +64,39 @@ def predict(options: PredictOptions) -> FilePredictions:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("one process predicts with an ONNX file, on all cores: start predict.py without a launcher")
     output = Path(options.output_dir) if options.output_dir else None
-    model = onnx_file.load(options.checkpoint)
-    reading = FileReading(model.size, model.about["equalize"], options.voi, options.force)
-    predictor = OnnxPredictor(model, reading, options.batch_size)
+    predictor = load_predictor(options)
+    if options.heatmaps:
+        overlays.refuse_without_maps(predictor, options.checkpoint)
     files = file_lists.list_files(options.inputs, output)
-    job = {"sha256": digest_files(options.checkpoint), **vars(reading)}
+    job = {"sha256": digest_files(options.checkpoint), **vars(predictor.reading)}
     with chunk_folder(output, is_first=True) as folder:
-        chunks = Chunks(files, folder)
-        file_chunks.predict_chunks(predictor, chunks, claim_missing(chunks, job))
-        found = table_of(options, predictor, chunks)
+        chunks, drawn = Chunks(files, folder), None
+        if options.heatmaps:
+            calibration = predictor.model.calibration
+            rule = (options.rule or calibration.rule) if calibration else None
+            drawn = overlays.plan(folder, files, predictor.model.findings, calibration, rule)
+            job |= drawn.describe_job()
+        file_chunks.predict_chunks(predictor, chunks, claim_missing(chunks, job), overlays=drawn)
+        if drawn and output:
+            drawn.move_to(output)
+        found = table_of(options, predictor, chunks.read())
         if output:
             file_table.write_file(found, output, options.form)
     return found
 
 
-def table_of(options: PredictOptions, predictor: OnnxPredictor, chunks: Chunks) -> FilePredictions:
+def load_predictor(options: PredictOptions) -> OnnxPredictor:
+    """The ONNX file of the options. Raises as `onnx_file.load`."""
+    model = onnx_file.load(options.checkpoint)
+    reading = FileReading(model.size, model.about["equalize"], options.voi, options.force)
+    return OnnxPredictor(model, reading, options.batch_size)
+
+
+def table_of(options: PredictOptions, predictor: OnnxPredictor, table: pd.DataFrame) -> FilePredictions:
     """The predictions of finished chunks."""
-    table, calibration = chunks.read(), predictor.model.calibration
+    calibration = predictor.model.calibration
     return FilePredictions(
-        rows=table[["path", "error"]],
+        rows=file_table.rows_of(table),
         logits=table[predictor.model.findings].to_numpy(np.float64),
         findings=predictor.model.findings,
         model=last_part(options.checkpoint),

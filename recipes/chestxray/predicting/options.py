@@ -14,6 +14,7 @@ class PredictOptions:
         rule: one of `thresholds.RULES`; None is the rule that score.py was asked for.
         voi, force: of DICOM files, see `dicom.display.read_display`.
         batch_size: images per pass of each process.
+        heatmaps: whether pictures of the heatmaps are drawn, see `overlays`.
     """
 
     checkpoint: str
@@ -24,3 +25,4 @@ class PredictOptions:
     voi: str = "table"
     force: bool = False
     batch_size: int = 64
+    heatmaps: bool = False

@@ -1,4 +1,5 @@
-"""Uploads to the Hub: a published folder, with its tables on `main` and the loading script on `script`; a checkpoint.
+"""Uploads to the Hub: a published folder, with its tables on `main` and the loading script on `script`; a checkpoint; a
+Space.
 
 Only files on a list are uploaded; everything else in a folder stays. A new repository is private unless the caller asks
 otherwise. An existing one keeps its visibility. The token is huggingface_hub's: `HF_TOKEN` or `hf auth login`.
@@ -6,14 +7,14 @@ otherwise. An existing one keeps its visibility. The token is huggingface_hub's:
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import CommitOperationAdd, HfApi, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
 from chestxray.places import public_name, public_settings, without_paths
@@ -176,6 +177,37 @@ MODEL_FILES: dict[str, Callable] = {  # {pattern of a file's name: function to i
     r"results\.png": public_picture,
     r"epochs\.csv": unchanged,
 }
+
+
+# A Space
+
+
+def push_space(files: Mapping[str, bytes], repository: str, public: bool = False) -> str:
+    """Create the Space if there is none, and upload its files in one commit, which starts it.
+
+    Args:
+        files: {path: content}, see `space.space_files`. What a Space has in their folders besides them is deleted.
+        public: whether everybody sees the Space, if it is new.
+
+    Returns:
+        Its address.
+
+    Raises:
+        OSError: the Hub refuses, or cannot be reached.
+    """
+    api = HfApi()
+    common: dict[str, Any] = {"repo_type": "space"}
+    folders = {path.split("/")[0] for path in files if "/" in path}
+    with clear_errors(repository):
+        created = api.create_repo(repository, private=not public, exist_ok=True, space_sdk="gradio", **common)
+        there = api.list_repo_files(created.repo_id, **common)
+        outdated = [path for path in there if path.split("/")[0] in folders and path not in files]
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            CommitOperationDelete(path) for path in outdated
+        ]
+        operations += [CommitOperationAdd(path, content) for path, content in files.items()]
+        api.create_commit(created.repo_id, operations, commit_message="A demo of the model", **common)
+    return f"{api.endpoint}/spaces/{created.repo_id}"
 
 
 # Errors

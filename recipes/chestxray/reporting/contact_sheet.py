@@ -15,15 +15,14 @@ from matplotlib.patches import Rectangle
 from chestxray.data.datasets_internals import column
 from chestxray.images.splits import Split
 from chestxray.reporting.figure_style import BLUE, ORANGE, style
+from chestxray.reporting.heatmap_overlay import blend, colour_maps
 from chestxray.scoring.boxed_heatmaps import BoxedHeatmaps
-from chestxray.scoring.boxes_of_maps import scale
 from chestxray.scoring.localisation_measures import Measure
 from chestxray.scoring.localisation_result import MODEL, Localisation
 from chestxray.scoring.scorecard import SYNTHETIC
 
 EACH = 2  # best boxes of a finding, and worst ones
 TILE = 1.5  # inches
-SHADES = "inferno"
 
 
 def draw(boxed: BoxedHeatmaps, result: Localisation, part: Split) -> bytes:
@@ -69,10 +68,9 @@ def draw_boxes(tiles: list[tuple[Axes, Axes, int]], boxed: BoxedHeatmaps, result
     iou = model.column(Measure("one box", "IoU"))
     for plain, overlaid, row in tiles:
         image = read_view(part, position[str(boxed.rows.images[row])], boxed.about["side"])
-        for axes in (plain, overlaid):
-            axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-        (heat,) = scale(boxed.maps[row : row + 1], len(image))
-        overlaid.imshow(heat, cmap=SHADES, vmin=0, vmax=1, alpha=0.45)
+        (colours,) = colour_maps(boxed.maps[row : row + 1], len(image))
+        plain.imshow(image, cmap="gray", vmin=0, vmax=255)
+        overlaid.imshow(blend(image, colours))
         for axes in (plain, overlaid):
             draw_box(axes, boxed.rows.boxes[row], len(image), BLUE)
         draw_box(overlaid, model.boxes[row], len(image), ORANGE)

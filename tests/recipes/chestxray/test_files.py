@@ -107,6 +107,17 @@ def test_after_an_error_a_folder_stays_as_it_was_and_the_next_writer_begins_anew
 # remove_unfinished
 
 
+def test_files_move_to_the_same_places_and_what_a_killed_writer_left_stays(tmp_path):
+    for place, text in (("new/a/1.png", "new"), ("new/b/1.png", "other"), ("old/a/1.png", "old"), ("old/c.png", "own")):
+        files.write(tmp_path / place, text)
+    (tmp_path / "new" / "a" / ".2.png.0.writing").write_text("half")
+    files.move_files(tmp_path / "new", tmp_path / "old")
+    found = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    moved = {"old/a/1.png": "new", "old/b/1.png": "other", "old/c.png": "own"}
+    assert found == {**moved, "new/a/.2.png.0.writing": "half"}
+    files.move_files(tmp_path / "none", tmp_path / "old")
+
+
 def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
     kept = ["a.txt", ".hidden", "deep/deeper/.a.txt.1234.writing", "notes.writing"]
     for name in [*kept, ".a.txt.1234abcd.writing", "deep/.b.writing"]:
