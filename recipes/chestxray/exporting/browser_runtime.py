@@ -9,6 +9,7 @@ import io
 import os
 import tarfile
 import urllib.request
+import zlib
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -106,5 +107,5 @@ def keep_files(package: bytes, folder: Path) -> None:
                 if digest(content) != sha256:
                     raise ValueError(f"the package has another {name} than onnxruntime-web {VERSION}. {ADVICE}")
                 write(folder / name, content)
-    except (tarfile.TarError, KeyError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, KeyError, EOFError, OSError) as error:
         raise ValueError(f"the package is damaged, or not onnxruntime-web {VERSION} ({error}). {ADVICE}") from error

@@ -15,7 +15,7 @@ let [about, run] = [null, null];
 
 self.onmessage = async ({ data }) => {
   try {
-    if (data.open) await open(data.only);
+    if (data.open) await open();
     else await answer(data);
   } catch (error) {
     if (data.open) self.postMessage({ failed: String(error?.message ?? error) });
@@ -24,12 +24,12 @@ self.onmessage = async ({ data }) => {
   }
 };
 
-/** Load the model with the first build that gives the example's numbers. only: the name of one build, for tests. */
-async function open(only) {
+/** Load the model with the first build that gives the example's numbers. */
+async function open() {
   about = await (await fetchWhole("model.json")).json();
   const model = await fetchWithProgress("model.onnx", about.bytes);
   const example = await readPicture(await (await fetchWhole("example.png")).blob());
-  const names = only ? [only] : (await hasWebGpu()) ? ["webgpu", "wasm"] : ["wasm"];
+  const names = (await hasWebGpu()) ? ["webgpu", "wasm"] : ["wasm"];
   const reasons = [];
   for (const name of names) {
     try {

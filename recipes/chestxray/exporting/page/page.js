@@ -61,6 +61,8 @@ function describeModel(about, backend) {
     ["Other pictures", about.outputs.includes("distance") ? `noticed by their distance to ${about.statistics.n_train.toLocaleString("en")} training images` : "not noticed: the model was exported without statistics of its training images"],
   ];
   find("#facts").replaceChildren(...facts.flatMap(([term, text]) => [element("dt", {}, term), element("dd", {}, text)]));
+  find("#value-kind").textContent = about.calibration ? "calibrated probability" : "the model's own probability";
+  find("#key").hidden = !about.calibration;
   find("#synthetic").hidden = about.synthetic !== true;
   find("#heatmap-controls").hidden = !about.outputs.includes("maps");
   find("#no-heatmap").hidden = about.outputs.includes("maps");
@@ -86,12 +88,12 @@ async function predict(file, name) {
     engine.postMessage({ id, file });
   });
   if (id !== page.sequence) return; // a later file was chosen
-  document.body.dataset.state = "ready";
   if (answer.refused) {
     say("");
     find("#result").hidden = true;
     refuse(`${name} ${answer.refused}.`);
   } else show(answer.result, name);
+  Object.assign(document.body.dataset, { state: "ready", answers: id });
 }
 
 function finish({ id, ...answer }) {
@@ -121,12 +123,11 @@ function show({ found, shown, width, height, seconds }, name) {
   const called = page.rows.filter((row) => row.call);
   const text = called.length ? `Above their thresholds: ${called.map((row) => readable(row.name)).join(", ")}.` : "";
   say(`Done in ${seconds.toFixed(1)} seconds. ${text || (calibration ? "No finding is above its threshold." : "")}`);
-  document.body.dataset.seconds = seconds;
 }
 
 function warn(distance) {
   find("#unlike").hidden = !(distance > 1);
-  find("#distance").textContent = distance === undefined ? "" : distance.toFixed(2);
+  find("#distance").textContent = distance?.toFixed(2) ?? "";
 }
 
 const readable = (name) => name.replaceAll("_", " ");
@@ -153,10 +154,7 @@ function findingLine(row, isFirst) {
   bar.setAttribute("aria-hidden", "true");
   const value = element("span", { className: "value" }, percent(best(row)));
   const line = element("label", {}, input, element("span", { className: "name" }, readable(row.name)), value, bar, noteOf(row));
-  line.dataset.finding = row.name;
-  line.dataset.own = row.own;
-  line.dataset.calibrated = row.calibrated ?? "";
-  line.dataset.call = row.call ?? "";
+  for (const key of ["name", "own", "calibrated", "call", "percentile"]) line.dataset[key] = row[key] ?? "";
   return element("li", {}, line);
 }
 
@@ -165,7 +163,7 @@ function noteOf(row) {
   if (row.call !== null) parts.push(row.call ? "above its threshold" : "below its threshold");
   if (row.calibrated !== null) parts.push(`model's own ${percent(row.own)}`);
   else if (page.about.calibration) parts.push("not calibrated");
-  if (row.percentile !== null) parts.push(`higher than ${Math.round(row.percentile)} of 100 validation images`);
+  if (row.percentile !== null) parts.push(`percentile ${Math.round(row.percentile)}`);
   return element("span", { className: row.call ? "note called" : "note" }, parts.join(" · "));
 }
 
@@ -217,7 +215,7 @@ addEventListener("drop", (event) => {
 });
 
 find("#scale").style.background =
-  `linear-gradient(to right, ${[0, 1, 2, 3, 4, 5, 6, 7, 8].map((i) => `rgb(${shadeOf(i / 8)} / ${i / 8})`).join(", ")})`;
+  `linear-gradient(to right, ${[0, 1, 2, 3, 4, 5, 6, 7, 8].map((i) => `rgb(${shadeOf(i / 8).join(" ")} / ${i / 8})`).join(", ")})`;
 
 // Start. The service worker comes first, so that each file is loaded once and is there without network.
 
@@ -229,8 +227,7 @@ async function keepOffline() {
 }
 
 const timeOut = (seconds) => new Promise((resolve) => setTimeout(() => resolve(false), 1000 * seconds));
-const only = new URLSearchParams(location.search).get("build");
 Promise.race([keepOffline().catch(() => false), timeOut(60)]).then((isKept) => {
   find("#offline").hidden = !isKept;
-  engine.postMessage({ open: true, only });
+  engine.postMessage({ open: true });
 });
