@@ -1,8 +1,8 @@
 """An ONNX file of export.py: the model, and in its metadata what a reader must know. Nothing here needs PyTorch.
 
 The graph's input `pixels` is (n, 1, size, size) uint8: the whole image, shrunk as `grey.shrink_image` does it. Its
-outputs are OUTPUTS, of which MAPS and DISTANCE may be missing. The metadata have two keys: ABOUT, see `OnnxModel.about`, and
-calibration.json as its own key, see `calibration_file`.
+outputs are OUTPUTS, of which MAPS and DISTANCE may be missing. The metadata have two keys: ABOUT, see
+`OnnxModel.about`, and calibration.json as its own key, see `calibration_file`.
 """
 
 import json

@@ -1,8 +1,8 @@
 """A static page that runs an exported model in the visitor's browser: one folder, no server, no upload.
 
-The page's own files are in the folder `page` beside this module. They go into the folder as they are; SERVICE_WORKER
-gets the list of all files. What depends on the model is in DESCRIPTION. It has the probabilities that the model gives for
-EXAMPLE, so that each browser can check its own arithmetic.
+The page's own files are in the folder `page` beside this module, and are copied as they are. SERVICE_WORKER gets the
+list of all files. What depends on the model is in DESCRIPTION, also the probabilities that the model gives for EXAMPLE,
+so that each browser can check its own arithmetic.
 """
 
 import json

@@ -20,8 +20,8 @@ NO_CALIBRATION = (
     "checkpoint, and export.py again"
 )
 NO_DISTANCE = (
-    "Pictures of another kind are not noticed: the file was exported without feature_statistics.npz. Run score.py on its "
-    "checkpoint, and export.py again"
+    "Pictures of another kind are not noticed: the file was exported without feature_statistics.npz. Run score.py on "
+    "its checkpoint, and export.py again"
 )
 
 
