@@ -12,7 +12,8 @@ from transformers import CLIPImageProcessor, PreTrainedModel
 
 from chestxray.exporting.distance_layer import DistanceLayer
 from chestxray.exporting.onnx_file import DISTANCE, INPUT, INSTALL, LOGITS, MAPS, OUTPUTS, PROBABILITIES
-from chestxray.models.described import record_features
+from chestxray.models.described import record_inputs
+from chestxray.models.frozen_body import head_name
 from chestxray.models.heatmap_cam import activation_maps, record_activations
 from chestxray.models.heatmap_layers import Layers, find_layers
 from chestxray.models.processors import sides
@@ -45,6 +46,8 @@ class PixelClassifier(nn.Module):
         self.model, self.layers = model, layers
         self.whole, self.side = sides(processor)
         self.distance = DistanceLayer(statistics.references, self.side) if statistics else None
+        # Not in `forward`: it builds another model, of which nothing belongs into the graph
+        self.head = head_name(model) if statistics else None
         self.register_buffer("mean", torch.tensor(processor.image_mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(processor.image_std).view(1, 3, 1, 1))
 
@@ -55,20 +58,22 @@ class PixelClassifier(nn.Module):
         middle = pixels[..., edge : edge + self.side, edge : edge + self.side]
         images = (middle.float() / 255 - self.mean) / self.std
         with contextlib.ExitStack() as stack:
-            activations = stack.enter_context(record_activations(self.model, self.layers)) if self.layers else None
-            features = stack.enter_context(record_features(self.model)) if self.distance else []
+            if self.layers:
+                activations = stack.enter_context(record_activations(self.model, self.layers))
+            if self.head:
+                features = stack.enter_context(record_inputs(self.model.get_submodule(self.head)))
             logits = self.model(pixel_values=images).logits
         found = {LOGITS: logits, PROBABILITIES: logits.sigmoid()}
         if self.layers:
             found[MAPS] = activation_maps(self.model, self.layers, activations)
-        if self.distance:
+        if self.distance is not None:
             found[DISTANCE] = self.distance(features[0], images)
         return tuple(found.values())
 
     def output_names(self) -> list[str]:
         """The first two of OUTPUTS, and MAPS and DISTANCE where there are any."""
-        there = {MAPS: self.layers, DISTANCE: self.distance}
-        return [name for name in OUTPUTS if there.get(name, True)]
+        missing = {MAPS: self.layers is None, DISTANCE: self.distance is None}
+        return [name for name in OUTPUTS if not missing.get(name)]
 
 
 def exact_layers(model: PreTrainedModel) -> Layers | None:

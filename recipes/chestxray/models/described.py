@@ -45,11 +45,10 @@ class DescribingClassifier(torch.nn.Module):
 
 
 @contextmanager
-def record_features(model: PreTrainedModel) -> Iterator[list[torch.Tensor]]:
-    """Within, each forward pass appends the features that the last layer gets. Raises as `frozen_body.head_name`."""
+def record_inputs(layer: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Within, each forward pass appends what a layer gets: the features of an image, if it is the head."""
     found: list[torch.Tensor] = []
-    head = model.get_submodule(head_name(model))
-    with temporary_hooks(head.register_forward_pre_hook(lambda module, inputs: found.append(inputs[0]))):
+    with temporary_hooks(layer.register_forward_pre_hook(lambda module, inputs: found.append(inputs[0]))):
         yield found
 
 
