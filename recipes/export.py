@@ -40,8 +40,8 @@ def show(exported: Exported):
     print(f"{exported.path}: {megabytes:,.1f} MB, opset {about['opset']}")
     cut = f", of which the model sees the middle {crop} × {crop}" if crop < size else ""
     print(f"It takes pixels (n, 1, {size}, {size}) uint8{cut}, and gives {', '.join(exported.outputs)}.")
-    for name, value in check["largest_difference"].items():
-        print(f"The {name} differ from PyTorch's by {value:.1e} at most, on {check['images']}.")
+    differences = ", ".join(f"{name} {value:.1e}" for name, value in check["largest_difference"].items())
+    print(f"Largest differences to PyTorch, on {check['images']}: {differences}.")
     if cost := about["int8"]:
         print(f"Weights in int8: the logits differ from float32's by {cost['largest_difference']:.3f} at most.")
         if found := cost["auroc"]:

@@ -80,6 +80,6 @@ def refuse_disagreement(differences: dict[str, float]) -> None:
     for name, value in differences.items():
         if not value <= TOLERANCE:
             raise Disagreement(
-                f"the exported model disagrees with the checkpoint: its {name} differ by {value:.2g}, {TOLERANCE:g} is "
+                f"the exported model disagrees with the checkpoint in its {name}, by {value:.2g}; {TOLERANCE:g} is "
                 "allowed. Nothing is written. Try another version of PyTorch or of onnxruntime"
             )

@@ -131,7 +131,13 @@ function warn(distance) {
 }
 
 const readable = (name) => name.replaceAll("_", " ");
-const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
+
+/** A probability in percent, never as 0 or 100. */
+function percent(share) {
+  if (share < 0.0005) return "< 0.1 %";
+  if (share >= 0.9995) return "> 99.9 %";
+  return `${(100 * share).toFixed(share < 0.0995 || share >= 0.9895 ? 1 : 0)} %`;
+}
 const best = (row) => row.calibrated ?? row.own;
 
 function listFindings() {

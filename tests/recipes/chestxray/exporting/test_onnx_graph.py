@@ -61,7 +61,7 @@ def test_another_model_and_a_fixed_batch_are_disagreements(tmp_path):
     other = make_model("resnet", tmp_path)
     other.classifier[1].bias.data += 0.01
     found = agreement.largest_differences(load(graph), other, processor, pixels())
-    with pytest.raises(agreement.Disagreement, match="its logits differ by 0.01, 0.0001 is allowed"):
+    with pytest.raises(agreement.Disagreement, match="in its logits, by 0.01; 0.0001 is allowed"):
         agreement.refuse_disagreement(found)
     graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     with pytest.raises(agreement.Disagreement, match="does not take 3 images at once"):
