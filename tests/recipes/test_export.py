@@ -202,10 +202,8 @@ def test_a_page_has_the_model_and_what_the_page_says_of_it(checkpoint, tmp_path,
     names = {path.name for path in (tmp_path / "page").iterdir()}
     assert {"index.html", "sw.js", "README.md", "model.onnx", "example.png"} < names and len(names) > len(runtime) + 20
     assert f"{tmp_path / 'page'}: a static page, {len(names)} files" in capsys.readouterr().out
-    about, model = (
-        json.loads((tmp_path / "page" / "model.json").read_text()),
-        onnx_file.load(tmp_path / "page" / "model.onnx"),
-    )
+    about = json.loads((tmp_path / "page" / "model.json").read_text())
+    model = onnx_file.load(tmp_path / "page" / "model.onnx")
     assert about["findings"] == model.findings and about["synthetic"] and about["int8"] and about["statistics"]
     assert about["name"] == checkpoint.name and about["bytes"] == (tmp_path / "page" / "model.onnx").stat().st_size
     assert about["calibration"]["about"]["sha256"] == about["sha256"]
