@@ -43,16 +43,18 @@ def runtime_or_skip():
 
 @contextlib.contextmanager
 def chromium_or_skip():
-    """Within, a headless Chromium as Playwright drives it."""
+    """Within, a function that starts a headless Chromium with more flags, as Playwright drives it."""
     library = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[browser]'")
     path = next(filter(None, map(shutil.which, NAMES)), None)
     with library.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        except library.Error as error:
-            pytest.skip(f"no Chromium here: {error}")
-        yield browser
-        browser.close()
+
+        def launch(*flags):
+            try:
+                return playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *flags])
+            except library.Error as error:
+                pytest.skip(f"no Chromium here: {error}")
+
+        yield launch
 
 
 def open_page(context, address):

@@ -53,7 +53,19 @@ function afterScan(bytes, at) {
   return bytes.length;
 }
 
+/** Whether the browser gives other pixels than were drawn, as some do so that visitors are not recognised. */
+function changesPixels() {
+  const context = new OffscreenCanvas(16, 16).getContext("2d", { willReadFrequently: true });
+  const drawn = new ImageData(16, 16);
+  drawn.data.forEach((_, i) => (drawn.data[i] = i % 4 === 3 ? 255 : (i * 37) % 251));
+  context.putImageData(drawn, 0, 0);
+  return context.getImageData(0, 0, 16, 16).data.some((value, i) => value !== drawn.data[i]);
+}
+
 async function decode(bytes) {
+  if (changesPixels()) {
+    throw new Unreadable("this browser changes the pixels that a page reads, against tracking: save it as PNG");
+  }
   const options = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
   const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }), options).catch((error) => {
     throw new Unreadable("it is damaged", { cause: error });

@@ -1,5 +1,6 @@
 """What the static page promises, in a real headless browser: the numbers of predict.py, and no word to anybody else."""
 
+import contextlib
 import io
 import json
 import struct
@@ -29,9 +30,16 @@ def runtime():
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium_or_skip() as found:
-        yield found
+def launch():
+    with chromium_or_skip() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def browser(launch):
+    found = launch()
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +286,34 @@ def test_it_fits_a_phone(tab, files):
     tab.set_viewport_size(size)
 
 
+CONTRAST = """() => {
+    const linear = v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+    const numbers = text => text.match(/[\\d.]+/g).map(Number);
+    const ground = node => {
+        for (; node; node = node.parentElement) {
+            const found = numbers(getComputedStyle(node).backgroundColor);
+            if (found.length < 4 || found[3] > 0) return found;
+        }
+    };
+    const shown = [...document.querySelectorAll("body *")].filter(node => node.checkVisibility() && node.innerText);
+    return shown.map(node => {
+        const pair = [light(numbers(getComputedStyle(node).color)), light(ground(node))];
+        return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_can_be_read_by_weak_eyes(tab, files, scheme):
+    """WCAG 2.2, 1.4.3: a contrast of 4.5."""
+    assert choose(tab, files["grey.png"]) == ""
+    tab.emulate_media(color_scheme=scheme)
+    found = tab.evaluate(CONTRAST)
+    tab.emulate_media(color_scheme="light")
+    assert len(found) > 40 and min(found) >= 4.5
+
+
 def test_it_says_what_it_is(tab):
     text = tab.inner_text("body")
     assert "not a medical device" in text and "never leaves your computer" in text
@@ -398,7 +434,43 @@ def test_it_works_without_network_after_the_first_visit(folder, browser, files):
     context.close()
 
 
+def test_a_new_version_comes_with_the_visit_after_the_next(runtime, browser, tmp_path):
+    """The next one shows what is kept, and loads the new version; no visit mixes the two."""
+    context, names = browser.new_context(), []
+    with serve(tmp_path) as address:
+        for name in ("first", "second", "second", "second"):
+            static_page.write_page(tmp_path, onnx_bytes(calibrated=name == "first"), name, runtime)
+            tab = open_page(context, address)
+            names.append(
+                (tab.inner_text("#model-name"), tab.is_visible("#key") or "thresholds by" in tab.inner_text("dl"))
+            )
+            tab.evaluate("navigator.serviceWorker.getRegistration().then(one => one.update())")
+            tab.close()
+    context.close()
+    assert names[0] == names[1] == ("first", True) and names[-1] == ("second", False)
+
+
 # Other models
+
+
+def test_it_runs_on_webgpu_where_there_is_one(launch, folder, files, tmp_path):
+    """SwiftShader stands in for a graphics processor; the page itself would not take it."""
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    engine, refusal = (folder / "engine.js").read_text(), " && !adapter.info?.isFallbackAdapter"
+    assert refusal in engine
+    (tmp_path / "engine.js").write_text(engine.replace(refusal, ""))
+    flags = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"]
+    other = launch(*flags)
+    with contextlib.closing(other), serve(tmp_path) as address:
+        tab = open_page(other.new_context(), address)
+        assert tab.get_attribute("body", "data-state") == "ready"
+        if tab.get_attribute("body", "data-backend") == "wasm":
+            pytest.skip("no WebGPU here")
+        assert choose(tab, files["grey.png"]) == ""
+        model = static_page.onnx_file.load(onnx_bytes())
+        wanted = model.outputs(static_page.read_pixels(files["grey.png"], model.size)[None])["probabilities"][0]
+        assert [shown(tab)[name]["own"] for name in FINDINGS] == pytest.approx(list(wanted), abs=CLOSE)
 
 
 def test_without_calibration_it_shows_the_models_own_probability(runtime, browser, files, tmp_path):
