@@ -48,10 +48,8 @@ def show(exported: Exported):
             print(f"Mean AUROC {found['before']:.4f} before, {found['after']:.4f} after, on {cost['images']}.")
         else:
             print("AUROC before and after: not measured, because the dataset is not here. Give --dataset.")
-    if exported.note:
-        print(f"Without calibration: {exported.note}")
-    if exported.unlike_note:
-        print(f"Without the distance to the training images: {exported.unlike_note}")
+    for note in exported.notes:
+        print(note)
 
 
 def parse(argv):

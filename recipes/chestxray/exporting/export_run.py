@@ -1,7 +1,7 @@
 """From a checkpoint to an ONNX file that agrees with it, and to a static page around it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -58,19 +58,19 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, in words.
+    """An exported model.
 
     Attributes:
-        about: as `onnx_file.OnnxModel.about`; note: why there is no calibration, or "".
-        unlike_note: why there is no distance, or "".
-        page: {name of a file of the page: bytes}, empty without a page.
+        data: the ONNX file's content; about: as `onnx_file.OnnxModel.about`; outputs: of the graph.
+        notes: what is left out and why, one sentence each.
+        path: of the file; page: {name of a file of the page: bytes}, empty without a page.
     """
 
-    path: Path
+    data: bytes
     about: dict[str, Any]
     outputs: list[str]
-    note: str
-    unlike_note: str
+    notes: list[str]
+    path: Path
     page: dict[str, int]
 
 
@@ -78,35 +78,40 @@ def export(options: ExportOptions) -> Exported:
     """Write the ONNX file, after it was compared with the checkpoint; with `page` the page around it.
 
     Raises:
-        FileNotFoundError, ValueError: the folder is no checkpoint, or a damaged one; the dataset is not there; the
-            model cannot be exported or, as `agreement.Disagreement`, gives other numbers. Nothing is written.
+        FileNotFoundError, ValueError: the folder is no checkpoint, or a damaged one; the dataset or onnxruntime-web is
+            not there; the model cannot be exported or, as `agreement.Disagreement`, gives other numbers. Nothing is
+            written.
     """
     path = output_path(options.output, options.page)
     runtime = browser_runtime.collect(options.onnxruntime_web) if options.page else {}
+    made = make_file(options, path)
+    if not options.page:
+        write(path, made.data)
+        return made
+    page = static_page.write_page(path.parent, made.data, last_part(options.checkpoint), runtime)
+    return replace(made, page=page)
+
+
+def make_file(options: ExportOptions, path: Path) -> Exported:
+    """The exported model, compared with the checkpoint, before it is written. Raises as `export`."""
     settings = prediction_settings(options.checkpoint)
     opened = compared_images.open_validation(options.checkpoint, settings, options.dataset)
     model, processor, findings = load_classifier(options.checkpoint)
-    layers = onnx_graph.exact_layers(model)
-    statistics, unlike_note = find_statistics(options.checkpoint)
-    graph = onnx_graph.build_graph(model, processor, layers, statistics)
+    statistics, no_distance = find_statistics(options.checkpoint)
+    graph = onnx_graph.build_graph(model, processor, onnx_graph.exact_layers(model), statistics)
     about = describe(options.checkpoint, findings, processor, settings, statistics)
-    calibration, note = calibration_text(options.checkpoint, about["sha256"], findings)
+    about["synthetic"] = opened.synthetic if opened else None
+    calibration, no_calibration = calibration_text(options.checkpoint, about["sha256"], findings)
     write_metadata(graph, about, calibration)
     exported = onnx_file.load(graph.SerializeToString())
     images = compared_images.choose_images(opened, exported.size, settings.equalize)
-    about["synthetic"] = opened.synthetic if opened else None
     about["check"] = check(exported, model, processor, images, statistics)
     if options.int8:
         graph, about["int8"] = reduce_weights(graph, exported, opened, images, settings, options.batch_size)
     write_metadata(graph, about, calibration)
-    data = graph.SerializeToString()
-    page = {}
-    if options.page:
-        page = static_page.write_page(path.parent, data, last_part(options.checkpoint), runtime)
-    else:
-        write(path, data)
-    outputs = [output.name for output in graph.graph.output]
-    return Exported(path, about, outputs, note, unlike_note, page)
+    reasons = {"calibration": no_calibration, "the distance to the training images": no_distance}
+    notes = [f"Without {what}: {reason}" for what, reason in reasons.items() if reason]
+    return Exported(graph.SerializeToString(), about, exported.output_names(), notes, path, page={})
 
 
 def output_path(output: str, page: bool = False) -> Path:

@@ -37,7 +37,7 @@ def write_page(folder: Path, model: bytes, name: str, runtime: Mapping[str, Path
     described = describe(onnx_file.load(model), name, len(model))
     files[DESCRIPTION] = json.dumps(to_plain_values(described), indent=1).encode()
     files[SERVICE_WORKER] = list_files(files) + files[SERVICE_WORKER]
-    with whole_folder(folder, last=INDEX) as part:
+    with whole_folder(folder.resolve(), last=INDEX) as part:
         for file, content in files.items():
             (part / file).write_bytes(content)
     return {file: len(content) for file, content in files.items()}
