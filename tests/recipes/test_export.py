@@ -82,9 +82,9 @@ def test_predict_says_the_same_with_the_file_as_with_the_checkpoint(exported, ch
     theirs = predicted(checkpoint, archive, tmp_path / "torch")
     assert list(ours) == list(theirs) and list(ours["path"]) == list(theirs["path"]) and len(ours) > 200
     for column in ours.columns[2:]:
-        if column.startswith("call_"):
+        if column.startswith("call_") or column == "unlike_training":
             calls = [table[column].astype("Float64").fillna(-1) for table in (ours, theirs)]
-            assert (calls[0] != calls[1]).mean() < 0.01, "a logit may lie at its threshold"
+            assert (calls[0] != calls[1]).mean() < 0.01, "a logit may lie at its threshold, a distance at its limit"
         else:
             apart = 1 if column.startswith("percentile_") else 1e-4 if column.startswith("prob") else 1e-3
             np.testing.assert_allclose(ours[column], theirs[column], atol=apart)
