@@ -8,7 +8,8 @@ const SHADES = [[0, 0, 4], [32, 12, 74], [87, 16, 110], [136, 34, 106], [188, 55
 export function drawPicture(canvas, { width, height, greys }) {
   [canvas.width, canvas.height] = [width, height];
   const image = new ImageData(width, height);
-  for (let i = 0; i < greys.length; i++) image.data.set([greys[i], greys[i], greys[i], 255], 4 * i);
+  const colours = new Uint32Array(image.data.buffer); // little endian: the opaque byte is the highest one
+  for (let i = 0; i < greys.length; i++) colours[i] = 0xff000000 + 0x010101 * greys[i];
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 

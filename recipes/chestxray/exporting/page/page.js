@@ -6,7 +6,7 @@ import { drawHeatmap, drawPicture, shadeOf } from "./heatmap.js";
 const find = (selector) => document.querySelector(selector);
 const engine = new Worker("engine.js", { type: "module" });
 const waiting = new Map(); // answers to come, by number
-const page = { about: null, shown: null, rows: [], sequence: 0 };
+const page = { about: null, early: null, shown: null, rows: [], sequence: 0 };
 
 // What the visitor sees of the work
 
@@ -31,7 +31,7 @@ engine.onerror = (event) => fail(event.message ?? "its script could not be loade
 
 function showProgress(share) {
   find("#progress").value = share;
-  say(share < 1 ? `Loading the model: ${Math.round(100 * share)} percent.` : "Starting the model.");
+  if (share === 1) say("Starting the model."); // not each step: a screen reader would read all of them
 }
 
 function getReady(about, backend) {
@@ -42,6 +42,7 @@ function getReady(about, backend) {
   document.body.dataset.backend = backend;
   describeModel(about, backend);
   say("Ready.");
+  if (page.early) predict(...page.early);
 }
 
 function fail(reason) {
@@ -53,12 +54,14 @@ function fail(reason) {
 
 function describeModel(about, backend) {
   find("#model-name").textContent = about.name;
+  const [size, crop] = [about.size, about.crop];
+  const middle = crop < size ? `, of these the middle ${crop} × ${crop}` : "";
   const facts = [
     ["Weights", `SHA-256 ${about.sha256.slice(0, 12)}…, ${(about.bytes / 1e6).toFixed(1)} MB${about.int8 ? ", in int8" : ""}`],
-    ["It sees", `the picture as ${about.size} × ${about.size} greys${about.crop < about.size ? `, of these the middle ${about.crop} × ${about.crop}` : ""}`],
+    ["It sees", `the picture as ${size} × ${size} greys${middle}`],
     ["It runs on", backend === "webgpu" ? "the graphics processor (WebGPU)" : "the processor (WebAssembly)"],
     ["Calibration", calibrationText(about.calibration)],
-    ["Other pictures", about.outputs.includes("distance") ? `noticed by their distance to ${about.statistics.n_train.toLocaleString("en")} training images` : "not noticed: the model was exported without statistics of its training images"],
+    ["Other pictures", distanceText(about)],
   ];
   find("#facts").replaceChildren(...facts.flatMap(([term, text]) => [element("dt", {}, term), element("dd", {}, text)]));
   find("#value-kind").textContent = about.calibration ? "calibrated probability" : "the model's own probability";
@@ -66,6 +69,11 @@ function describeModel(about, backend) {
   find("#synthetic").hidden = about.synthetic !== true;
   find("#heatmap-controls").hidden = !about.outputs.includes("maps");
   find("#no-heatmap").hidden = about.outputs.includes("maps");
+}
+
+function distanceText({ outputs, statistics }) {
+  if (!outputs.includes("distance")) return "not noticed: the model was exported without statistics of its training images";
+  return `noticed by their distance to ${statistics.n_train.toLocaleString("en")} training images`;
 }
 
 function calibrationText(calibration) {
@@ -78,7 +86,12 @@ function calibrationText(calibration) {
 // Files
 
 async function predict(file, name) {
-  if (!page.about) return;
+  if (document.body.dataset.state === "failed") return;
+  if (!page.about) {
+    page.early = [file, name];
+    say(`The model is still loading. ${name} is next.`);
+    return;
+  }
   refuse("");
   const id = ++page.sequence;
   document.body.dataset.state = "working";

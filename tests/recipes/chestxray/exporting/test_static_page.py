@@ -227,6 +227,17 @@ def test_a_picture_beyond_the_distance_is_flagged(tab, tmp_path):
     assert UNLIKE in tab.text_content("#unlike")
 
 
+def test_a_file_that_comes_before_the_model_waits_for_it(folder, browser, files):
+    context = browser.new_context()
+    with serve(folder) as address:
+        tab = context.new_page()
+        tab.goto(address)  # the model takes longer
+        tab.set_input_files("#input", files["grey.png"])
+        tab.wait_for_selector("body[data-answers='1']", timeout=LOADED)
+        assert tab.is_visible("#result")
+    context.close()
+
+
 # What is drawn
 
 
