@@ -1,7 +1,7 @@
-"""From a checkpoint to an ONNX file that agrees with it."""
+"""From a checkpoint to an ONNX file that agrees with it, and to a static page around it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,24 @@ import numpy as np
 from transformers import CLIPImageProcessor, PreTrainedModel
 
 from chestxray.data.opening import OpenDataset
-from chestxray.exporting import agreement, compared_images, onnx_file, onnx_graph, onnx_int8
+from chestxray.exporting import (
+    agreement,
+    browser_runtime,
+    compared_images,
+    onnx_file,
+    onnx_graph,
+    onnx_int8,
+    static_page,
+)
 from chestxray.exporting.compared_images import ComparedImages
 from chestxray.exporting.int8_auroc import mean_auroc
 from chestxray.exporting.onnx_file import ABOUT, ENDING, FORMAT, OnnxModel
 from chestxray.files import write
 from chestxray.models.classifiers import load_classifier, sides
 from chestxray.models.weights import digest_weights
-from chestxray.scoring import calibration_file
+from chestxray.places import last_part
+from chestxray.scoring import calibration_file, feature_statistics
+from chestxray.scoring.feature_statistics import FeatureStatistics
 from chestxray.scoring.plain_values import to_plain_values
 from chestxray.training.prediction_settings import prediction_settings
 from chestxray.training.settings import Settings
@@ -32,6 +42,7 @@ class ExportOptions:
 
     Attributes:
         output: a file that ends in .onnx, or a folder, which gets NAME.
+        page: whether the folder becomes a static page; onnxruntime_web: see `browser_runtime.collect`.
         dataset: whose validation images are compared; None is the checkpoint's own.
         int8: whether weights become int8; batch_size: images per pass when its AUROC is measured.
     """
@@ -41,57 +52,85 @@ class ExportOptions:
     dataset: str | None = None
     int8: bool = False
     batch_size: int = 32
+    page: bool = False
+    onnxruntime_web: str | None = None
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, in words.
+    """An exported model.
 
     Attributes:
-        about: as `onnx_file.OnnxModel.about`; note: why there is no calibration, or "".
+        data: the ONNX file's content; about: as `onnx_file.OnnxModel.about`; outputs: of the graph.
+        notes: what is left out and why, one sentence each.
+        path: of the file; page: {name of a file of the page: bytes}, empty without a page.
     """
 
-    path: Path
+    data: bytes
     about: dict[str, Any]
     outputs: list[str]
-    note: str
+    notes: list[str]
+    path: Path
+    page: dict[str, int]
 
 
 def export(options: ExportOptions) -> Exported:
-    """Write the ONNX file, after it was compared with the checkpoint.
+    """Write the ONNX file, after it was compared with the checkpoint; with `page` the page around it.
 
     Raises:
-        FileNotFoundError, ValueError: the folder is no checkpoint, or a damaged one; the dataset is not there; the
-            model cannot be exported or, as `agreement.Disagreement`, gives other numbers. Nothing is written.
+        FileNotFoundError, ValueError: the folder is no checkpoint, or a damaged one; the dataset or onnxruntime-web is
+            not there; the model cannot be exported or, as `agreement.Disagreement`, gives other numbers. Nothing is
+            written.
     """
-    path = output_path(options.output)
+    path = output_path(options.output, options.page)
+    runtime = browser_runtime.collect(options.onnxruntime_web) if options.page else {}
+    made = make_file(options, path)
+    if not options.page:
+        write(path, made.data)
+        return made
+    page = static_page.write_page(path.parent, made.data, last_part(options.checkpoint), runtime)
+    return replace(made, page=page)
+
+
+def make_file(options: ExportOptions, path: Path) -> Exported:
+    """The exported model, compared with the checkpoint, before it is written. Raises as `export`."""
     settings = prediction_settings(options.checkpoint)
     opened = compared_images.open_validation(options.checkpoint, settings, options.dataset)
     model, processor, findings = load_classifier(options.checkpoint)
-    layers = onnx_graph.exact_layers(model)
-    graph = onnx_graph.build_graph(model, processor, layers)
-    about = describe(options.checkpoint, findings, processor, settings)
-    calibration, note = calibration_text(options.checkpoint, about["sha256"], findings)
+    statistics, no_distance = find_statistics(options.checkpoint)
+    graph = onnx_graph.build_graph(model, processor, onnx_graph.exact_layers(model), statistics)
+    about = describe(options.checkpoint, findings, processor, settings, statistics)
+    about["synthetic"] = opened.synthetic if opened else None
+    calibration, no_calibration = calibration_text(options.checkpoint, about["sha256"], findings)
     write_metadata(graph, about, calibration)
     exported = onnx_file.load(graph.SerializeToString())
     images = compared_images.choose_images(opened, exported.size, settings.equalize)
-    about["check"] = check(exported, model, processor, images)
+    about["check"] = check(exported, model, processor, images, statistics)
     if options.int8:
         graph, about["int8"] = reduce_weights(graph, exported, opened, images, settings, options.batch_size)
     write_metadata(graph, about, calibration)
-    write(path, graph.SerializeToString())
-    return Exported(path, about, [output.name for output in graph.graph.output], note)
+    reasons = {"calibration": no_calibration, "the distance to the training images": no_distance}
+    notes = [f"Without {what}: {reason}" for what, reason in reasons.items() if reason]
+    return Exported(graph.SerializeToString(), about, exported.output_names(), notes, path, page={})
 
 
-def output_path(output: str) -> Path:
-    """The file to write. Raises ValueError if a folder has its name, or a file that of the folder."""
+def output_path(output: str, page: bool = False) -> Path:
+    """The file to write. Raises ValueError if a folder has its name, or a file that of the folder, or for a page."""
+    if page and output.endswith(ENDING):
+        raise ValueError(f"{output} is a file, and a page is a folder: leave out --page, or give a folder")
     path = Path(output) if output.endswith(ENDING) else Path(output, NAME)
     if path.is_dir() or path.parent.is_file():
         raise ValueError(f"{path} cannot be written: a folder, or a file, is in its place")
     return path
 
 
-def describe(checkpoint: str, findings: list[str], processor: CLIPImageProcessor, settings: Settings) -> dict:
+def describe(
+    checkpoint: str,
+    findings: list[str],
+    processor: CLIPImageProcessor,
+    settings: Settings,
+    statistics: FeatureStatistics | None,
+) -> dict:
     """What a reader of the file must know; see `onnx_file.OnnxModel.about`."""
     whole, side = sides(processor)
     return {
@@ -107,7 +146,23 @@ def describe(checkpoint: str, findings: list[str], processor: CLIPImageProcessor
         "versions": {name: version(name) for name in PACKAGES},
         "check": None,
         "int8": None,
+        "synthetic": None,
+        "statistics": {"n_train": statistics.n_train, "rate": statistics.rate} if statistics else None,
     }
+
+
+def find_statistics(checkpoint: str) -> tuple[FeatureStatistics | None, str]:
+    """(what score.py left with these weights and one view, "") or (None, why there is nothing).
+
+    Raises:
+        ValueError: feature_statistics.npz is damaged.
+    """
+    found = feature_statistics.find(checkpoint, "none")
+    if found:
+        return found, ""
+    path = Path(checkpoint) / feature_statistics.NAME
+    reason = f"{path} is of other weights or views" if path.exists() else f"{checkpoint} has no {path.name}"
+    return None, f"{reason}. Run: python recipes/score.py {checkpoint}"
 
 
 def calibration_text(checkpoint: str, sha256: str, findings: list[str]) -> tuple[str | None, str]:
@@ -134,10 +189,14 @@ def write_metadata(graph: Any, about: dict, calibration: str | None) -> None:
 
 
 def check(
-    exported: OnnxModel, model: PreTrainedModel, processor: CLIPImageProcessor, images: ComparedImages
+    exported: OnnxModel,
+    model: PreTrainedModel,
+    processor: CLIPImageProcessor,
+    images: ComparedImages,
+    statistics: FeatureStatistics | None,
 ) -> dict[str, Any]:
     """{"images": what they are, "batches", "largest_difference": {output: number}}. Raises Disagreement."""
-    found = agreement.largest_differences(exported, model, processor, images.pixels)
+    found = agreement.largest_differences(exported, model, processor, images.pixels, statistics)
     agreement.refuse_disagreement(found)
     return {"images": images.origin, "batches": list(agreement.BATCHES), "largest_difference": found}
 

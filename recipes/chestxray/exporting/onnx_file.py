@@ -1,8 +1,8 @@
 """An ONNX file of export.py: the model, and in its metadata what a reader must know. Nothing here needs PyTorch.
 
 The graph's input `pixels` is (n, 1, size, size) uint8: the whole image, shrunk as `grey.shrink_image` does it. Its
-outputs are OUTPUTS, of which the maps may be missing. The metadata have two keys: ABOUT, see `OnnxModel.about`, and
-calibration.json as its own key, see `calibration_file`.
+outputs are OUTPUTS, of which MAPS and DISTANCE may be missing. The metadata have two keys: ABOUT, see
+`OnnxModel.about`, and calibration.json as its own key, see `calibration_file`.
 """
 
 import json
@@ -20,7 +20,7 @@ from chestxray.scoring.calibration_file import ModelCalibration
 ENDING = ".onnx"
 ABOUT = "chestxray"
 INPUT = "pixels"
-OUTPUTS = ("logits", "probabilities", "maps")
+OUTPUTS = LOGITS, PROBABILITIES, MAPS, DISTANCE = ("logits", "probabilities", "maps", "distance")
 FORMAT = 1  # of ABOUT
 INSTALL = "pip install -e '.[export]'"
 ERRORS_ONLY = 3  # of onnxruntime's levels
@@ -34,7 +34,8 @@ class OnnxModel:
         session: an onnxruntime.InferenceSession.
         about: `findings`; `size`, the side of the input in pixels; `crop`, the side of the middle that the model sees;
             `mean`, `std`, for greys in 0 to 1; `equalize`, whether histograms are equalised before; `sha256` of the
-            checkpoint's weights; `opset`, `versions`, `check` and `int8`, see `export_run`.
+            checkpoint's weights; `opset`, `versions`, `check`, `int8`, `statistics` and
+            `synthetic`, see `export_run`.
         calibration: what score.py left with these weights, or None.
     """
 
@@ -51,17 +52,23 @@ class OnnxModel:
         return self.about["size"]
 
     def output_names(self) -> list[str]:
-        """The first two or all of OUTPUTS."""
+        """The first two of OUTPUTS, and MAPS and DISTANCE where there are any."""
         return [output.name for output in self.session.get_outputs()]
 
     def outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """{name: float32} of (n, size, size) uint8: logits and probabilities (n, k), maps (n, k, h, w) or none."""
+        """{name: float32} of (n, size, size) uint8: logits and probabilities (n, k); where there are any, maps
+        (n, k, h, w) and the distance to the training images (n,), above 1 beyond the limit."""
         names = self.output_names()
         return dict(zip(names, self.session.run(names, {INPUT: pixels[:, None]}), strict=True))
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """(n, size, size) uint8 to (n, k) float32."""
-        return self.session.run([OUTPUTS[0]], {INPUT: pixels[:, None]})[0]
+        return self.session.run([LOGITS], {INPUT: pixels[:, None]})[0]
+
+    def logits_and_distances(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, size, size) uint8 to (n, k) float32 logits; (n, k + 1) if the model gives distances."""
+        names = [name for name in (LOGITS, DISTANCE) if name in self.output_names()]
+        return np.column_stack(self.session.run(names, {INPUT: pixels[:, None]}))
 
 
 def load(source: str | Path | bytes) -> OnnxModel:

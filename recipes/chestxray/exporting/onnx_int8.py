@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from chestxray.exporting.distance_layer import WHITENER
+
 LEVELS = 127  # symmetric: -127 to 127, so that 0 is 0
 SMALLEST = 1024  # numbers of a weight that is worth it
 SUFFIX = "_int8"
@@ -15,7 +17,8 @@ def quantise_weights(model: Any, outputs: int) -> Any:
     A Cast and a Mul make float32 of each: ONNX Runtime does so once, when it loads the file. With a DequantizeLinear
     before a MatMul its results were 0.6% off (onnxruntime 1.31).
 
-    A matrix with one row or column for each output is the head's, in one form or another, and stays as it is.
+    A matrix with one row or column for each output is the head's, in one form or another, and stays as it is. So do the
+    matrices of the distance, which adds up large numbers of both signs.
 
     Args:
         outputs: k, how many findings the head has.
@@ -32,7 +35,8 @@ def quantise_weights(model: Any, outputs: int) -> Any:
     found = channel_axes(graph)
     kept, nodes = [], []
     for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor) if tensor.name in found else None
+        is_weight = tensor.name in found and not tensor.name.endswith(WHITENER)
+        values = numpy_helper.to_array(tensor) if is_weight else None
         if values is None or values.dtype != np.float32 or values.size < SMALLEST or is_head(values, outputs):
             kept.append(tensor)
             continue

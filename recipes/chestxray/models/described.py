@@ -4,6 +4,8 @@ The copy shows where a picture is bright and where it is dark. Features alone do
 greys gives an inverted radiograph nearly the same ones.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
 from chestxray.models.frozen_body import check_head, head_name
+from chestxray.models.heatmap_layers import temporary_hooks
 
 # Side of the small copy, pixels: nobody can be known from it. Of 4, 8 and 16, 8 told inverted and turned radiographs
 # best from others, on validation images of ../shared/real/128 (tests/benchmarks/bench_unlike.py)
@@ -41,9 +44,21 @@ class DescribingClassifier(torch.nn.Module):
         return ImageClassifierOutput(logits=torch.cat(parts, dim=1))
 
 
+@contextmanager
+def record_inputs(layer: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Within, each forward pass appends what a layer gets: the features of an image, if it is the head."""
+    found: list[torch.Tensor] = []
+    with temporary_hooks(layer.register_forward_pre_hook(lambda module, inputs: found.append(inputs[0]))):
+        yield found
+
+
 def small_copy(pixel_values: torch.Tensor) -> torch.Tensor:
     """(n, 3, side, side) to (n, COPY²) float32, with mean 0 and spread 1 in each image: exposure does not count."""
-    greys = torch.nn.functional.adaptive_avg_pool2d(pixel_values[:, :1].float(), COPY).flatten(1)
+    return standardise_greys(torch.nn.functional.adaptive_avg_pool2d(pixel_values[:, :1].float(), COPY).flatten(1))
+
+
+def standardise_greys(greys: torch.Tensor) -> torch.Tensor:
+    """(n, COPY²) greys with mean 0 and spread 1 in each image."""
     centred = greys - greys.mean(dim=1, keepdim=True)
     return centred / (centred.square().mean(dim=1, keepdim=True).sqrt() + FLAT)
 

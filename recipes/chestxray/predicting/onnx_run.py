@@ -21,6 +21,10 @@ NO_CALIBRATION = (
     "These are the model's own probabilities alone: the file was exported without calibration. Run score.py on its "
     "checkpoint, and export.py again"
 )
+NO_DISTANCE = (
+    "Pictures of another kind are not noticed: the file was exported without feature_statistics.npz. Run score.py on "
+    "its checkpoint, and export.py again"
+)
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,16 @@ class OnnxPredictor:
 
     @property
     def columns(self) -> list[str]:
-        return self.model.findings
+        return [*self.model.findings, *([file_chunks.DISTANCE] if self.gives_distances else [])]
+
+    @property
+    def gives_distances(self) -> bool:
+        return onnx_file.DISTANCE in self.model.output_names()
 
     def numbers(self, pixels: np.ndarray) -> np.ndarray:
-        """(n, size, size) uint8 to (n, k) float32."""
+        """(n, size, size) uint8 to (n, k) float32 logits, or (n, k + 1) with the distance."""
         starts = range(self.batch_size, len(pixels), self.batch_size)
-        return np.concatenate([self.model.logits(part) for part in np.split(pixels, starts)])
+        return np.concatenate([self.model.logits_and_distances(part) for part in np.split(pixels, starts)])
 
     @property
     def has_maps(self) -> bool:
@@ -104,4 +112,6 @@ def table_of(options: PredictOptions, predictor: OnnxPredictor, table: pd.DataFr
         rule=(options.rule or calibration.rule) if calibration else None,
         calibration=calibration,
         note="" if calibration else NO_CALIBRATION,
+        distances=table[file_chunks.DISTANCE].to_numpy(np.float64) if predictor.gives_distances else None,
+        unlike_note="" if predictor.gives_distances else NO_DISTANCE,
     )

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from transformers import CLIPImageProcessor
 
-from chestxray.exporting import agreement, export_run, onnx_file, onnx_graph, onnx_int8
+from chestxray.exporting import agreement, distance_layer, export_run, onnx_file, onnx_graph, onnx_int8
+from chestxray.models.described import COPY, describing
+from chestxray.models.frozen_body import head_name
+from chestxray.scoring import feature_statistics
 from heatmap_models import FINDINGS, SIDE, make_model
 
 WHOLE = SIDE + 8
@@ -41,16 +44,31 @@ def load(graph):
     return onnx_file.load(graph.SerializeToString())
 
 
+def random_statistics(model):
+    """Statistics of invented images; None for a model that does not end with one linear layer."""
+    if not describing(model, SIDE):
+        return None
+    width = model.get_submodule(head_name(model)).in_features + COPY * COPY
+    described = np.random.default_rng(1).normal(0, 1, (90, width)).astype(np.float32)
+    references = feature_statistics.fit(described[:60], described[60:], COPY * COPY)
+    return feature_statistics.FeatureStatistics("", "none", 60, 30, 0.01, {}, references)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_gives_the_numbers_of_pytorch_in_every_batch(family, tmp_path):
     model, processor = make_model(family, tmp_path), make_processor()
     layers = onnx_graph.exact_layers(model)
     assert bool(layers) == FAMILIES[family]
-    graph = onnx_graph.build_graph(model, processor, layers)
-    found = agreement.largest_differences(load(graph), model, processor, pixels())
-    assert list(found) == list(onnx_file.OUTPUTS[: 3 if layers else 2])
+    statistics = random_statistics(model)
+    graph = onnx_graph.build_graph(model, processor, layers, statistics)
+    found = agreement.largest_differences(load(graph), model, processor, pixels(), statistics)
+    missing = {onnx_file.MAPS: not layers, onnx_file.DISTANCE: not statistics}
+    assert list(found) == [name for name in onnx_file.OUTPUTS if not missing.get(name)]
     assert max(found.values()) < 2e-5
-    reduced = load(onnx_int8.quantise_weights(graph, len(FINDINGS)))
+    reduced_graph = onnx_int8.quantise_weights(graph, len(FINDINGS))
+    reduced = load(reduced_graph)
+    kept = [one.name for one in reduced_graph.graph.initializer if one.name.endswith(distance_layer.WHITENER)]
+    assert len(kept) == (2 if statistics else 0), "the matrices of the distance stay as they are"
     logits, before = reduced.logits(pixels()), load(graph).logits(pixels())
     assert np.abs(logits - before).max() < 0.1 * max(1, np.abs(before).max())
 
@@ -61,7 +79,7 @@ def test_another_model_and_a_fixed_batch_are_disagreements(tmp_path):
     other = make_model("resnet", tmp_path)
     other.classifier[1].bias.data += 0.01
     found = agreement.largest_differences(load(graph), other, processor, pixels())
-    with pytest.raises(agreement.Disagreement, match="its logits differ by 0.01, 0.0001 is allowed"):
+    with pytest.raises(agreement.Disagreement, match="in its logits, by 0.01; 0.0001 is allowed"):
         agreement.refuse_disagreement(found)
     graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     with pytest.raises(agreement.Disagreement, match="does not take 3 images at once"):
