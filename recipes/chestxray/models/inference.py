@@ -88,7 +88,8 @@ def compile_one_side(model: torch.nn.Module, images: torch.Tensor) -> torch.Tens
     For a second side it would otherwise write code for all sides, which took EfficientNet-Lite0 more than 15 minutes.
     """
     if hasattr(model, "_orig_mod") and images.ndim == 4:  # what torch.compile calls the model inside; no features
-        torch._dynamo.mark_static(images, (2, 3))
+        for side in (2, 3):
+            torch._dynamo.mark_static(images, side)
     return images
 
 
