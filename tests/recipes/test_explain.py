@@ -208,7 +208,8 @@ def test_the_pointing_game_is_that_of_the_list_of_boxes(explained, boxes):
     for (name, finding), found in boxes.groupby(["name", "finding"]):
         heat = maps[names.index(f"images/{name}"), about["findings"].index(finding)]
         y, x = np.unravel_index(heat.argmax(), heat.shape)
-        x, y = (x + 0.5) / heat.shape[1] * 1024, (y + 0.5) / heat.shape[0] * 1024
+        rows, columns = about["places"]
+        x, y = columns[x] * 1024, rows[y] * 1024
         inside = (found["x"] <= x) & (x <= found["x"] + found["width"])
         inside &= (found["y"] <= y) & (y <= found["y"] + found["height"])
         hits.setdefault(finding, []).append(inside.any())

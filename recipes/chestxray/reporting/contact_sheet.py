@@ -71,7 +71,7 @@ def draw_boxes(tiles: list[tuple[Axes, Axes, int]], boxed: BoxedHeatmaps, result
         image = read_view(part, position[str(boxed.rows.images[row])], boxed.about["side"])
         for axes in (plain, overlaid):
             axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-        (heat,) = scale(boxed.maps[row : row + 1], len(image))
+        (heat,) = scale(boxed.maps[row : row + 1], len(image), boxed.places)
         overlaid.imshow(heat, cmap=SHADES, vmin=0, vmax=1, alpha=0.45)
         for axes in (plain, overlaid):
             draw_box(axes, boxed.rows.boxes[row], len(image), BLUE)

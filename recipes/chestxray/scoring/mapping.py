@@ -18,8 +18,9 @@ from chestxray.data.opening import OpenDataset
 from chestxray.images import pixels, splits
 from chestxray.images.splits import Split
 from chestxray.models import classifiers, heatmap_passes
+from chestxray.models.heatmap_places import measure_places
 from chestxray.models.heatmaps import Heatmapper, choose_method
-from chestxray.models.inference import predict_logits
+from chestxray.models.inference import model_input, predict_logits
 from chestxray.models.processors import for_side, sides
 from chestxray.models.weights import digest_weights
 from chestxray.scoring.dataset_predictions import CHOICES
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from chestxray.training.settings import Settings
 
 CHUNK = 128  # images that a kill can cost
+PLACED = 16  # images on which the places of a map's cells are measured
 REFERENCE = 1024  # validation images whose mean map is taken away, at most
 
 
@@ -169,6 +171,7 @@ def write_heatmaps(accelerator: Accelerator, job: Job, shown: Shown, about: dict
         model = heatmap_passes.with_random_weights(model)
     mapper = Heatmapper(model.to(accelerator.device), job.method)
     about |= {"method": mapper.method, "default_method": choose_method(model), "grid": find_grid(mapper, job, about)}
+    about["places"] = find_places(mapper, shown)
     passes = Passes(mapper, own, shown, job, accelerator, -(-batch_size // accelerator.num_processes))
     mean = mean_maps(passes, about) if shown.reference else 0
     chunks = {chunk_file(job.path, rows[0]): rows for rows in rows_of_chunks(len(shown.images))}
@@ -196,6 +199,14 @@ def find_grid(mapper: Heatmapper, job: Job, about: dict) -> tuple[int, int]:
         if not job.options.image_size:
             raise
         raise ValueError(f"{job.checkpoint} takes no images of {about['side']} pixels: give no --image-size") from error
+
+
+def find_places(mapper: Heatmapper, shown: Shown) -> tuple[list[float], list[float]]:
+    """See `heatmap_places.measure_places`: on some of the images, at equal distances in their order."""
+    numbers = np.unique(np.linspace(0, len(shown.images) - 1, PLACED).round().astype(int))
+    (batch,) = select(shown.images, numbers).evaluation_loader(len(numbers))
+    images = model_input(batch["pixels"].to(mapper.model.device), shown.processor, channels_last=False)
+    return measure_places(mapper, images)
 
 
 def mean_maps(passes: "Passes", about: dict) -> np.ndarray:
