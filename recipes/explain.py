@@ -5,6 +5,7 @@
     python recipes/explain.py A --against B                           paired: two models on the same boxes
     python recipes/explain.py A --against-method grad-cam             paired: two methods of one model
     python recipes/explain.py A --randomise                           and a row of the same model with random weights
+    python recipes/explain.py A --image-size 320 --tta flip           a finer map, averaged with the mirror image's
     python recipes/explain.py A --images LIST                         heatmaps of any images
 
 A checkpoint is a folder as finetune.py leaves it. The output folder then holds `heatmaps.parquet`; if there are boxes,
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from chestxray.data import predictions
 from chestxray.files import write
+from chestxray.flags import positive
 from chestxray.models.classifiers import findings_of
 from chestxray.models.heatmaps import METHODS
 from chestxray.reporting import card_localisation, contact_sheet, localisation_page
@@ -29,6 +31,7 @@ from chestxray.scoring import dataset_predictions, prediction_options
 from chestxray.scoring.boxed_heatmaps import coco_files, read_boxed_heatmaps
 from chestxray.scoring.boxes_to_find import choose_boxes
 from chestxray.scoring.localisation_result import MODEL, as_json, localise_model
+from chestxray.scoring.map_options import VIEWS
 from chestxray.scoring.mapping import Job, map_images
 
 
@@ -78,7 +81,7 @@ def compute_heatmaps(options, predictor, opened, images):
 
     def compute(name, checkpoint, method, random_weights=False):
         settings, path = predictor.settings_of(checkpoint), options.output / f"{name}.parquet"
-        job = Job(checkpoint, settings, path, method, random_weights)
+        job = Job(checkpoint, settings, path, method, random_weights, options.maps)
         return path, map_images(predictor.accelerator, job, opened, options.split, images, options.batch_size)
 
     files = {}
@@ -122,6 +125,9 @@ def parse(argv):
     add("--output-dir", help="default: CHECKPOINT/explain")
     add("--against", metavar="CHECKPOINT", help="another model, for the paired difference on the same boxes")
     add("--against-method", choices=METHODS, help="another method, for the paired difference on the same boxes")
+    add("--image-size", type=positive, help="pixels, for finer maps; probabilities are of the training's size")
+    add("--tta", choices=VIEWS, default="none", help="flip: the mean of the map and the mirror image's map")
+    add("--relative", action="store_true", help="minus the mean map of validation images")
     add("--randomise", action="store_true", help="a row of the same model with random weights (Adebayo et al. 2018)")
     prediction_options.add_flags(parser)
     try:

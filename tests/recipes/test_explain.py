@@ -208,7 +208,8 @@ def test_the_pointing_game_is_that_of_the_list_of_boxes(explained, boxes):
     for (name, finding), found in boxes.groupby(["name", "finding"]):
         heat = maps[names.index(f"images/{name}"), about["findings"].index(finding)]
         y, x = np.unravel_index(heat.argmax(), heat.shape)
-        x, y = (x + 0.5) / heat.shape[1] * 1024, (y + 0.5) / heat.shape[0] * 1024
+        rows, columns = about["places"]
+        x, y = columns[x] * 1024, rows[y] * 1024
         inside = (found["x"] <= x) & (x <= found["x"] + found["width"])
         inside &= (found["y"] <= y) & (y <= found["y"] + found["height"])
         hits.setdefault(finding, []).append(inside.any())
@@ -309,6 +310,59 @@ def test_a_model_with_random_weights_scores_as_chance(trained, tmp_path, capsys)
     trained_maps, random_maps = (maps_of(tmp_path / f"{name}.parquet")[2] for name in ("heatmaps", "random-weights"))
     assert trained_maps.shape == random_maps.shape and not np.allclose(trained_maps, random_maps)
     assert "Random weights: the same network, not trained." in capsys.readouterr().out
+
+
+# Other maps
+
+
+def test_larger_and_mirrored_images_give_finer_maps_and_the_probabilities_of_score(trained, explained, tmp_path):
+    output = tmp_path / "fine"
+    run(trained, "--image-size", 64, "--tta", "flip", "--output-dir", output)
+    score.main([str(trained), "--tta", "flip", "--output-dir", str(tmp_path)])
+    scored = predictions.read(tmp_path / "predictions.parquet")
+    names, logits, maps = maps_of(output / "heatmaps.parquet")
+    rows = scored.rows.reset_index().set_index("image_file_path").loc[names, "index"]
+    np.testing.assert_allclose(logits, scored.logits[rows], atol=1e-5)
+    assert maps.shape[2] == 2 * maps_of(explained[1] / "heatmaps.parquet")[2].shape[2]
+    words = "by cam at 64 pixels, averaged with the mirror image"
+    assert words in (output / "localisation.md").read_text().replace("\n", " ")
+    model = numbers_of(output)["about"]["models"][0]
+    assert (model["image_size"], model["tta"], model["relative"]) == (64, "flip", False)
+
+
+def test_relative_maps_lack_the_mean_map_of_validation(trained, explained, tmp_path, monkeypatch):
+    monkeypatch.setattr(mapping, "CHUNK", 8)
+    compute, seen = mapping.heatmap_passes.compute_heatmaps, []
+
+    def note(mapper, part, *others):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append((len(part), compute(mapper, part, *others)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(mapping.heatmap_passes, "compute_heatmaps", note)
+    with pytest.raises(KeyboardInterrupt):
+        run(trained, "--relative", "--output-dir", tmp_path)
+    assert seen[1][0] == 8, "the mean map comes first"
+    with pytest.raises(ValueError, match="with relative True, not False; give another --output-dir"):
+        run(trained, "--output-dir", tmp_path)
+    monkeypatch.setattr(mapping.heatmap_passes, "compute_heatmaps", compute)
+    run(trained, "--relative", "--output-dir", tmp_path)
+    (_, plain_logits, plain), (_, logits, maps) = (
+        maps_of(folder / "heatmaps.parquet") for folder in (explained[1], tmp_path)
+    )
+    np.testing.assert_allclose(plain - maps, np.broadcast_to(seen[0][1][1].mean(0), maps.shape), atol=1e-4)
+    np.testing.assert_allclose(logits, plain_logits, atol=1e-5)
+    assert "minus the mean map of validation images" in (tmp_path / "localisation.md").read_text().replace("\n", " ")
+
+
+def test_a_size_that_gives_no_finer_map_or_that_the_model_does_not_take_is_refused(trained, archive, tiny, tmp_path):
+    with pytest.raises(ValueError, match="image size 16 is less than the .* pixels of"):
+        run(trained, "--image-size", 16, "--output-dir", tmp_path / "small")
+    flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 0, "--output-dir", tmp_path / "vit"]
+    finetune.main([str(flag) for flag in flags])
+    with pytest.raises(ValueError, match="takes no images of 64 pixels: give no --image-size"):
+        run(tmp_path / "vit", "--image-size", 64, "--output-dir", tmp_path / "out")
 
 
 # Lists of images

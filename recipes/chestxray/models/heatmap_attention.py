@@ -99,7 +99,7 @@ def eager_attention(model: PreTrainedModel) -> Iterator[Run]:
         yield run
 
 
-def keep_attentions(model, found):
+def keep_attentions(model: PreTrainedModel, found: list[torch.Tensor]) -> list[torch.utils.hooks.RemovableHandle]:
     """Hooks that put each layer's attention into the list.
 
     timm passes it through a dropout called `attn_drop`; Transformers' layers give it behind their output.

@@ -120,7 +120,7 @@ def random_image(model: PreTrainedModel) -> torch.Tensor:
     return noise.to(model.device, model.dtype).requires_grad_()
 
 
-def trace(model, image):
+def trace(model: PreTrainedModel, image: torch.Tensor) -> tuple[list[Call], Any, torch.Tensor]:
     """(the modules' calls in the order in which they ended, the last spatial map, the logits) of a forward pass.
 
     timm has one method up to the map and one from there; a base model of Transformers names it `last_hidden_state`.

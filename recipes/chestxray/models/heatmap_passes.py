@@ -11,7 +11,7 @@ from transformers import CLIPImageProcessor, PreTrainedModel
 from chestxray.images.splits import Split
 from chestxray.models.adapting import new_model
 from chestxray.models.heatmaps import Heatmapper
-from chestxray.models.inference import each_image_once, model_input
+from chestxray.models.inference import average_views, each_image_once, model_input
 
 SEED = 0  # of random weights
 
@@ -23,6 +23,7 @@ def compute_heatmaps(
     accelerator: Accelerator,
     batch_size: int,
     progress: Callable[[int], Any],
+    mirror: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits (n, k) and maps (n, k, h, w) in the order of the split's rows, float32, on every process.
 
@@ -31,6 +32,8 @@ def compute_heatmaps(
         processor: the model's.
         batch_size: images per process and pass.
         progress: is called after each pass with the number of images that are done.
+        mirror: whether a map is the mean of the image's own and of its mirror image's, turned back. A logit is then
+            that of the mean probability.
 
     Raises:
         RuntimeError: an image is missing. That would be a bug of this library.
@@ -38,7 +41,8 @@ def compute_heatmaps(
     device, parts, done = accelerator.device, [], 0
     for batch in split.evaluation_loader(batch_size, accelerator.process_index, accelerator.num_processes):
         with accelerator.autocast():
-            logits, maps = mapper.compute(model_input(batch["pixels"].to(device), processor, channels_last=False))
+            images = model_input(batch["pixels"].to(device), processor, channels_last=False)
+            logits, maps = compute_views(mapper, images, mirror)
         gathered = accelerator.gather((batch["index"].to(device), logits.contiguous(), maps.contiguous()))
         parts.append([part.cpu().numpy() for part in gathered])
         seen = min(len(split), done + len(parts[-1][0]))
@@ -46,7 +50,16 @@ def compute_heatmaps(
         done = seen
     index, *found = (np.concatenate(part) for part in zip(*parts, strict=True))
     ordered_logits, ordered_maps = (each_image_once(index, part, len(split)) for part in found)
-    return ordered_logits, ordered_maps
+    return average_views(ordered_logits) if mirror else ordered_logits[:, 0], ordered_maps
+
+
+def compute_views(mapper: Heatmapper, images: torch.Tensor, mirror: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """(logits (m, views, k), maps (m, k, h, w)) of one batch; see `compute_heatmaps`."""
+    logits, maps = mapper.compute(images)
+    if not mirror:
+        return logits[:, None], maps
+    mirrored_logits, mirrored_maps = mapper.compute(images.flip(-1))
+    return torch.stack([logits, mirrored_logits], dim=1), (maps + mirrored_maps.flip(-1)) / 2
 
 
 def with_random_weights(model: PreTrainedModel) -> PreTrainedModel:

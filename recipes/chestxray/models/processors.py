@@ -1,5 +1,6 @@
 """The image processor that is saved with a model. It prepares radiographs as training did."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,15 @@ def sides(processor: CLIPImageProcessor) -> tuple[int, int]:
     """(side to which images are shrunk, side of the middle that the model sees), pixels."""
     whole = processor.size["height"]
     return whole, processor.crop_size["height"] if getattr(processor, "do_center_crop", False) else whole
+
+
+def for_side(processor: CLIPImageProcessor, side: int) -> CLIPImageProcessor:
+    """A copy for images of another side. Whole images grow or shrink in the same proportion."""
+    whole, own = sides(processor)
+    other = copy.deepcopy(processor)
+    other.size = {"height": round(whole * side / own), "width": round(whole * side / own)}
+    other.crop_size = {"height": side, "width": side}
+    return other
 
 
 def describe_to_timm(config: PretrainedConfig, processor: CLIPImageProcessor) -> None:

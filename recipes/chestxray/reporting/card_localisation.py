@@ -10,6 +10,7 @@ from chestxray.files import write
 from chestxray.models.weights import digest_weights
 from chestxray.reporting import pages
 from chestxray.reporting.tables import Table
+from chestxray.scoring import map_options
 from chestxray.scoring.patient_means import MACRO
 
 MARK = "<!-- written by recipes/score.py -->"  # at the top of each card that score.py wrote
@@ -30,7 +31,11 @@ def section(folder: Path | None) -> Markup:
 def section_values(folder: Path | None) -> dict | None:
     """What the section names: `looks`, a dict of numbers, and `looks_table`; None as for `section`."""
     result = read_numbers(folder) if folder else None
-    return {"looks": result["about"], "looks_table": means_table(result)} if result else None
+    if not result:
+        return None
+    about = result["about"]
+    method = about["method"] + map_options.words(about["models"][0])
+    return {"looks": about | {"method": method}, "looks_table": means_table(result)}
 
 
 def read_numbers(folder: Path) -> dict | None:

@@ -68,7 +68,7 @@ def draw_boxes(tiles: list[tuple[Axes, Axes, int]], boxed: BoxedHeatmaps, result
     iou = model.column(Measure("one box", "IoU"))
     for plain, overlaid, row in tiles:
         image = read_view(part, position[str(boxed.rows.images[row])], boxed.about["side"])
-        (colours,) = colour_maps(boxed.maps[row : row + 1], len(image))
+        (colours,) = colour_maps(boxed.maps[row : row + 1], len(image), boxed.places)
         plain.imshow(image, cmap="gray", vmin=0, vmax=255)
         overlaid.imshow(blend(image, colours))
         for axes in (plain, overlaid):

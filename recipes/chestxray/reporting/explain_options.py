@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chestxray.places import place
+from chestxray.scoring.map_options import MapOptions
 from chestxray.scoring.prediction_options import PredictionOptions
 
 
@@ -19,6 +20,7 @@ class ExplainOptions(PredictionOptions):
         output_dir: None for `explain` in the checkpoint's folder.
         against: another checkpoint; against_method: another method. Either makes a comparison, or both together.
         randomise: whether the same model with random weights has a row of the table.
+        image_size, relative: see `map_options.MapOptions`; `tta` too.
     """
 
     checkpoint: str
@@ -29,6 +31,8 @@ class ExplainOptions(PredictionOptions):
     against: str | None = None
     against_method: str | None = None
     randomise: bool = False
+    image_size: int | None = None
+    relative: bool = False
 
     def __post_init__(self):
         """Raise ValueError for a comparison of a model with itself."""
@@ -42,6 +46,11 @@ class ExplainOptions(PredictionOptions):
         """Raise ValueError if the comparison is with the method that the model's architecture has anyway."""
         if self.against_method == method and place(self.against or self.checkpoint) == place(self.checkpoint):
             raise ValueError(f"the method is {method} on both sides: give another --against-method")
+
+    @property
+    def maps(self) -> MapOptions:
+        """How all heatmaps of the command are computed."""
+        return MapOptions(image_size=self.image_size, tta=self.tta, relative=self.relative)
 
     @property
     def output(self) -> Path:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from chestxray.reporting import pages
 from chestxray.reporting.tables import Table, between, figure, p_value
-from chestxray.scoring import published_localisation
+from chestxray.scoring import map_options, published_localisation
 from chestxray.scoring.localisation_measures import FALSE_POSITIVES, OVERLAPS, RULES, Measure
 from chestxray.scoring.localisation_result import BLIND, CHANCE, MODEL, UNTRAINED, Localisation
 from chestxray.scoring.localisation_table import rows_of
@@ -93,7 +93,7 @@ def summary_values(result: Localisation) -> dict:
     """What templates/localisation_summary.jinja names."""
     about = result.about
     return {
-        "method": about["method"],
+        "method": method_name(about),
         "model": model_name(about),
         "dataset": about["dataset"],
         "split": about["split"],
@@ -115,7 +115,12 @@ def model_name(about: dict) -> str:
 
 
 def model_and_method(about: dict) -> str:
-    return f"{model_name(about)} by {about['method']}"
+    return f"{model_name(about)} by {method_name(about)}"
+
+
+def method_name(about: dict) -> str:
+    """ "cam", and the options that are no defaults."""
+    return about["method"] + map_options.words(about["models"][0])
 
 
 # The compact table
@@ -257,6 +262,6 @@ def origin_table(result: Localisation) -> Table:
         [
             ["dataset", f"{about['dataset']}, {about['split']}, {size}"],
             ["model", f"{model_name(about)}, SHA-256 of the weights {about['models'][0]['sha256'][:16]}"],
-            ["heatmaps", f"{about['method']}, {height} × {width} positions, image of {view} pixels a side"],
+            ["heatmaps", f"{method_name(about)}, {height} × {width} positions, image of {view} pixels a side"],
         ],
     )

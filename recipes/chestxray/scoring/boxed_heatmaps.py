@@ -12,6 +12,7 @@ from chestxray.data import labels, predictions
 from chestxray.data.boxed_images import FRAME, PLACE
 from chestxray.images.geometry import from_view, to_view
 from chestxray.scoring.boxed_rows import BoxedRows
+from chestxray.scoring.boxes_of_maps import Places
 from chestxray.scoring.detections import coco_results, coco_truth, detect
 from chestxray.scoring.heatmap_file import HeatmapRows, read_rows
 from chestxray.scoring.localisation import Localised
@@ -35,6 +36,11 @@ class BoxedHeatmaps:
     probabilities: np.ndarray
     about: dict
     path: Path
+
+    @property
+    def places(self) -> Places | None:
+        """Where the rows and columns of the grid look; None in older files: the centres of equal cells."""
+        return self.about.get("places")
 
 
 def read_boxed_heatmaps(path: Path, boxes: pd.DataFrame) -> BoxedHeatmaps:
@@ -101,7 +107,8 @@ def coco_files(boxed: BoxedHeatmaps, localised: Localised) -> tuple[dict, list[d
             maps = found.maps[number, [columns[name] for name in findings]]
             probabilities = expit(found.logits[number, [columns[name] for name in findings]].astype(np.float64))
             patient = str(first["patient"][rows[0]])
-            detected = detect(maps, probabilities, np.array([thresholds.find(patient, name) for name in findings]))
+            fitted = np.array([thresholds.find(patient, name) for name in findings])
+            detected = detect(maps, probabilities, fitted, boxed.places)
             places = from_view(detected.boxes, tuple(frames[rows[0]]), boxed.about["whole"], boxed.about["side"])
             names = [findings[row] for row in detected.maps]
             owner = [found.images[number]] * len(names)

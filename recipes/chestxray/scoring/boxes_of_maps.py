@@ -1,19 +1,20 @@
 """From heatmaps to boxes: the frame, regions above a threshold, the box round each, and the peak.
 
-Maps are read in one frame of 128 × 128 cells over the view, whatever their grid. They are bilinear between the centres
-of the grid's cells and constant beyond the outermost centres. Wang et al. (2017) drew their boxes in 1024 × 1024, at 60
-times the cost. The difference is small: on 246 of NIH's boxes with noisy maps of 7, 14 and 32 cells per side, no mean
-over the findings of a share or an IoU moved by more than 0.015. False positives moved by at most 0.03 of 5 per image,
-and with 32 cells by 0.19 of 7. Areas of true boxes are exact, not rounded to cells.
+Maps are read in one frame of 128 × 128 cells over the view, whatever their grid. They are bilinear between the places
+of the grid's rows and columns and constant beyond the outermost ones. Wang et al. (2017) drew boxes in 1024 × 1024,
+at 60 times the cost. The difference is small: on 246 of NIH's boxes with noisy maps of 7, 14 and 32 cells per side, no
+mean over the findings of a share or an IoU moved by more than 0.015. False positives moved by at most 0.03 of 5 per
+image, and with 32 cells by 0.19 of 7. Areas of true boxes are exact, not rounded to cells.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
 FRAME = 128  # cells per side
+Places = tuple[Sequence[float], Sequence[float]]  # of a grid's rows and columns, in units of the view
 CHUNK = 64  # maps at once: 4 MB in the frame
 # Regions are joined by edges, not by corners, and never from one map to the next.
 TOUCHING = np.array([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))], dtype=bool)
@@ -50,16 +51,17 @@ def chunks(count: int) -> Iterator[slice]:
     return (slice(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
 
 
-def scale(maps: np.ndarray, side: int = FRAME) -> np.ndarray:
+def scale(maps: np.ndarray, side: int = FRAME, places: Places | None = None) -> np.ndarray:
     """Each map in the frame, its smallest value 0 and its largest 1; a constant map is 0 everywhere.
 
     Args:
         maps: (n, h, w) float32, finite.
+        places: where the rows and columns of the grid look, increasing; None is the centres of equal cells.
 
     Returns:
         (n, side, side) float32.
     """
-    rows, columns = (interpolation(count, side) for count in maps.shape[1:])
+    rows, columns = (interpolation(axis, side) for axis in places or cell_centres(maps))
     framed = rows @ maps.astype(np.float64) @ columns.T  # a difference of large numbers must not become a pattern
     low, high = (edge(framed, axis=(1, 2), keepdims=True) for edge in (np.min, np.max))
     flat = is_constant(maps)[:, None, None]
@@ -71,10 +73,17 @@ def is_constant(maps: np.ndarray) -> np.ndarray:
     return maps.max(axis=(1, 2)) == maps.min(axis=(1, 2))
 
 
-def interpolation(count: int, side: int) -> np.ndarray:
-    """(side, count) float64: the weights of `count` values in each of `side` cells, linear between centres."""
-    places = np.clip((np.arange(side) + 0.5) * count / side - 0.5, 0, count - 1)
-    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(count)))
+def cell_centres(maps: np.ndarray) -> Places:
+    """The centres of equal cells of maps (n, h, w)."""
+    height, width = ((np.arange(count) + 0.5) / count for count in maps.shape[1:])
+    return height, width
+
+
+def interpolation(places: Sequence[float], side: int) -> np.ndarray:
+    """(side, count) float64: the weights of values at `count` places in each of `side` cells, linear between places."""
+    numbers = np.arange(len(places))
+    found = np.interp((np.arange(side) + 0.5) / side, places, numbers)
+    return np.maximum(0, 1 - np.abs(found[:, None] - numbers))
 
 
 def find_regions(scaled: np.ndarray, threshold: float | np.ndarray) -> Regions:
@@ -123,18 +132,18 @@ def box_round(rows: slice, columns: slice, shape: tuple[int, ...]) -> np.ndarray
     return np.array([x, y, columns.stop / width - x, rows.stop / height - y])
 
 
-def peaks(maps: np.ndarray) -> np.ndarray:
+def peaks(maps: np.ndarray, places: Places | None = None) -> np.ndarray:
     """Where each map is largest: (n, 2) float64 of x, y in units of the view, NaN for a constant map.
 
-    It is the centre of the grid's largest cell; the first in reading order if several are as large. The upsampled map
-    is largest there too, because between centres bilinear values lie between the values at the centres.
+    It is the place of the grid's largest cell; the first in reading order if several are as large. The upsampled map
+    is largest there too, because between places bilinear values lie between the values at the places.
 
     Args:
-        maps: (n, h, w), at their own grid.
+        maps: (n, h, w), at their own grid. places: as for `scale`.
     """
-    height, width = maps.shape[1:]
-    y, x = np.divmod(maps.reshape(len(maps), -1).argmax(axis=1), width)
-    points = np.stack([(x + 0.5) / width, (y + 0.5) / height], axis=1)
+    rows, columns = (np.asarray(axis) for axis in places or cell_centres(maps))
+    y, x = np.divmod(maps.reshape(len(maps), -1).argmax(axis=1), len(columns))
+    points = np.stack([columns[x], rows[y]], axis=1)
     return np.where(is_constant(maps)[:, None], np.nan, points)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chestxray.scoring import boxes_of_maps
+from chestxray.scoring.boxes_of_maps import Places
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class Detections:
     scores: np.ndarray
 
 
-def detect(maps: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray) -> Detections:
+def detect(
+    maps: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray, places: Places | None = None
+) -> Detections:
     """A box round each region that reaches the threshold, with the finding's probability times the region's peak.
 
     Among images the probability says how sure the model is of the finding. Within an image the peak, as a share of the
@@ -39,6 +42,7 @@ def detect(maps: np.ndarray, probabilities: np.ndarray, thresholds: float | np.n
         probabilities: (n,), of the finding in the image.
         thresholds: of the map scaled to 0..1, above 0; one for all or (n,). `Localised.thresholds[:, 0]` are fitted on
             other patients.
+        places: where the grid's rows and columns look, see `boxes_of_maps.scale`.
 
     Raises:
         ValueError: as `boxes_of_maps.check_maps`; a map is named by its number.
@@ -47,7 +51,7 @@ def detect(maps: np.ndarray, probabilities: np.ndarray, thresholds: float | np.n
     probabilities, thresholds = np.asarray(probabilities), np.broadcast_to(thresholds, len(maps))
     parts = []
     for some in boxes_of_maps.chunks(len(maps)):
-        found = boxes_of_maps.find_regions(boxes_of_maps.scale(maps[some]), thresholds[some])
+        found = boxes_of_maps.find_regions(boxes_of_maps.scale(maps[some], places=places), thresholds[some])
         parts.append((found.maps + some.start, found.boxes, probabilities[some][found.maps] * found.peaks))
     return Detections(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 

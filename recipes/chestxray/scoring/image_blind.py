@@ -13,6 +13,7 @@ import pandas as pd
 from chestxray.hashed_random import normals, uniforms
 from chestxray.scoring import boxes_of_maps
 from chestxray.scoring.boxed_rows import BoxedRows
+from chestxray.scoring.boxes_of_maps import Places
 from chestxray.scoring.localisation import Localised, localise
 from chestxray.scoring.localisation_measures import (
     Measure,
@@ -81,13 +82,16 @@ def patients_and_others(rows: BoxedRows) -> Iterator[tuple[np.ndarray, np.ndarra
 # Chance
 
 
-def localise_at_random(rows: BoxedRows, grid: tuple[int, int], draws: int = DRAWS) -> Localised:
+def localise_at_random(
+    rows: BoxedRows, grid: tuple[int, int], places: Places | None = None, draws: int = DRAWS
+) -> Localised:
     """The random row: the mean over some draws of maps of noise. Its boxes, thresholds and peaks are of the first draw.
 
     Args:
         grid: (height, width) of the model's maps. A coarse grid draws large boxes by chance, so chance has the same.
+        places: where the grid's rows and columns look, see `boxes_of_maps.scale`. Chance has the same, too.
     """
-    found = [localise(random_maps(rows, grid, draw), rows) for draw in range(draws)]
+    found = [localise(random_maps(rows, grid, draw), rows, places) for draw in range(draws)]
     return replace(found[0], values=np.mean([part.values for part in found], axis=0))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from chestxray.scoring import boxes_of_maps
 from chestxray.scoring.boxed_rows import BoxedRows, overlap
+from chestxray.scoring.boxes_of_maps import Places
 from chestxray.scoring.cross_fitting import choose_for_others
 from chestxray.scoring.localisation_measures import (
     MEASURES,
@@ -48,21 +49,22 @@ class Localised:
         return self.values[:, MEASURES.index(measure)]
 
 
-def localise(maps: np.ndarray, rows: BoxedRows) -> Localised:
+def localise(maps: np.ndarray, rows: BoxedRows, places: Places | None = None) -> Localised:
     """Measure one model's heatmaps.
 
     Args:
         maps: (n, h, w) float, signed, larger where the finding is seen. Map i is of the image and the finding of row i,
             so rows of one image and finding have the same map. All have the model's grid.
+        places: where the grid's rows and columns look, see `boxes_of_maps.scale`.
 
     Raises:
         ValueError: another shape, or a map with values that are not finite; the message names image and finding.
     """
     maps = boxes_of_maps.check_maps(maps, np.char.add(np.char.add(rows.findings, " in "), rows.images))
-    candidates = read_candidates(maps, rows)
+    candidates = read_candidates(maps, rows, places)
     one_box, mask = (choose_for_others(gains, rows.findings, rows.patients) for gains in candidates.gains(rows))
     every = np.arange(len(rows))
-    boxes, peaks = candidates.boxes[every, one_box], boxes_of_maps.peaks(maps)
+    boxes, peaks = candidates.boxes[every, one_box], boxes_of_maps.peaks(maps, places)
     parts = {
         **judge_regions(candidates.region_maps, candidates.regions, rows),
         **judge_one_box(boxes, rows),
@@ -111,18 +113,18 @@ class MapCandidates:
         return overlap(self.boxes, rows.boxes[:, None])[0], self.mask_ious
 
 
-def read_candidates(maps: np.ndarray, rows: BoxedRows) -> MapCandidates:
+def read_candidates(maps: np.ndarray, rows: BoxedRows, places: Places | None = None) -> MapCandidates:
     """Read each map once, some at a time. Rows of one image and finding take the numbers of their first."""
     firsts, parts = rows.firsts, []
     for some in boxes_of_maps.chunks(len(firsts)):
-        parts.append(read_maps(maps[firsts[some]], true_masks(rows, some), firsts[some]))
+        scaled = boxes_of_maps.scale(maps[firsts[some]], places=places)
+        parts.append(read_maps(scaled, true_masks(rows, some), firsts[some]))
     region_maps, regions, *by_pair = (np.concatenate(part) for part in zip(*parts, strict=True))
     return MapCandidates(region_maps, regions, *(part[rows.pairs] for part in by_pair))
 
 
-def read_maps(maps, masks, names):
-    """The arrays of `MapCandidates` for some maps; `names` are their first rows."""
-    scaled = boxes_of_maps.scale(maps)
+def read_maps(scaled, masks, names):
+    """The arrays of `MapCandidates` for some scaled maps; `names` are their first rows."""
     found = [boxes_of_maps.find_regions(scaled, level / 255) for level in WANG_LEVELS]
     region_maps = names[np.concatenate([part.maps for part in found])]
     boxes = np.stack([boxes_of_maps.hottest_boxes(scaled, threshold) for threshold in CANDIDATES], axis=1)

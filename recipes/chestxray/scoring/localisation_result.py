@@ -79,13 +79,14 @@ def localise_model(
     """
     rows = boxed.rows
     methods = {
-        MODEL: localise(boxed.maps, rows),
+        MODEL: localise(boxed.maps, rows, boxed.places),
         BLIND: image_blind.localise_by_others(rows),
-        CHANCE: image_blind.localise_at_random(rows, tuple(boxed.about["grid"])),
+        CHANCE: image_blind.localise_at_random(rows, tuple(boxed.about["grid"]), boxed.places),
     }
     if untrained:
-        methods[UNTRAINED] = localise(untrained.maps, untrained.rows)
-    comparison = compare(methods[MODEL], localise(rival.maps, rival.rows), rows) if rival else None
+        methods[UNTRAINED] = localise(untrained.maps, untrained.rows, untrained.places)
+    other = localise(rival.maps, rival.rows, rival.places) if rival else None
+    comparison = compare(methods[MODEL], other, rows) if other else None
     counts = {"n_boxes": len(rows), "n_images": len(set(rows.images)), "n_patients": len(set(rows.patients))}
     return Localisation(
         about=public_about(boxed.about) | counts | {"listed": listed},

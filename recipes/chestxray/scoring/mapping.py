@@ -2,7 +2,8 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,22 +11,29 @@ import numpy as np
 from accelerate import Accelerator
 from datasets import DatasetDict
 from tqdm.auto import tqdm
-from transformers import CLIPImageProcessor, PreTrainedModel
+from transformers import CLIPImageProcessor
 
 from chestxray.data import exposure, image_rows, predictions
 from chestxray.data.opening import OpenDataset
 from chestxray.images import pixels, splits
 from chestxray.images.splits import Split
 from chestxray.models import classifiers, heatmap_passes
+from chestxray.models.heatmap_places import measure_places
 from chestxray.models.heatmaps import Heatmapper, choose_method
+from chestxray.models.inference import model_input, predict_logits
+from chestxray.models.processors import for_side, sides
 from chestxray.models.weights import digest_weights
 from chestxray.scoring.dataset_predictions import CHOICES
-from chestxray.scoring.heatmap_file import HeatmapRows, join_parts, write_part
+from chestxray.scoring.heatmap_file import HeatmapRows, join_parts, read_rows, write_part
+from chestxray.scoring.map_options import MapOptions, options_of
+from chestxray.scoring.test_time_views import views
 
 if TYPE_CHECKING:
     from chestxray.training.settings import Settings
 
 CHUNK = 128  # images that a kill can cost
+PLACED = 16  # images on which the places of a map's cells are measured
+REFERENCE = 1024  # validation images whose mean map is taken away, at most
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Job:
         path: the file to write.
         method: one of `heatmaps.METHODS`; None is the architecture's own.
         random_weights: replace the weights by random ones.
+        options: how maps are computed, beside the method.
     """
 
     checkpoint: str | Path
@@ -45,12 +54,13 @@ class Job:
     path: Path
     method: str | None = None
     random_weights: bool = False
+    options: MapOptions = MapOptions()
 
     def made_by(self) -> dict:
         """What the file says about the model, with the choices of `dataset_predictions`."""
         choices = {name: getattr(self.settings, name) for name in CHOICES}
         identity = {"checkpoint": str(self.checkpoint), "sha256": digest_weights(self.checkpoint)}
-        return identity | {"random_weights": self.random_weights} | choices
+        return identity | {"random_weights": self.random_weights} | asdict(self.options) | choices
 
 
 def map_images(
@@ -69,13 +79,18 @@ def map_images(
         The images as the model gets them, `Split.size` pixels wide.
 
     Raises:
-        ValueError: the file or its chunks are of another model, method or images; the model has no heatmap, or its
-            output is not finite.
+        ValueError: the file or its chunks are of another model, method, options or images; the model has no heatmap,
+            or does not take images of this size, or its output is not finite; there are no validation images for
+            relative maps.
     """
-    whole, side = classifiers.sides(classifiers.load_processor(job.checkpoint))
-    findings = classifiers.findings_of(job.checkpoint)
+    own = classifiers.load_processor(job.checkpoint)
+    job.options.refuse_small(sides(own)[1], job.checkpoint)
+    refuse_without_validation(job, opened)
+    processor = for_side(own, job.options.image_size) if job.options.image_size else own
+    whole, side = sides(processor)
+    shrink = partial(choose_images, job, opened, tell=accelerator.print)
     with accelerator.main_process_first():
-        part = choose_images(job, opened, split, chosen, findings, whole, accelerator.print)
+        part = shrink(split, chosen, whole)
     (digests,) = splits.compute_digests([{split: part}], accelerator)
     made_by = job.made_by()
     there = finished_files(job.path)
@@ -83,14 +98,38 @@ def map_images(
     if there:
         refuse_others(there[0], made_by, digests, job.method)
     if not job.path.exists():
-        model, processor, _ = classifiers.load_classifier(job.checkpoint)
         about = image_rows.describe_dataset(opened) | {"split": split, "digests": digests, "models": [made_by]}
-        about |= {"findings": findings, "whole": whole, "side": side}
-        write_heatmaps(accelerator, job, model, processor, part, about, batch_size)
+        about |= {"findings": classifiers.findings_of(job.checkpoint), "whole": whole, "side": side}
+        with accelerator.main_process_first():
+            plain = shrink(split, chosen, sides(own)[0]) if job.options.image_size else None
+            reference = shrink("validation", reference_images(opened), whole) if job.options.relative else None
+        write_heatmaps(accelerator, job, Shown(part, processor, plain, reference), about, batch_size)
     if accelerator.is_main_process:
         shutil.rmtree(chunk_folder(job.path), ignore_errors=True)  # the last run may have been killed before this
     accelerator.wait_for_everyone()
     return part
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a model is shown.
+
+    Attributes:
+        images: whose heatmaps are wanted. processor: that shows them.
+        plain: the same images in the training's size, for the logits; None if `images` have that size.
+        reference: validation images whose mean map is taken away, or None.
+    """
+
+    images: Split
+    processor: CLIPImageProcessor
+    plain: Split | None
+    reference: Split | None
+
+
+def reference_images(opened: OpenDataset) -> np.ndarray:
+    """Positions of validation images, at most REFERENCE, at equal distances in the order of the split."""
+    count = len(opened.splits["validation"])
+    return np.unique(np.linspace(0, count - 1, min(count, REFERENCE)).round().astype(int))
 
 
 def choose_images(
@@ -98,7 +137,6 @@ def choose_images(
     opened: OpenDataset,
     split: str,
     chosen: np.ndarray,
-    findings: list[str],
     whole: int,
     tell: Callable[[str], object],
 ) -> Split:
@@ -108,7 +146,7 @@ def choose_images(
     take_all = cached or len(chosen) == len(rows)
     parts = splits.make_splits(
         DatasetDict({split: rows if take_all else rows.select(chosen)}),
-        findings,
+        classifiers.findings_of(job.checkpoint),
         whole,
         settings.policy,
         seed=settings.seed,
@@ -126,43 +164,103 @@ def select(part: Split, chosen: np.ndarray) -> Split:
     return replace(part, rows=part.rows.select(chosen), targets=part.targets[chosen], patients=patients)
 
 
-def write_heatmaps(
-    accelerator: Accelerator,
-    job: Job,
-    model: PreTrainedModel,
-    processor: CLIPImageProcessor,
-    part: Split,
-    about: dict,
-    batch_size: int,
-) -> None:
+def write_heatmaps(accelerator: Accelerator, job: Job, shown: Shown, about: dict, batch_size: int) -> None:
     """Compute the chunks that are missing, and make one file of all chunks."""
+    model, own, _ = classifiers.load_classifier(job.checkpoint)
     if job.random_weights:
         model = heatmap_passes.with_random_weights(model)
     mapper = Heatmapper(model.to(accelerator.device), job.method)
-    about |= {"method": mapper.method, "default_method": choose_method(model), "grid": mapper.grid(about["side"])}
-    chunks = {chunk_file(job.path, first): range(first, min(first + CHUNK, len(part))) for first in firsts(part)}
+    about |= {"method": mapper.method, "default_method": choose_method(model), "grid": find_grid(mapper, job, about)}
+    about["places"] = find_places(mapper, shown)
+    passes = Passes(mapper, own, shown, job, accelerator, -(-batch_size // accelerator.num_processes))
+    mean = mean_maps(passes, about) if shown.reference else 0
+    chunks = {chunk_file(job.path, rows[0]): rows for rows in rows_of_chunks(len(shown.images))}
     missing = {file: rows for file, rows in chunks.items() if not file.exists()}
     accelerator.wait_for_everyone()
-    done = len(part) - sum(map(len, missing.values()))
-    hidden = not accelerator.is_main_process
-    with tqdm(total=len(part), initial=done, unit="image", desc=f"Heatmaps ({mapper.method})", disable=hidden) as bar:
+    done = len(shown.images) - sum(map(len, missing.values()))
+    with passes.progress(len(shown.images), done) as bar:
         for file, rows in missing.items():
-            images = select(part, np.array(rows))
-            share = -(-batch_size // accelerator.num_processes)
-            found = heatmap_passes.compute_heatmaps(mapper, images, processor, accelerator, share, bar.update)
-            refuse_not_finite(images, job.checkpoint, *found)
+            images = select(shown.images, rows)
+            logits, maps = passes.compute(images, bar.update)
+            if shown.plain:
+                logits = passes.plain_logits(select(shown.plain, rows))
+            found = images.names(range(len(images))), images.patients, logits, maps - mean
             if accelerator.is_main_process:
-                write_part(file, HeatmapRows(images.names(range(len(images))), images.patients, *found), about)
+                write_part(file, HeatmapRows(*found), about)
     if accelerator.is_main_process:
         join_parts(list(chunks), job.path, about)
+
+
+def find_grid(mapper: Heatmapper, job: Job, about: dict) -> tuple[int, int]:
+    """See `Heatmapper.grid`. Raises ValueError if the model does not take images of the size that was asked for."""
+    try:
+        return mapper.grid(about["side"])
+    except (ValueError, RuntimeError, AssertionError) as error:
+        if not job.options.image_size:
+            raise
+        raise ValueError(f"{job.checkpoint} takes no images of {about['side']} pixels: give no --image-size") from error
+
+
+def find_places(mapper: Heatmapper, shown: Shown) -> tuple[list[float], list[float]]:
+    """See `heatmap_places.measure_places`: on some of the images, at equal distances in their order."""
+    numbers = np.unique(np.linspace(0, len(shown.images) - 1, PLACED).round().astype(int))
+    (batch,) = select(shown.images, numbers).evaluation_loader(len(numbers))
+    images = model_input(batch["pixels"].to(mapper.model.device), shown.processor, channels_last=False)
+    return measure_places(mapper, images)
+
+
+def mean_maps(passes: "Passes", about: dict) -> np.ndarray:
+    """The mean map of each finding over the reference images, (k, h, w). It is kept until the file is whole."""
+    file = chunk_folder(passes.job.path) / "mean.parquet"
+    passes.accelerator.wait_for_everyone()  # all processes see the same: it is there or not
+    if not file.exists():
+        reference = passes.shown.reference
+        with passes.progress(len(reference), what="Mean map of validation") as bar:
+            logits, maps = (part.mean(axis=0, keepdims=True) for part in passes.compute(reference, bar.update))
+        passes.accelerator.wait_for_everyone()
+        if passes.accelerator.is_main_process:
+            write_part(file, HeatmapRows(["mean"], ["none"], logits, maps), about)
+        return maps[0]
+    return next(read_rows(file)).maps[0]
+
+
+@dataclass(frozen=True)
+class Passes:
+    """A model at work on images; `share`: images per process and pass."""
+
+    mapper: Heatmapper
+    own: CLIPImageProcessor
+    shown: Shown
+    job: Job
+    accelerator: Accelerator
+    share: int
+
+    def compute(self, images: Split, progress: Callable[[int], Any]) -> tuple[np.ndarray, np.ndarray]:
+        """See `heatmap_passes.compute_heatmaps`. Raises ValueError if a number is not finite."""
+        mirror = self.job.options.tta == "flip"
+        found = heatmap_passes.compute_heatmaps(
+            self.mapper, images, self.shown.processor, self.accelerator, self.share, progress, mirror
+        )
+        refuse_not_finite(images, self.job.checkpoint, *found)
+        return found
+
+    def plain_logits(self, images: Split) -> np.ndarray:
+        """The logits (n, k) of images of the training's size, as score.py computes them."""
+        views_of = partial(views, side=sides(self.own)[1], tta=self.job.options.tta)
+        return predict_logits(self.mapper.model, images, self.own, self.accelerator, self.share, views=views_of)
+
+    def progress(self, total: int, done: int = 0, what: str = "Heatmaps") -> tqdm:
+        """A bar on the main process."""
+        hidden = not self.accelerator.is_main_process
+        return tqdm(total=total, initial=done, unit="image", desc=f"{what} ({self.mapper.method})", disable=hidden)
 
 
 # Chunks
 
 
-def firsts(part: Split) -> range:
-    """The first row of each chunk."""
-    return range(0, len(part), CHUNK)
+def rows_of_chunks(count: int) -> list[np.ndarray]:
+    """The rows of each chunk of `count` rows."""
+    return [np.arange(first, min(first + CHUNK, count)) for first in range(0, count, CHUNK)]
 
 
 def chunk_folder(path: Path) -> Path:
@@ -175,19 +273,26 @@ def chunk_file(path: Path, first: int) -> Path:
 
 
 def finished_files(path: Path) -> list[Path]:
-    """The whole file, or the chunks of one that is not whole yet."""
-    return [path] if path.exists() else sorted(chunk_folder(path).glob("[0-9]*.parquet"))
+    """The whole file, or the chunks of one that is not whole yet, and the mean map that they differ from."""
+    return [path] if path.exists() else sorted(chunk_folder(path).glob("[0-9m]*.parquet"))
 
 
 # Refusals
 
 
+def refuse_without_validation(job: Job, opened: OpenDataset) -> None:
+    """Raise ValueError if maps are to be relative and there is nothing that they could be relative to."""
+    if job.options.relative and not len(opened.splits.get("validation", ())):
+        raise ValueError(f"{opened.source} has no validation images, whose mean map --relative takes away")
+
+
 def refuse_others(path: Path, made_by: dict, digests: dict, method: str | None) -> None:
-    """Raise ValueError if the heatmaps in `path` are of another model, method or images."""
+    """Raise ValueError if the heatmaps in `path` are of another model, method, options or images."""
     about = predictions.read_about(path)
     there: dict[str, Any] = next(iter(about.get("models", [])), {})
+    there = asdict(options_of(there)) | there
     wanted = method or about.get("default_method")
-    names = {"sha256": "sha256 of the weights", "random_weights": "random weights"}
+    names = {"sha256": "sha256 of the weights", "random_weights": "random weights", "image_size": "image size"}
     facts = [("method", wanted, about.get("method"))]
     facts += [(names.get(name, name), here, there.get(name)) for name, here in made_by.items() if name != "checkpoint"]
     for name, here, had in facts:

@@ -81,3 +81,20 @@ def test_a_finer_frame_changes_little():
     iou, _ = overlap(coarse, fine)
     assert np.median(iou) > 0.97
     assert np.mean(iou > 0.9) > 0.9
+
+
+def test_a_map_lies_where_its_rows_and_columns_look():
+    maps = np.zeros((1, 3, 3), np.float32)
+    maps[0, 0, 2] = 1
+    places = [0.25, 0.5, 0.75], [0.1, 0.4, 0.7]
+    assert boxes_of_maps.peaks(maps, places).tolist() == [[0.7, 0.25]]
+    (scaled,) = boxes_of_maps.scale(maps, 100, places)
+    assert (scaled[:25, 70:] > 0.99).all(), "constant beyond the outermost places"
+    assert scaled[24, 54] == pytest.approx(0.5, abs=0.03) and scaled[49, 99] < 0.05
+
+
+def test_without_places_the_cells_are_equal():
+    noise = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
+    equal = [1 / 6, 3 / 6, 5 / 6], [0.1, 0.3, 0.5, 0.7, 0.9]
+    np.testing.assert_allclose(boxes_of_maps.scale(noise), boxes_of_maps.scale(noise, places=equal), atol=1e-6)
+    np.testing.assert_allclose(boxes_of_maps.peaks(noise), boxes_of_maps.peaks(noise, equal), atol=1e-12)
