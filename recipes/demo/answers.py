@@ -82,7 +82,7 @@ def answer(model: LoadedModel, path: str) -> Answer:
     pixels, heat = waiting.result(), None
     if model.predictor.has_maps:
         (maps,) = model.predictor.maps(pixels[None])
-        heat = colour_maps(maps, HEAT) if np.isfinite(maps).all() else None
+        heat = colour_maps(maps, HEAT, model.predictor.places) if np.isfinite(maps).all() else None
     margin = (len(pixels) - model.predictor.view) // 2 / len(pixels)
     return Answer(found, read(reading, path, PICTURE), heat, margin)
 

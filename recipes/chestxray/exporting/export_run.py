@@ -24,6 +24,8 @@ from chestxray.exporting.int8_auroc import mean_auroc
 from chestxray.exporting.onnx_file import ABOUT, ENDING, FORMAT, OnnxModel
 from chestxray.files import write
 from chestxray.models.classifiers import load_classifier, sides
+from chestxray.models.heatmap_places import measure_on_sample
+from chestxray.models.heatmaps import Heatmapper
 from chestxray.models.weights import digest_weights
 from chestxray.places import last_part
 from chestxray.scoring import calibration_file, feature_statistics
@@ -98,8 +100,11 @@ def make_file(options: ExportOptions, path: Path) -> Exported:
     opened = compared_images.open_validation(options.checkpoint, settings, options.dataset)
     model, processor, findings = load_classifier(options.checkpoint)
     statistics, no_distance = find_statistics(options.checkpoint)
-    graph = onnx_graph.build_graph(model, processor, onnx_graph.exact_layers(model), statistics)
+    layers = onnx_graph.exact_layers(model)
+    places = measure_on_sample(Heatmapper(model), processor, settings.equalize) if layers else None
+    graph = onnx_graph.build_graph(model, processor, layers, statistics)
     about = describe(options.checkpoint, findings, processor, settings, statistics)
+    about["places"] = places
     about["synthetic"] = opened.synthetic if opened else None
     calibration, no_calibration = calibration_text(options.checkpoint, about["sha256"], findings)
     write_metadata(graph, about, calibration)
@@ -146,6 +151,7 @@ def describe(
         "versions": {name: version(name) for name in PACKAGES},
         "check": None,
         "int8": None,
+        "places": None,
         "synthetic": None,
         "statistics": {"n_train": statistics.n_train, "rate": statistics.rate} if statistics else None,
     }

@@ -34,8 +34,9 @@ class OnnxModel:
         session: an onnxruntime.InferenceSession.
         about: `findings`; `size`, the side of the input in pixels; `crop`, the side of the middle that the model sees;
             `mean`, `std`, for greys in 0 to 1; `equalize`, whether histograms are equalised before; `sha256` of the
-            checkpoint's weights; `opset`, `versions`, `check`, `int8`, `statistics` and
-            `synthetic`, see `export_run`.
+            checkpoint's weights; `places`, where the rows and columns of the maps look, see
+            `heatmap_places.measure_on_sample`, None without maps; `opset`, `versions`, `check`, `int8`, `statistics`
+            and `synthetic`, see `export_run`.
         calibration: what score.py left with these weights, or None.
     """
 
@@ -111,7 +112,7 @@ def check_about(about: dict) -> dict:
         raise ValueError(f"its format is {about['format']}")
     if not isinstance(about["size"], int) or not isinstance(about["equalize"], bool):
         raise TypeError("its size or equalize is of another type")
-    return {**about, "sha256": str(about["sha256"])}
+    return {**about, "sha256": str(about["sha256"]), "places": about["places"]}
 
 
 def calibration_of(texts, about):

@@ -60,7 +60,7 @@ def describe(model: OnnxModel, name: str, size: int) -> dict[str, Any]:
     return {
         "name": name,
         "bytes": size,
-        **{key: about[key] for key in ("findings", "size", "crop", "equalize", "sha256", "statistics")},
+        **{key: about[key] for key in ("findings", "size", "crop", "equalize", "places", "sha256", "statistics")},
         "int8": bool(about["int8"]),
         "synthetic": calibration.synthetic if calibration else about["synthetic"],
         "outputs": model.output_names(),

@@ -138,9 +138,10 @@ def trace(model: PreTrainedModel, image: torch.Tensor) -> tuple[list[Call], Any,
         return lambda module, args, output: note(name, module, args, output)
 
     with temporary_hooks(*(module.register_forward_hook(hook(name)) for name, module in model.named_modules())):
-        if hasattr(model, "timm_model"):
-            features = model.timm_model.forward_features(image)
-            return calls, features, model.timm_model.forward_head(features)
+        timm_model: Any = getattr(model, "timm_model", None)
+        if timm_model is not None:
+            features = timm_model.forward_features(image)
+            return calls, features, timm_model.forward_head(features)
         logits = model(pixel_values=image).logits
         return calls, features, logits
 

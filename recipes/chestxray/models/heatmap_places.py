@@ -7,13 +7,19 @@ a field is cut off, so its middle lies further inside. On a coarse map both are 
 
 import numpy as np
 import torch
+from transformers import CLIPImageProcessor
 
+from chestxray.images.reading import read_pixels
 from chestxray.models.heatmap_attention import without_weight_gradients
 from chestxray.models.heatmap_cam import record_activations
 from chestxray.models.heatmap_layers import evaluation_mode
 from chestxray.models.heatmaps import Heatmapper
+from chestxray.models.inference import model_input
+from chestxray.models.processors import sides
+from chestxray.repository import SAMPLE
 
 PASSES = 4  # images whose gradient counts for each row and column
+DRAWN = 16  # images of the sample that `measure_on_sample` takes
 
 
 def measure_places(mapper: Heatmapper, pixels: torch.Tensor) -> tuple[list[float], list[float]]:
@@ -33,6 +39,19 @@ def measure_places(mapper: Heatmapper, pixels: torch.Tensor) -> tuple[list[float
     middles = torch.stack([measure_middles(mapper, pixels, height, turn) for turn in range(PASSES)]).cpu().numpy()
     rows, columns = (fit_line(part) for part in np.moveaxis(middles, 2, 0))
     return rows, columns
+
+
+def measure_on_sample(
+    mapper: Heatmapper, processor: CLIPImageProcessor, equalize: bool
+) -> tuple[list[float], list[float]]:
+    """`measure_places` on drawn chests of the sample: the same for each picture that a person shows to a model.
+
+    equalize: whether the model sees histograms equalised.
+    """
+    paths = sorted((SAMPLE / "images").glob("*.png"))[:DRAWN]
+    drawn = np.stack([read_pixels(path, sides(processor)[0], equalize) for path in paths])
+    batch = torch.from_numpy(drawn)[:, None].to(next(mapper.model.parameters()).device)
+    return measure_places(mapper, model_input(batch, processor, channels_last=False))
 
 
 def even_places(count: int) -> list[float]:

@@ -12,11 +12,13 @@ from transformers import CLIPImageProcessor, PreTrainedModel
 from chestxray.files import digest
 from chestxray.models import classifiers
 from chestxray.models.described import DescribingClassifier
+from chestxray.models.heatmap_places import measure_on_sample
 from chestxray.models.heatmaps import Heatmapper
 from chestxray.models.inference import Views, average_views, model_input, view_logits
 from chestxray.models.weights import digest_weights
 from chestxray.predicting.file_chunks import DISTANCE, FileReading
 from chestxray.scoring import feature_statistics
+from chestxray.scoring.boxes_of_maps import Places
 from chestxray.scoring.feature_statistics import FeatureStatistics
 from chestxray.scoring.test_time_views import middle, side_to_shrink_to, views
 from chestxray.training.prediction_settings import prediction_settings
@@ -30,6 +32,7 @@ class CheckpointPredictor:
         averaged: the function that cuts the views whose probabilities are averaged; batch_size: images per pass.
         statistics: of the training images; with them `model` is a `described.DescribingClassifier`.
         mapper: of the same model, by the method of its architecture; None if it has no heatmaps, or none are asked for.
+        places: where the rows and columns of its maps look, see `heatmap_places`; None without a mapper.
     """
 
     model: torch.nn.Module
@@ -41,6 +44,7 @@ class CheckpointPredictor:
     batch_size: int
     statistics: FeatureStatistics | None = None
     mapper: Heatmapper | None = None
+    places: Places | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -108,6 +112,7 @@ def load_predictor(
     whole_model = DescribingClassifier(model) if statistics else model
     prepared = accelerator.prepare_model(whole_model, evaluation_mode=True).eval()
     cut = partial(views, side=side, tta=tta)
+    mapper = find_mapper(model) if heatmaps else None
     return CheckpointPredictor(
         model=prepared,
         processor=processor,
@@ -117,7 +122,8 @@ def load_predictor(
         device=accelerator.device,
         batch_size=batch_size,
         statistics=statistics,
-        mapper=find_mapper(model) if heatmaps else None,
+        mapper=mapper,
+        places=measure_on_sample(mapper, processor, settings.equalize) if mapper else None,
     )
 
 

@@ -23,6 +23,7 @@ from chestxray.images.reading import UnreadableImage, read_pixels
 from chestxray.machine import cores
 from chestxray.predicting import overlays as pictures
 from chestxray.predicting.overlays import Overlays
+from chestxray.scoring.boxes_of_maps import Places
 
 CHUNK = 256  # files: seconds of work; at 512 pixels 67 MB
 UNFINISHED = ".unfinished"  # the folder of finished chunks inside the output's; gone when all is done
@@ -70,6 +71,11 @@ class FilePredictor(Protocol):
     @property
     def view(self) -> int:
         """Side of the middle that the model sees, in pixels of the whole image."""
+        ...
+
+    @property
+    def places(self) -> Places | None:
+        """Where the maps' rows and columns look, see `boxes_of_maps.scale`."""
         ...
 
     def maps(self, pixels: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from chestxray.predicting import file_chunks, file_lists, file_table, overlays
 from chestxray.predicting.file_chunks import Chunks, FileReading, chunk_folder, claim_missing
 from chestxray.predicting.file_table import FilePredictions
 from chestxray.predicting.options import PredictOptions
+from chestxray.scoring.boxes_of_maps import Places
 
 MAPS = "maps"  # one of `onnx_file.OUTPUTS`
 NO_CALIBRATION = (
@@ -55,6 +56,10 @@ class OnnxPredictor:
     @property
     def view(self) -> int:
         return self.model.about["crop"]
+
+    @property
+    def places(self) -> Places | None:
+        return self.model.about["places"]
 
     def maps(self, pixels: np.ndarray) -> np.ndarray:
         """(n, size, size) uint8 to (n, k, h, w) float32, the class activation maps of the graph."""

@@ -116,7 +116,7 @@ def draw_missing(
     if missing:
         maps = predictor.maps(pixels[missing])
         drawn = [
-            pool.submit(draw_file, overlays.folder, places[row], pixels[row], of_file[chosen[row]], predictor.view)
+            pool.submit(draw_file, overlays.folder, places[row], pixels[row], of_file[chosen[row]], predictor)
             for row, of_file in zip(missing, maps, strict=True)
         ]
         for row, future in zip(missing, drawn, strict=True):
@@ -125,11 +125,13 @@ def draw_missing(
     return [text or (NOT_FINITE if numbers else NOT_CALLED) for text, numbers in zip(texts, chosen, strict=True)]
 
 
-def draw_file(folder: Path, places: Sequence[Path], pixels: np.ndarray, maps: np.ndarray, view: int) -> list[Path]:
+def draw_file(
+    folder: Path, places: Sequence[Path], pixels: np.ndarray, maps: np.ndarray, predictor: "FilePredictor"
+) -> list[Path]:
     """Write the pictures of one file; the places of those whose map, of (m, h, w), is finite."""
     finite = [number for number in range(len(maps)) if np.isfinite(maps[number]).all()]
     for number in finite:
-        write(folder / places[number], png(draw_overlay(pixels, maps[number], view)))
+        write(folder / places[number], png(draw_overlay(pixels, maps[number], predictor.view, predictor.places)))
     return [places[number] for number in finite]
 
 

@@ -215,6 +215,7 @@ def mean_maps(passes: "Passes", about: dict) -> np.ndarray:
     passes.accelerator.wait_for_everyone()  # all processes see the same: it is there or not
     if not file.exists():
         reference = passes.shown.reference
+        assert reference, "only relative maps have a mean"
         with passes.progress(len(reference), what="Mean map of validation") as bar:
             logits, maps = (part.mean(axis=0, keepdims=True) for part in passes.compute(reference, bar.update))
         passes.accelerator.wait_for_everyone()

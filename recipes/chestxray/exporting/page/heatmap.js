@@ -25,23 +25,30 @@ export function drawHeatmap(canvas, { width, height }, map, share) {
   context.drawImage(small, x, y, share * width, share * height);
 }
 
-/** A map {data, rows, columns} as colours: its lowest value transparent, its highest one bright. */
-function colourMap({ data, rows, columns }) {
+/** A map {data, rows, columns, places} as colours: its lowest value transparent, its highest one bright. */
+function colourMap({ data, rows, columns, places }) {
+  const [across, down] = [places[1], places[0]].map((middles) => Float64Array.from({ length: CELLS }, (_, i) => place(i, middles)));
   const low = Math.min(...data);
   const range = Math.max(...data) - low;
   const image = new ImageData(CELLS, CELLS);
   for (let i = 0; i < CELLS * CELLS; i++) {
-    const y = place(Math.floor(i / CELLS), rows);
-    const x = place(i % CELLS, columns);
+    const [y, x] = [down[Math.floor(i / CELLS)], across[i % CELLS]];
     const share = range > 0 ? (between(data, columns, rows, y, x) - low) / range : 0;
     image.data.set([...shadeOf(share), Math.round(255 * STRONGEST * share)], 4 * i);
   }
   return image;
 }
 
-const place = (cell, count) => Math.min(count - 1, Math.max(0, ((cell + 0.5) * count) / CELLS - 0.5));
+/** The number, with a fraction, of the row (or column) that looks at a cell of the frame. */
+function place(cell, middles) {
+  const at = (cell + 0.5) / CELLS;
+  const after = middles.findIndex((middle) => middle > at);
+  if (after === 0) return 0;
+  if (after < 0) return middles.length - 1;
+  return after - 1 + (at - middles[after - 1]) / (middles[after] - middles[after - 1]);
+}
 
-/** The bilinear value between the centres of cells. */
+/** The bilinear value between the places of a map. */
 function between(data, columns, rows, y, x) {
   const [top, left] = [Math.floor(y), Math.floor(x)];
   const [bottom, right] = [Math.min(rows - 1, top + 1), Math.min(columns - 1, left + 1)];

@@ -127,7 +127,7 @@ function choose(files) {
 function show({ found, shown, width, height, seconds }, name) {
   const { findings, calibration, crop, size } = page.about;
   page.rows = findings.map((finding, i) => describeFinding(finding, found.logits.data[i], calibration));
-  page.shown = { picture: shown, maps: found.maps, share: crop / size };
+  page.shown = { picture: shown, maps: found.maps, places: page.about.places, share: crop / size };
   find("#file").textContent = `${name}, ${width} × ${height} pixels`;
   warn(found.distance?.data[0]);
   drawPicture(find("#picture"), shown);
@@ -198,7 +198,7 @@ function drawChosen() {
   if (!chosen || !maps) return;
   const [, , rows, columns] = maps.dims;
   const start = Number(chosen.value) * rows * columns;
-  const map = { data: maps.data.subarray(start, start + rows * columns), rows, columns };
+  const map = { data: maps.data.subarray(start, start + rows * columns), rows, columns, places: page.shown.places };
   const isShown = find("#show-heatmap").checked;
   drawHeatmap(find("#heatmap"), picture, isShown ? map : null, share);
   find("#heatmap").style.opacity = find("#strength").value / 100;

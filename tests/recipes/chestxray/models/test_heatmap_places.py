@@ -5,8 +5,9 @@ import pytest
 import torch
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from chestxray.models.heatmap_places import even_places, measure_places
+from chestxray.models.heatmap_places import even_places, measure_on_sample, measure_places
 from chestxray.models.heatmaps import Heatmapper
+from chestxray.models.processors import processor_for
 from heatmap_models import make_model
 
 SIDE = 80
@@ -52,3 +53,9 @@ def test_tokens_keep_the_middles_of_their_patches(tmp_path):
     side = mapper.model.config.image_size
     rows, columns = measure_places(mapper, torch.zeros(2, 3, side, side))
     assert rows == columns == even_places(mapper.grid(side)[0])
+
+
+def test_drawn_chests_tell_the_places_without_a_persons_picture(mapper, pixels):
+    processor = processor_for(mapper.model.config, None, SIDE)
+    for drawn, shown in zip(measure_on_sample(mapper, processor, False), measure_places(mapper, pixels), strict=True):
+        np.testing.assert_allclose(drawn, shown, atol=2 / SIDE)
