@@ -14,6 +14,11 @@ A run may be killed at any moment. The same command then goes on from its last c
 import json
 from pathlib import Path
 
+from chestxray.training.command_line import answer_at_once, parse_settings, presets
+
+if __name__ == "__main__":
+    answer_at_once("finetune.py")
+
 import torch
 from accelerate.utils import set_seed
 from tqdm.auto import tqdm
@@ -26,7 +31,6 @@ from chestxray.reporting.score_options import ScoreOptions
 from chestxray.reporting.score_report import report_scores, screen_text
 from chestxray.training import device, losses, optimisation
 from chestxray.training.box_loss import BoxLoss
-from chestxray.training.command_line import parse_settings, presets
 from chestxray.training.evaluation import evaluate_datasets, validate
 from chestxray.training.finished import refuse_other_data, save_model
 from chestxray.training.gradients import step_seed

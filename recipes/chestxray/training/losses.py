@@ -77,7 +77,7 @@ def three_class_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tens
 
     Args:
         outputs: (n, 3 k) float, the classes of a finding side by side.
-        targets: (n, k) float: 0 to 1, `labels.UNCERTAIN_CLASS`, or NaN for unknown.
+        targets: (n, k) float: 0 to 1, `label_choices.UNCERTAIN_CLASS`, or NaN for unknown.
 
     Returns:
         A float32 scalar.
