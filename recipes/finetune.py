@@ -14,10 +14,12 @@ A run may be killed at any moment. The same command then goes on from its last c
 import json
 from pathlib import Path
 
+from chestxray.machine import sleep_while_waiting
 from chestxray.training.command_line import answer_at_once, parse_settings, presets
 
 if __name__ == "__main__":
     answer_at_once("finetune.py")
+    sleep_while_waiting()
 
 import torch
 from accelerate.utils import set_seed

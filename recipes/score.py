@@ -22,6 +22,7 @@ probabilities or all of them logits. Rows of validation give thresholds and cali
 """
 
 from chestxray.flags import Parser, share
+from chestxray.machine import sleep_while_waiting
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.scoring import prediction_options
 from chestxray.scoring.choices import LEVELS, RULES
@@ -48,6 +49,7 @@ def parse(argv):
 
 if __name__ == "__main__":
     parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    sleep_while_waiting()
 
 from chestxray.reporting.score_report import report_scores, screen_text
 

@@ -11,6 +11,7 @@ to compute with, and the predictions of each pair. A second run uses these predi
 from dataclasses import dataclass
 
 from chestxray.flags import Parser
+from chestxray.machine import sleep_while_waiting
 from chestxray.scoring import prediction_options
 from chestxray.scoring.prediction_options import PredictionOptions
 
@@ -34,6 +35,7 @@ def parse(argv):
 
 if __name__ == "__main__":
     parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    sleep_while_waiting()
 
 import json
 import os
