@@ -84,9 +84,7 @@ def test_a_parent_that_cannot_be_read_is_taken_for_a_user_who_asked(launched, mo
 
 
 CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from chestxray import machine; print(machine.launcher())"
-PARENT = "import subprocess, sys; print(subprocess.check_output([sys.executable, '-c', *sys.argv[:0:-1]]).decode())"
-    "import subprocess, sys; print(subprocess.check_output([sys.executable, '-c', sys.argv[2], sys.argv[1]]).decode())"
-)
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[2], sys.argv[1]])"
 
 
 def test_the_launcher_is_the_process_that_started_this_one():
