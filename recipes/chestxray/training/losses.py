@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from chestxray.data.labels import UNCERTAIN_CLASS
+from chestxray.data.label_choices import UNCERTAIN_CLASS
 from chestxray.models.adapting import CLASSES
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
