@@ -11,7 +11,26 @@ after a stop. Several terminals or machines may work on one OUT at the same time
 the end OUT holds `ablation.md` with `figures/`, `ablation.csv` and `ablation.json`.
 """
 
-import argparse
+from chestxray.flags import Parser
+
+
+def parse(argv):
+    parser = Parser(__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("plan", metavar="PLAN.yaml", help="base, seeds, changes, subsets, validation_share; see recipes/README.md")
+    add("--output-dir", required=True, help="where the runs and the table go")
+    add(
+        "--only", nargs="+", metavar="NAME", help="do only the runs of these changes; the table shows all that is there"
+    )
+    add("--launcher", help='what starts finetune.py, such as "accelerate launch --num_processes 2"')
+    add("--within", metavar="COLUMN", help="also compare only images with the same value of this column of the dataset")
+    add("--keep-checkpoints", action="store_true", help="keep the weights of finished runs")
+    return parser.parse_known_args(argv)
+
+
+if __name__ == "__main__":
+    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+
 import contextlib
 import json
 import shlex
@@ -69,22 +88,6 @@ def main(argv=None):
     write_page(ablation, output)
     print(ablation_page.screen_text(ablation))
     print(f"{output} holds ablation.md, ablation.csv and ablation.json")
-
-
-def parse(argv):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    add = parser.add_argument
-    add("plan", metavar="PLAN.yaml", help="base, seeds, changes, subsets, validation_share; see recipes/README.md")
-    add("--output-dir", required=True, help="where the runs and the table go")
-    add(
-        "--only", nargs="+", metavar="NAME", help="do only the runs of these changes; the table shows all that is there"
-    )
-    add("--launcher", help='what starts finetune.py, such as "accelerate launch --num_processes 2"')
-    add("--within", metavar="COLUMN", help="also compare only images with the same value of this column of the dataset")
-    add("--keep-checkpoints", action="store_true", help="keep the weights of finished runs")
-    return parser.parse_known_args(argv)
 
 
 def refuse_unknown(only, plan):

@@ -7,9 +7,28 @@ ARCHIVE is a folder with NIH's tables; it needs no images. This command writes t
 and `<!-- end -->` in the card. The rest is written by hand.
 """
 
-import argparse
-import sys
 from pathlib import Path
+
+from chestxray.flags import Parser
+from chestxray.repository import clone_path
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("archive", type=Path, help="folder with NIH's metadata and lists, in any layout")
+    add("--check", action="store_true", help="write nothing, exit 1 if a table or figure is outdated")
+    add("--readme", type=Path, default=clone_path("README.md"), help="the dataset card")
+    settings = parser.parse_args(argv)
+    if (settings.archive / "SYNTHETIC.txt").exists():
+        parser.error(f"{settings.archive} is synthetic; the card describes NIH's own metadata")
+    return settings
+
+
+if __name__ == "__main__":
+    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+
+import sys
 
 from chestxray import NIHChestXray
 from chestxray.files import write
@@ -17,7 +36,6 @@ from chestxray.reporting import description_figures
 from chestxray.reporting.description import card_blocks
 from chestxray.reporting.description_metadata import read_metadata
 from chestxray.reporting.description_places import fill_places, outdated_places
-from chestxray.repository import clone_path
 
 FIGURES = "data/figures"  # relative to the card
 
@@ -59,18 +77,6 @@ def report_check(outdated, readme, archive, n_places):
         return 1
     print(f"{readme} and its figures agree with {archive}: {n_places} places.")
     return 0
-
-
-def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("archive", type=Path, help="folder with NIH's metadata and lists, in any layout")
-    add("--check", action="store_true", help="write nothing, exit 1 if a table or figure is outdated")
-    add("--readme", type=Path, default=clone_path("README.md"), help="the dataset card")
-    settings = parser.parse_args(argv)
-    if (settings.archive / "SYNTHETIC.txt").exists():
-        parser.error(f"{settings.archive} is synthetic; the card describes NIH's own metadata")
-    return settings
 
 
 if __name__ == "__main__":

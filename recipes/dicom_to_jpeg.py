@@ -13,7 +13,31 @@ not read finished images again. On a cluster, SOURCE and OUT lie on a disk that 
 path, and each node has `chestxray` installed.
 """
 
-import argparse
+from pathlib import Path
+
+from chestxray.flags import Parser
+from chestxray.machine import cores
+
+DAMAGED = "damaged.csv"
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("source", type=Path, help="the folder that holds MIMIC-CXR's files/")
+    add("out", type=Path, help="the folder to write")
+    add("--no-equalize", dest="equalize", action="store_false", help="leave out the histogram equalisation")
+    add("--quality", type=int, default=95, choices=range(1, 101), metavar="1…100", help="of the JPEGs (default: 95)")
+    add("--reports", type=Path, help="folder or zip with files/p10/p10000032/s50414267.txt")
+    add("--skip-damaged", action="store_true", help=f"list unreadable files in {DAMAGED} instead of stopping")
+    add("--num-proc", type=int, default=cores(), help="processes (default: one per core)")
+    add("--ray", metavar="ADDRESS", help="of a Ray cluster, for several machines")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+
 import csv
 import gzip
 import io
@@ -25,7 +49,6 @@ from collections import Counter
 from concurrent.futures import as_completed
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 import cv2
 from tqdm.auto import tqdm
@@ -33,12 +56,10 @@ from tqdm.auto import tqdm
 from chestxray.data import radiology_reports
 from chestxray.dicom import dicom_files
 from chestxray.files import whole_file, write
-from chestxray.machine import cores
 from chestxray.publishing import pool
 
 TABLE = "mimic-cxr-2.0.0-metadata.csv.gz"
 SETTINGS = "conversion.json"
-DAMAGED = "damaged.csv"
 UNFINISHED = ".unfinished"  # rows of finished shards, and files while they are written; gone when all is done
 SHARD = 16  # files: seconds of work
 
@@ -215,20 +236,6 @@ def write_part(out, name, content):
     """Write bytes to a file of OUT. Until it is whole it lies in UNFINISHED, which is removed at the end."""
     with whole_file(out / name, folder=out / UNFINISHED) as part:
         part.write_bytes(content)
-
-
-def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("source", type=Path, help="the folder that holds MIMIC-CXR's files/")
-    add("out", type=Path, help="the folder to write")
-    add("--no-equalize", dest="equalize", action="store_false", help="leave out the histogram equalisation")
-    add("--quality", type=int, default=95, choices=range(1, 101), metavar="1…100", help="of the JPEGs (default: 95)")
-    add("--reports", type=Path, help="folder or zip with files/p10/p10000032/s50414267.txt")
-    add("--skip-damaged", action="store_true", help=f"list unreadable files in {DAMAGED} instead of stopping")
-    add("--num-proc", type=int, default=cores(), help="processes (default: one per core)")
-    add("--ray", metavar="ADDRESS", help="of a Ray cluster, for several machines")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from chestxray.data import predictions
 from chestxray.files import write
 from chestxray.flags import positive
 from chestxray.models.classifiers import findings_of
-from chestxray.models.heatmaps import METHODS
+from chestxray.models.heatmap_methods import METHODS
 from chestxray.reporting import card_localisation, contact_sheet, localisation_page
 from chestxray.reporting.explain_options import ExplainOptions
 from chestxray.reporting.predictor import Predictor

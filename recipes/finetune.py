@@ -14,6 +14,13 @@ A run may be killed at any moment. The same command then goes on from its last c
 import json
 from pathlib import Path
 
+from chestxray.machine import sleep_while_waiting
+from chestxray.training.command_line import answer_at_once, parse_settings, presets
+
+if __name__ == "__main__":
+    answer_at_once("finetune.py")
+    sleep_while_waiting()
+
 import torch
 from accelerate.utils import set_seed
 from tqdm.auto import tqdm
@@ -27,7 +34,6 @@ from chestxray.reporting.score_options import ScoreOptions
 from chestxray.reporting.score_report import report_scores, screen_text
 from chestxray.training import device, losses, optimisation
 from chestxray.training.box_loss import BoxLoss
-from chestxray.training.command_line import parse_settings, presets
 from chestxray.training.evaluation import evaluate_datasets, validate
 from chestxray.training.finished import refuse_other_data, save_model
 from chestxray.training.gradients import step_seed

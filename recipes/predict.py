@@ -23,18 +23,20 @@ A DICOM file is shown by the standard: rescale, window or table, inversion. A fi
 by its own header is refused with the tag that says so; --force reads it all the same.
 """
 
-import argparse
 import warnings
 
-from chestxray.exporting.onnx_file import ENDING
-from chestxray.flags import positive
-from chestxray.predicting import file_table, overlays
-from chestxray.predicting.options import PredictOptions
-from chestxray.scoring.thresholds import RULES
+from chestxray.flags import Parser, positive
+from chestxray.predicting.options import FORMATS, PredictOptions
+from chestxray.scoring.choices import RULES
 
 
 def main(argv=None):
     options = parse(argv)
+    from chestxray.predicting import (  # takes seconds to import, so --help and a wrong flag go first
+        file_table,
+        overlays,
+    )
+
     # Pydicom's warnings quote the header, and `catch_warnings` does not hold them back where threads read files
     warnings.simplefilter("ignore")
     found = predict(options)
@@ -49,8 +51,8 @@ def main(argv=None):
 
 def predict(options):
     """The predictions of a checkpoint or of an ONNX file. Each imports only what it needs: PyTorch takes seconds."""
-    if options.heatmaps and not options.output_dir:
-        raise ValueError("--heatmaps needs --output-dir, the folder for the pictures")
+    from chestxray.exporting.onnx_file import ENDING
+
     if options.checkpoint.endswith(ENDING):
         from chestxray.predicting import onnx_run
 
@@ -69,18 +71,21 @@ def refuse_unread(found):
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     add, default = parser.add_argument, PredictOptions(checkpoint="", inputs=[])
     add("checkpoint", metavar="CHECKPOINT", help="a folder as finetune.py leaves it, or a file of export.py")
     add("inputs", nargs="+", metavar="FILE", help="files, folders, or tables that name files")
     add("--output-dir", help="the folder for the table; several processes need it")
-    add("--format", dest="form", choices=file_table.FORMATS, default=default.form, help="of the table")
+    add("--format", dest="form", choices=FORMATS, default=default.form, help="of the table")
     add("--rule", choices=RULES, help="of the thresholds (default: the one that score.py was asked for)")
     add("--voi", choices=("table", "window"), default=default.voi, help="which one if a DICOM file has both")
     add("--force", action="store_true", help="read DICOM files too that are other pictures by their header")
     add("--heatmaps", action="store_true", help="draw where the evidence for a file's findings lies")
     add("--batch-size", type=positive, default=default.batch_size, help="images per pass of each process")
-    return PredictOptions(**vars(parser.parse_args(argv)))
+    options = PredictOptions(**vars(parser.parse_args(argv)))
+    if options.heatmaps and not options.output_dir:
+        raise ValueError("--heatmaps needs --output-dir, the folder for the pictures")
+    return options
 
 
 if __name__ == "__main__":

@@ -10,13 +10,38 @@ ARCHIVE is a folder in any layout the builder reads. OUT is then a complete repo
 After an interruption, start the same command again: finished shards stay as they are.
 """
 
-import argparse
+from chestxray.flags import Parser
+from chestxray.machine import cores
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("archive", help="the folder with NIH's files")
+    add("out", help="the folder to write")
+    add("--allow-missing", action="store_true", help="accept fewer images than the official lists name")
+    add("--sizes", type=int, nargs="+", default=[], choices=(128, 224, 256, 384, 512), help="sides of shrunk images")
+    add("--format", choices=("parquet", "webdataset"), default="parquet")
+    add("--patients", type=int, help="choose that many at random, cut 70/10/20, in place of the official split")
+    add("--seed", type=int, default=42, help="of the random choice of --patients")
+    add("--num-proc", type=int, default=cores(), help="processes; one per core by default")
+    add("--push", metavar="REPO_ID", help="upload; the token comes from HF_TOKEN or `hf auth login`")
+    add("--public", action="store_true", help="let everybody see the repository if it is new (default: private)")
+    add("--dry-run", action="store_true", help="print what would be written and uploaded, and do nothing")
+    arguments = parser.parse_args(argv)
+    if arguments.public and not arguments.push:
+        parser.error("--public says who sees the repository of --push: give --push as well")
+    return arguments
+
+
+if __name__ == "__main__":
+    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+
 from functools import partial
 from pathlib import Path
 
 from chestxray import files
 from chestxray.data import archive, registry
-from chestxray.machine import cores
 from chestxray.publishing import dataset_card, hub, pool, shards, subset
 
 
@@ -72,26 +97,6 @@ def print_plan(planned, repository):
     print(f"{main}README.md")
     if repository:
         print(f"{script}{hub.script_name(repository)}")
-
-
-def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("archive", help="the folder with NIH's files")
-    add("out", help="the folder to write")
-    add("--allow-missing", action="store_true", help="accept fewer images than the official lists name")
-    add("--sizes", type=int, nargs="+", default=[], choices=(128, 224, 256, 384, 512), help="sides of shrunk images")
-    add("--format", choices=shards.FORMATS, default="parquet")
-    add("--patients", type=int, help="choose that many at random, cut 70/10/20, in place of the official split")
-    add("--seed", type=int, default=42, help="of the random choice of --patients")
-    add("--num-proc", type=int, default=cores(), help="processes; one per core by default")
-    add("--push", metavar="REPO_ID", help="upload; the token comes from HF_TOKEN or `hf auth login`")
-    add("--public", action="store_true", help="let everybody see the repository if it is new (default: private)")
-    add("--dry-run", action="store_true", help="print what would be written and uploaded, and do nothing")
-    arguments = parser.parse_args(argv)
-    if arguments.public and not arguments.push:
-        parser.error("--public says who sees the repository of --push: give --push as well")
-    return arguments
 
 
 if __name__ == "__main__":

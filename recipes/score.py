@@ -21,30 +21,22 @@ probabilities or all of them logits. Rows of validation give thresholds and cali
 `NAME-score` beside it.
 """
 
-import argparse
-
-from chestxray.flags import share
+from chestxray.flags import Parser, share
+from chestxray.machine import sleep_while_waiting
 from chestxray.reporting.score_options import ScoreOptions
-from chestxray.reporting.score_report import report_scores, screen_text
-from chestxray.scoring import levels, prediction_options
-from chestxray.scoring.thresholds import RULES
-
-
-def main(argv=None):
-    report = report_scores(parse(argv))
-    if report:  # only the first of several processes has it
-        print(screen_text(report))
+from chestxray.scoring import prediction_options
+from chestxray.scoring.choices import LEVELS, RULES
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(__doc__)
     add, many = parser.add_argument, {"nargs": "+", "action": "extend"}
     add("models", nargs="+", metavar="MODEL", help="checkpoint folder, predictions file or table; several: ensemble")
     add("--dataset", **many, help="as for finetune.py, each with its own report (default: the model's datasets)")
     add("--output-dir", help="default: MODEL/score, the predictions file's folder, or TABLE-score")
     add("--against", metavar="MODEL", help="another checkpoint, predictions file or table, for the paired test")
     add("--labels", metavar="FILE", help="radiologists' labels of the images: names and a column per finding")
-    add("--level", choices=levels.LEVELS, default="image", help="the unit to score; its score is its images' highest")
+    add("--level", choices=LEVELS, default="image", help="the unit to score; its score is its images' highest")
     add("--rule", choices=RULES, default="youden", help="rule for the threshold; the report shows all rules")
     add("--sensitivity", type=share, default=0.9, help="the least sensitivity for --rule sensitivity")
     add("--tta", choices=("none", "flip", "ten-crop"), default="none", help="views averaged per image")
@@ -53,6 +45,19 @@ def parse(argv):
         return ScoreOptions(**vars(parser.parse_args(argv)))
     except ValueError as error:
         parser.error(str(error))
+
+
+if __name__ == "__main__":
+    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    sleep_while_waiting()
+
+from chestxray.reporting.score_report import report_scores, screen_text
+
+
+def main(argv=None):
+    report = report_scores(parse(argv))
+    if report:  # only the first of several processes has it
+        print(screen_text(report))
 
 
 if __name__ == "__main__":

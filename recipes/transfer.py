@@ -8,10 +8,37 @@ on the same images against the same labels. OUT then holds `transfer.md` and `tr
 to compute with, and the predictions of each pair. A second run uses these predictions again, and score.py reads them.
 """
 
-import argparse
+from dataclasses import dataclass
+
+from chestxray.flags import Parser
+from chestxray.machine import sleep_while_waiting
+from chestxray.scoring import prediction_options
+from chestxray.scoring.prediction_options import PredictionOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferOptions(PredictionOptions):
+    models: list[str]
+    dataset: list[str]
+    output_dir: str
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    add, many = parser.add_argument, {"nargs": "+", "action": "extend"}
+    add("models", nargs="+", metavar="CHECKPOINT", help="folder as finetune.py leaves it")
+    add("--dataset", **many, required=True, help="as for finetune.py; at least one")
+    add("--output-dir", required=True, help="where tables, picture and predictions go")
+    prediction_options.add_flags(parser)
+    return TransferOptions(**vars(parser.parse_args(argv)))
+
+
+if __name__ == "__main__":
+    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    sleep_while_waiting()
+
 import json
 import os
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -21,16 +48,8 @@ from chestxray.models.classifiers import findings_of
 from chestxray.places import folder_names
 from chestxray.reporting import transfer_page
 from chestxray.reporting.predictor import Predictor
-from chestxray.scoring import dataset_predictions, prediction_options, transfer
-from chestxray.scoring.prediction_options import PredictionOptions
+from chestxray.scoring import dataset_predictions, transfer
 from chestxray.training.prediction_settings import settings_of_training
-
-
-@dataclass(frozen=True, kw_only=True)
-class TransferOptions(PredictionOptions):
-    models: list[str]
-    dataset: list[str]
-    output_dir: str
 
 
 def main(argv=None):
@@ -68,16 +87,6 @@ def main(argv=None):
     write(output / "transfer.json", json.dumps(transfer.as_json(result), indent=2) + "\n")
     print(f"Tables, picture and numbers: {output}/transfer.md, .png and .json; the predictions are beside them.")
     print(transfer_page.screen_text(result))
-
-
-def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add, many = parser.add_argument, {"nargs": "+", "action": "extend"}
-    add("models", nargs="+", metavar="CHECKPOINT", help="folder as finetune.py leaves it")
-    add("--dataset", **many, required=True, help="as for finetune.py; at least one")
-    add("--output-dir", required=True, help="where tables, picture and predictions go")
-    prediction_options.add_flags(parser)
-    return TransferOptions(**vars(parser.parse_args(argv)))
 
 
 def model_of(name, checkpoint, predictor):

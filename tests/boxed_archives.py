@@ -7,7 +7,7 @@ from PIL import Image
 
 from chestxray.data import sources
 from chestxray.images import augment
-from chestxray.images.pixels import shrink_image
+from chestxray.images.grey import shrink_image
 from chestxray.models.classifiers import load_classifier
 from chestxray.models.heatmaps import Heatmapper
 from chestxray.models.processors import sides

@@ -2,8 +2,25 @@
 
 import difflib
 import math
-from argparse import ArgumentTypeError
+import re
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterable
+
+
+class Parser(ArgumentParser):
+    """A parser that shows a script's docstring as it stands, and names the flag that is nearest to a misspelt one."""
+
+    def __init__(self, description: str | None, **options):
+        super().__init__(description=description, formatter_class=RawDescriptionHelpFormatter, **options)
+
+    def parse_args(self, args=None, namespace=None):
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            wrong = next((word for word in unknown if word.startswith("--")), "").partition("=")[0]
+            names = [re.sub("^--", "", flag).replace("-", "_") for flag in self._option_string_actions]
+            hint = nearest(wrong.removeprefix("--").replace("-", "_"), names, flag=True) if wrong else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found
 
 
 def positive(text: str) -> int:

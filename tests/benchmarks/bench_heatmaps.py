@@ -23,7 +23,8 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from tqdm import tqdm
 
 from chestxray.models import classifiers
-from chestxray.models.heatmaps import METHODS, Heatmapper
+from chestxray.models.heatmap_methods import METHODS
+from chestxray.models.heatmaps import Heatmapper
 
 FINDINGS = [f"Finding {number}" for number in range(1, 15)]
 MANY = 880  # images with boxes in NIH's test set

@@ -45,6 +45,7 @@ from timm.data import create_transform
 from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 
 from chestxray.images import augment, batches, pixels
+from chestxray.images.grey import shrink_image
 from chestxray.synthetic import phantom
 from chestxray.training.settings import Settings
 
@@ -135,7 +136,7 @@ def written(dataset, folder, copies):
 
 def png_of(image):
     png = io.BytesIO()
-    Image.fromarray(pixels.shrink_image(image, WHOLE)).save(png, "PNG")
+    Image.fromarray(shrink_image(image, WHOLE)).save(png, "PNG")
     return png.getvalue()
 
 

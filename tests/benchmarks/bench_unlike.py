@@ -20,7 +20,8 @@ from sklearn.datasets import load_sample_images
 from sklearn.metrics import roc_auc_score
 
 from chestxray.data import sources
-from chestxray.images.pixels import keep_encoded, shrink_image, shrink_row
+from chestxray.images.grey import shrink_image
+from chestxray.images.pixels import keep_encoded, shrink_row
 from chestxray.predicting import checkpoint_predictor
 from chestxray.reporting.predictor import Predictor
 from chestxray.reporting.score_options import ScoreOptions

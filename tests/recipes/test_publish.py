@@ -24,7 +24,7 @@ import yaml
 from PIL import Image
 
 import forks
-from chestxray.images import pixels
+from chestxray.images.grey import shrink_image
 from chestxray.publishing import dataset_card, hub, parquet, shards, subset
 from conftest import NIH, ROOT
 from private_words import leaks
@@ -160,7 +160,7 @@ def test_shrunk_images_are_grey_lossless_and_what_the_recipes_train_on(nih_subse
         assert undecoded(shrunk).remove_columns("image").to_list() == undecoded(full).remove_columns("image").to_list()
         for small, large in zip(shrunk["image"], full["image"], strict=True):
             assert (small.mode, small.format, small.size) == ("L", "PNG", (size, size))
-            assert np.array_equal(np.asarray(small), pixels.shrink_image(large, size))
+            assert np.array_equal(np.asarray(small), shrink_image(large, size))
 
 
 @needs_nih

@@ -22,6 +22,15 @@ from datasets import ClassLabel, Dataset, DatasetInfo
 from chestxray.data import predictions, registry
 from chestxray.data.datasets_internals import column
 from chestxray.data.descriptor import Descriptor, Meaning, no_counterpart
+from chestxray.data.label_choices import (
+    BLANKS,
+    CHOICES,
+    CONSTANTS,
+    PRESETS,
+    RANGES,
+    SELF_TRAINED,
+    WORDS,
+)
 from chestxray.data.nih import NIHChestXray
 from chestxray.data.observations import DISAGREEMENT, NEGATIVE, NOT_MENTIONED, OBSERVATIONS, POSITIVE, STATES, UNCERTAIN
 from chestxray.hashed_random import uniforms
@@ -29,20 +38,6 @@ from chestxray.hashed_random import uniforms
 NO_FINDING = "No Finding"
 # Irvin et al. 2019 chose these five by clinical importance and prevalence, and report test scores for them.
 COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
-CHOICES = ("nih14", "chexpert14", "chexpert5", "shared")
-
-UNCERTAIN_CLASS = 2.0  # the target of an uncertain label under `multi-class`, where 0 and 1 are the other two classes
-# Irvin et al. 2019: U-Ignore, U-Zeros, U-Ones, U-MultiClass. The ranges are from Pham et al. 2019
-# (arXiv 1911.06475), U-Ones+LSR and U-Zeros+LSR.
-CONSTANTS = {"ignore": np.nan, "zeros": 0.0, "ones": 1.0, "multi-class": UNCERTAIN_CLASS}
-RANGES = {"smooth-ones": (0.55, 0.85), "smooth-zeros": (0.0, 0.3)}
-SELF_TRAINED = "self-trained"  # U-SelfTrained: the probability from a model trained without uncertain labels
-WORDS = (*CONSTANTS, *RANGES, SELF_TRAINED)
-# LibAUC, EVA-X and jfhealthcare/Chexpert: Edema and Atelectasis ones, the rest of the five zeros.
-PRESETS = {
-    "chexpert-mix": "ignore,Atelectasis=ones,Edema=ones,Cardiomegaly=zeros,Consolidation=zeros,Pleural Effusion=zeros"
-}
-BLANKS = ("negative", "missing")
 
 
 # Names

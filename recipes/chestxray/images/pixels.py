@@ -3,16 +3,15 @@
 import inspect
 import shutil
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from datasets import Dataset, Features, Value
 from datasets import Image as EncodedImage
-from PIL import Image
 
 from chestxray.data import datasets_internals
-from chestxray.images.grey import DEPTHS, STEPS, refuse_inverted, shrink_image
+from chestxray.images.decoding import shrink_bytes
+from chestxray.images.grey import DEPTHS, STEPS
 
 ROW = 256  # bytes of a row besides its pixels, more than the paths and numbers of any archive here
 
@@ -86,8 +85,8 @@ def keep_encoded(dataset: Dataset) -> Dataset:
     return dataset.cast_column("image", EncodedImage(decode=False))
 
 
-def shrink_row(row: dict, size: int, equalize: bool = False) -> np.ndarray:
-    """`shrink_image` of a row of `keep_encoded`, (size, size) uint8.
+def shrink_row(row: dict, size: int, equalize: bool = False, threads: int = 1) -> np.ndarray:
+    """`shrink_bytes` of a row of `keep_encoded`, (size, size) uint8.
 
     Raises:
         ValueError: the image cannot be read. The message names its path.
@@ -95,9 +94,7 @@ def shrink_row(row: dict, size: int, equalize: bool = False) -> np.ndarray:
     path, stored = row["image_file_path"], row["image"]
     try:
         data = stored["bytes"] or Path(stored["path"]).read_bytes()
-        image = Image.open(BytesIO(data))
-        refuse_inverted(image)
-        return shrink_image(image, size, equalize)
+        return shrink_bytes(data, size, equalize, threads=threads)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     except MemoryError:

@@ -1,7 +1,7 @@
 """A person's own file as grey pixels: PNG, JPEG, TIFF or DICOM, found by its content and not by its name.
 
-From the decoded picture on, all is done by `grey.shrink_image`, which the pixel cache of training and scoring uses
-too. So a file has the same pixels, wherever it is read.
+`decoding.shrink_bytes` or, of a DICOM file, `grey.shrink_image` makes them, as in the pixel cache of training and
+scoring. So a file has the same pixels, wherever it is read.
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from chestxray.images.decoding import shrink_bytes
 from chestxray.images.grey import refuse_inverted, shrink_image
 
 FORMATS = ("PNG", "JPEG", "TIFF")
@@ -25,13 +26,14 @@ class UnreadableImage(ValueError):
 
 
 def read_pixels(
-    path: str | Path, size: int, equalize: bool = False, voi: str = "table", force: bool = False
+    path: str | Path, size: int, equalize: bool = False, voi: str = "table", force: bool = False, threads: int = 1
 ) -> np.ndarray:
     """A file as the model's evaluation sees it before the cut of the middle, (size, size) uint8.
 
     Args:
         size, equalize: see `grey.shrink_image`.
         voi, force: of a DICOM file, see `dicom.display.read_display`.
+        threads: see `decoding.shrink_bytes`.
 
     Raises:
         UnreadableImage: empty, damaged, no picture in one of FORMATS and no DICOM file, or not one single picture; or
@@ -41,9 +43,7 @@ def read_pixels(
         if is_dicom(path):
             return shrink_image(read_dicom(path, voi, force), size, equalize)
         data = Path(path).read_bytes()  # as the evaluation: from a path, Pillow 13 turns a turned TIFF twice
-        image = Image.open(BytesIO(data), formats=FORMATS)
-        refuse_other_pictures(image)
-        return shrink_image(image, size, equalize)
+        return shrink_bytes(data, size, equalize, threads=threads, open_image=open_picture)
     except (UnreadableImage, MemoryError):
         raise
     except Exception as error:  # Pillow raises more kinds of errors about damaged files than it names
@@ -73,6 +73,13 @@ def read_dicom(path: str | Path, voi: str, force: bool) -> Image.Image:
         raise UnreadableImage(f"{str(error).removeprefix(f'{path} ')}; --force reads it all the same") from error
     except dicom_files.UnreadableDicom as error:
         raise UnreadableImage(str(error).removeprefix(f"{path} ")) from error
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """The picture in a file's bytes, not decoded yet. Raises as `refuse_other_pictures` and Pillow."""
+    image = Image.open(BytesIO(data), formats=FORMATS)
+    refuse_other_pictures(image)
+    return image
 
 
 def refuse_other_pictures(image: Image.Image) -> None:

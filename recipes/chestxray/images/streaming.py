@@ -69,7 +69,7 @@ class StreamSplit(Split):
     def _decode_batch(self, rows):
         """Rows of the stream as a batch; see `batches.Batches`."""
         index = [self.where[row["image_file_path"]] for row in rows]
-        with ThreadPoolExecutor(cores()) as pool:  # Pillow releases the interpreter's lock while it decodes
+        with ThreadPoolExecutor(cores()) as pool:
             pixels = np.stack(list(pool.map(self._decode, rows)))
         return {
             "index": torch.tensor(index),
@@ -79,7 +79,7 @@ class StreamSplit(Split):
         }
 
     def _decode(self, row):
-        return shrink_row(row, self.size, self.equalize)
+        return shrink_row(row, self.size, self.equalize, threads=cores())
 
 
 class BatchStream(torch.utils.data.IterableDataset):

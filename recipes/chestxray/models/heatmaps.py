@@ -10,9 +10,9 @@ from chestxray.models.heatmap_attention import attention_maps, has_attention
 from chestxray.models.heatmap_cam import activation_maps, record_activations
 from chestxray.models.heatmap_gradients import gradient_maps, mean_gradient, plus_plus
 from chestxray.models.heatmap_layers import Layers, evaluation_mode, find_layers, kind
+from chestxray.models.heatmap_methods import METHODS
 
 Compute = Callable[[PreTrainedModel, Layers, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
-METHODS = ("cam", "grad-cam", "grad-cam++", "attention")
 
 
 def choose_method(model: PreTrainedModel) -> str:

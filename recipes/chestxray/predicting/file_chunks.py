@@ -6,10 +6,11 @@ again, so the same command goes on after a stop.
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -47,9 +48,9 @@ class FileReading:
     voi: str
     force: bool
 
-    def pixels(self, file: str) -> np.ndarray:
-        """(size, size) uint8. Raises UnreadableImage."""
-        return read_pixels(file, self.size, self.equalize, self.voi, self.force)
+    def pixels(self, file: str, threads: int) -> np.ndarray:
+        """(size, size) uint8. threads: that read files at the same time. Raises UnreadableImage."""
+        return read_pixels(file, self.size, self.equalize, self.voi, self.force, threads)
 
 
 class FilePredictor(Protocol):
@@ -177,8 +178,10 @@ def predict_chunks(
     numbers = numbers[process::processes]
     count = sum(len(chunks.files_of(number)) for number in numbers)
     shown = {"unit": " files", "desc": "Predicting", "disable": bool(process) or not count}
-    with ThreadPoolExecutor(max(1, cores() // processes)) as pool, tqdm(total=count, **shown) as bar:
-        for number, waiting in read_ahead(pool, predictor.reading, chunks, numbers):
+    threads = max(1, cores() // processes)
+    with ThreadPoolExecutor(threads) as pool, tqdm(total=count, **shown) as bar:
+        read = partial(pool.submit, predictor.reading.pixels, threads=threads)
+        for number, waiting in read_ahead(read, chunks, numbers):
             table = predict_chunk(predictor, chunks.files_of(number), waiting, pool, overlays)
             with whole_file(chunks.path(number)) as part:
                 table.to_parquet(part)
@@ -186,13 +189,12 @@ def predict_chunks(
 
 
 def read_ahead(
-    pool: ThreadPoolExecutor, reading: FileReading, chunks: Chunks, numbers: Sequence[int]
+    read: Callable[[str], Future], chunks: Chunks, numbers: Sequence[int]
 ) -> Iterator[tuple[int, list[Future]]]:
     """(number, the pixels of its files to come) of each chunk. The next chunk is read while this one is predicted."""
     ahead: list[tuple[int, list[Future]]] = []
     for number in numbers:
-        # Pillow and OpenCV release the interpreter's lock while they work
-        ahead.append((number, [pool.submit(reading.pixels, file) for file in chunks.files_of(number)]))
+        ahead.append((number, [read(file) for file in chunks.files_of(number)]))
         if len(ahead) == 2:
             yield ahead.pop(0)
     yield from ahead

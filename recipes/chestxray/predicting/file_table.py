@@ -15,7 +15,6 @@ from chestxray.reporting.tables import Table, figure
 from chestxray.scoring.calibration_file import ModelCalibration
 from chestxray.scoring.plain_values import to_plain_values
 
-FORMATS = ("csv", "parquet", "json")
 STEM = "predicted"  # of the file's name
 SHOWN = 20  # files of which each has its own lines on the screen
 DRAWN = "This model was validated on synthetic images: its numbers say nothing about radiographs."

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+FORMATS = ("csv", "parquet", "json")  # of the table
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions:
@@ -10,7 +12,7 @@ class PredictOptions:
     Attributes:
         checkpoint: its folder, or an ONNX file of export.py.
         inputs: see `file_lists.list_files`.
-        output_dir: None writes nothing; form: one of `file_table.FORMATS`.
+        output_dir: None writes nothing; form: one of FORMATS.
         rule: one of `thresholds.RULES`; None is the rule that score.py was asked for.
         voi, force: of DICOM files, see `dicom.display.read_display`.
         batch_size: images per pass of each process.

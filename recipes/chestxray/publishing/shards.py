@@ -5,7 +5,6 @@ It carries a key: the digest of all it is made from. A file with the right key i
 """
 
 import errno
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,12 +14,11 @@ from typing import NamedTuple
 import PIL
 import pyarrow
 from datasets import GeneratorBasedBuilder
-from PIL import Image
 
 from chestxray import files, png
 from chestxray.data import archive, nih_dicom, published_parquet
 from chestxray.data.nih import NIHChestXray
-from chestxray.images import pixels
+from chestxray.images.decoding import shrink_bytes
 from chestxray.publishing import parquet, tarshards
 
 SHARD_IMAGES = 1200  # NIH's images average 0.4 MB: about 480 MB
@@ -163,7 +161,7 @@ def shard_rows(shard: Shard, tick: Callable[[int], None]) -> Iterator[dict]:
 def shrink(image: Mapping, size: int) -> bytes:
     """{"path", "bytes"} of a PNG as the bytes of a size × size grey one."""
     try:
-        return png.encode_grey(pixels.shrink_image(Image.open(io.BytesIO(image["bytes"])), size))
+        return png.encode_grey(shrink_bytes(image["bytes"], size))
     except (OSError, SyntaxError) as error:
         raise ValueError(f"{image['path']} is damaged: {error}. Fetch it again.") from error
 

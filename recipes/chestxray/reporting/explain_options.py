@@ -15,7 +15,7 @@ class ExplainOptions(PredictionOptions):
     Attributes:
         checkpoint: a folder as finetune.py leaves it.
         dataset: a folder or Hub id; None for the dataset that the checkpoint was trained on.
-        method: one of `heatmaps.METHODS`; None is the architecture's own.
+        method: one of `heatmap_methods.METHODS`; None is the architecture's own.
         images: a file that names images; None for all images with a box.
         output_dir: None for `explain` in the checkpoint's folder.
         against: another checkpoint; against_method: another method. Either makes a comparison, or both together.

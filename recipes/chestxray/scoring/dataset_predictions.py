@@ -18,7 +18,7 @@ from chestxray.data import exposure, image_rows, labels, predictions
 from chestxray.data.opening import OpenDataset
 from chestxray.images import splits
 from chestxray.images.splits import Split
-from chestxray.machine import keep_freed_memory
+from chestxray.machine import keep_freed_memory, use_all_cores
 from chestxray.models import classifiers
 from chestxray.models.inference import predict_logits
 from chestxray.models.weights import digest_weights
@@ -33,6 +33,7 @@ CHOICES = ("equalize", "views", "labeler")  # of the settings: which images and 
 def start() -> Accelerator:
     """Accelerate, for all predictions of a command."""
     keep_freed_memory()
+    use_all_cores()
     # the other processes wait while the first one decodes the archive, which can take hours
     return Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))])
 

@@ -6,8 +6,6 @@ import numpy as np
 
 from chestxray.data.predictions import Predictions
 
-LEVELS = ("image", "study", "patient")
-
 
 def aggregate(predictions: Predictions, level: str) -> Predictions:
     """Images as studies or patients: the highest logit and the highest target of each, for each finding.

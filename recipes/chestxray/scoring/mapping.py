@@ -44,7 +44,7 @@ class Job:
         checkpoint: a folder as finetune.py leaves it.
         settings: of the checkpoint, see `training.prediction_settings`.
         path: the file to write.
-        method: one of `heatmaps.METHODS`; None is the architecture's own.
+        method: one of `heatmap_methods.METHODS`; None is the architecture's own.
         random_weights: replace the weights by random ones.
         options: how maps are computed, beside the method.
     """

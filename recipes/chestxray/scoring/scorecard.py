@@ -85,7 +85,7 @@ def make(
         table: predictions of `split` and, for thresholds, calibration and `shortcuts`, of validation. Its
             `about["validation_source"]` names the dataset of the validation rows where it is another one.
         split: the split to score.
-        level: one of `levels.LEVELS`.
+        level: one of `choices.LEVELS`.
         rule: one of `thresholds.RULES`, the threshold of the tables.
         sensitivity: the sensitivity that the rule "sensitivity" must reach on validation.
         rival: predictions of another model on the same images, for the paired test.

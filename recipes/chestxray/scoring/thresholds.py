@@ -7,7 +7,7 @@ threshold: it is NaN, and so is everything that is computed with it.
 import numpy as np
 import pandas as pd
 
-RULES = ("youden", "f1", "sensitivity")  # in words: reporting/templates/rule.jinja
+from chestxray.scoring.choices import RULES
 
 
 def fit(logits: np.ndarray, targets: np.ndarray, sensitivity: float) -> dict[str, np.ndarray]:

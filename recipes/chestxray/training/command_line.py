@@ -1,29 +1,76 @@
-"""Settings from the command line: a preset, and flags on top of it."""
+"""Settings from the command line: a preset, and flags on top of it.
 
+Nothing here imports PyTorch, Transformers or `datasets`, so `--help` and a wrong flag are answered at once.
+"""
+
+import dataclasses
 import sys
-from argparse import Action
+from argparse import Action, ArgumentDefaultsHelpFormatter, ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from pathlib import Path
-
-from transformers import HfArgumentParser
+from typing import Any, Literal, get_args, get_origin
 
 from chestxray.flags import nearest
 from chestxray.repository import PRESETS
 from chestxray.training.idle_settings import set_idle
-from chestxray.training.settings import TYPES, Settings
+from chestxray.training.settings import TYPES, Settings, kinds
 from chestxray.training.settings_files import check_at, read_yaml
 
+TRUTH = {"yes": True, "true": True, "t": True, "y": True, "1": True}
+TRUTH |= {"no": False, "false": False, "f": False, "n": False, "0": False}
 
-class Flags(HfArgumentParser):
-    """A flag for each setting. An error is a ValueError of one line. A flag's list replaces the preset's."""
 
-    def add_argument(self, *names, machine=None, bounds=None, **options):
-        if options.get("nargs") == "+":
-            options["action"] = Gather
-        return super().add_argument(*names, **options)
+class Flags(ArgumentParser):
+    """A parser whose error is a ValueError of one line."""
 
     def error(self, message):
         raise ValueError(message)
+
+
+def settings_parser() -> Flags:
+    """A parser with a flag for each setting, as of Transformers' HfArgumentParser: `--image-size` or `--image_size`."""
+    parser = Flags(
+        description="Fine-tune an image classifier on chest X-rays. A preset's settings replace the defaults below.",
+        formatter_class=ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    for field in dataclasses.fields(Settings):
+        add_flag(parser, field)
+    return parser
+
+
+def add_flag(parser: Flags, field: dataclasses.Field) -> None:
+    """Add the flag of a setting; `--no-NAME` too, if the setting is true by default."""
+    is_list = field.default is dataclasses.MISSING
+    default, text = field.default_factory() if is_list else field.default, field.metadata["help"]  # type: ignore[misc]
+    parser.add_argument(*spellings(field.name), default=default, help=text, **value_options(field.name, default))
+    if default is True:
+        parser.add_argument(
+            *spellings(f"no_{field.name}"), action="store_false", dest=field.name, default=False, help=text
+        )
+
+
+def spellings(name):
+    return dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
+
+
+def value_options(name: str, default: Any) -> dict[str, Any]:
+    """What argparse has to know of a setting's value. A flag's list replaces the preset's."""
+    kind = next(kind for kind in kinds(TYPES[name]) if kind is not type(None))
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    if get_origin(kind) is list:
+        return {"type": get_args(kind)[0], "nargs": "+", "action": Gather}
+    if kind is bool:
+        return {"type": truth, **({} if default is None else {"nargs": "?", "const": True})}
+    return {"type": kind}
+
+
+def truth(text: str) -> bool:
+    """Raises ArgumentTypeError for anything but a word of TRUTH."""
+    if text.lower() not in TRUTH:
+        raise ArgumentTypeError(f"{text} is neither true nor false")
+    return TRUTH[text.lower()]
 
 
 class Gather(Action):
@@ -43,16 +90,14 @@ def parse_settings(argv: Sequence[str] | None = None) -> Settings:
     """Settings from the command line: a preset named by `--model`, then the flags on top of it.
 
     Raises:
+        FileNotFoundError: a dataset's folder is not there.
         ValueError: in one line, for a wrong flag, for a preset with a wrong key or value, and for settings that do not
             go together.
     """
-    parser = Flags(
-        Settings,  # type: ignore[arg-type]  # mypy does not take a dataclass's type for what HfArgumentParser calls one
-        description="Fine-tune an image classifier on chest X-rays. A preset's settings replace the defaults below.",
-        allow_abbrev=False,
-    )
+    parser = settings_parser()
     asked, unknown = parser.parse_known_args(argv)
     refuse_unknown(unknown)
+    refuse_missing_folders(asked.dataset or [])
     named = flag_names(sys.argv[1:] if argv is None else argv)
     if preset := find_preset(asked.model):
         values = read_preset(preset)
@@ -68,6 +113,20 @@ def parse_settings(argv: Sequence[str] | None = None) -> Settings:
     return settings
 
 
+def answer_at_once(script: str) -> None:
+    """Print the help, or end with one line about a wrong flag, as `parse_settings` would later.
+
+    A script calls this before it imports PyTorch, which takes seconds, and 20 where others use the machine.
+    """
+    asked = sys.argv[1:]
+    try:
+        found, unknown = settings_parser().parse_known_args(asked)
+        refuse_unknown(unknown)
+        refuse_missing_folders(found.dataset or [])
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"{script}: {error}") from None
+
+
 def flag_names(argv):
     """The settings that a command line names, whatever their values."""
     return {word[2:].partition("=")[0].replace("-", "_") for word in argv if word.startswith("--")}
@@ -78,6 +137,14 @@ def refuse_unknown(flags):
     if flags:
         name = flags[0].removeprefix("--").partition("=")[0].replace("-", "_")
         raise ValueError(f"{flags[0]} is no flag; --help lists them{nearest(name, TYPES, flag=True)}")
+
+
+def refuse_missing_folders(sources: Sequence[str]) -> None:
+    """Raise FileNotFoundError for the first source that is no folder and, by its form, no Hub id either."""
+    for source in sources:
+        path = Path(source)
+        if (path.is_absolute() or source.startswith((".", "~")) or len(path.parts) > 2) and not path.exists():
+            raise FileNotFoundError(f"{source} is neither a folder nor a dataset on the Hub: there is no such folder")
 
 
 def find_preset(model):

@@ -66,6 +66,7 @@ def fit_to_device(model: Any, device: torch.device, gradient_checkpointing: bool
     torch.set_float32_matmul_precision("high")
     if device.type == "cpu":
         machine.keep_freed_memory()
+        machine.use_all_cores()
     if gradient_checkpointing and hasattr(model, "timm_model"):
         model.timm_model.set_grad_checkpointing(True)
     elif gradient_checkpointing:

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from chestxray.images.augment import Strength
-
 
 def idle_values() -> dict[str, Any]:
     """{setting: the value that asks for nothing}."""
+    from chestxray.images.augment import Strength  # imports PyTorch, which a wrong flag does not need
+
     return asdict(Strength()) | {"mixup": 0.0, "drop_path": None, "layer_decay": 1.0, "layer_decay_blocks": 1}
 
 

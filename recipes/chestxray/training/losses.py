@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from chestxray.data.labels import UNCERTAIN_CLASS
+from chestxray.data.label_choices import UNCERTAIN_CLASS
 from chestxray.models.adapting import CLASSES
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -77,7 +77,7 @@ def three_class_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tens
 
     Args:
         outputs: (n, 3 k) float, the classes of a finding side by side.
-        targets: (n, k) float: 0 to 1, `labels.UNCERTAIN_CLASS`, or NaN for unknown.
+        targets: (n, k) float: 0 to 1, `label_choices.UNCERTAIN_CLASS`, or NaN for unknown.
 
     Returns:
         A float32 scalar.

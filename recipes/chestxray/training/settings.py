@@ -7,10 +7,11 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from chestxray.data import labels
+from chestxray.data import label_choices
 from chestxray.repository import SAMPLE
 
 if TYPE_CHECKING:
+    from chestxray.data.labels import Policy
     from chestxray.images.augment import Strength
 
 
@@ -82,15 +83,15 @@ class Settings:
     dataset_weights: list[float] | None = setting(
         None, "how often images of each dataset are drawn, relative to the others; by default all images alike", above=0
     )
-    findings: Literal[labels.CHOICES] | None = setting(  # type: ignore[valid-type]
+    findings: Literal[label_choices.CHOICES] | None = setting(  # type: ignore[valid-type]
         None, "which findings the model predicts; by default all that the datasets label"
     )
     uncertain: str = setting(
         "ignore",
-        f"what an uncertain label counts as: {', '.join(labels.WORDS)} or {', '.join(labels.PRESETS)}; for single "
-        "findings with commas: zeros,Edema=ones",
+        f"what an uncertain label counts as: {', '.join(label_choices.WORDS)} or {', '.join(label_choices.PRESETS)}; "
+        "for single findings with commas: zeros,Edema=ones",
     )
-    blank: Literal[labels.BLANKS] = setting(  # type: ignore[valid-type]
+    blank: Literal[label_choices.BLANKS] = setting(  # type: ignore[valid-type]
         "negative", "what an observation counts as if the report does not mention it"
     )
     teacher: str | None = setting(None, "predictions file of score.py --split train, for --uncertain self-trained")
@@ -279,9 +280,11 @@ class Settings:
         return Path(self.source) if self.pretrained else None
 
     @property
-    def policy(self) -> labels.Policy:
+    def policy(self) -> "Policy":
         """What labels that are neither positive nor negative count as."""
-        return labels.Policy.parse(self.uncertain, self.blank, self.teacher)
+        from chestxray.data.labels import Policy  # imports `datasets`, which is not needed to read settings
+
+        return Policy.parse(self.uncertain, self.blank, self.teacher)
 
     @property
     def classes(self) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 
 import yaml
 
-from chestxray.data.nih import builder_file
 from chestxray.flags import nearest
 from chestxray.training.settings import MACHINE, TYPES, Settings, check, kinds
 
@@ -70,6 +69,8 @@ def check_at(place: str | Path, name: str, value: Any) -> None:
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """({key: value}, {key: line}) of a YAML file of `name: value`. Raises ValueError, in one line, for another file."""
+    from chestxray.data.nih import builder_file  # imports `datasets`, which a wrong flag does not need
+
     text = builder_file.read_text(path)
     try:
         values, tree = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)

@@ -10,7 +10,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value, concatenate_datasets, load_dataset
 
 from chestxray import NIHChestXray
-from chestxray.data import labels, predictions, registry
+from chestxray.data import label_choices, labels, predictions, registry
 from chestxray.data.descriptor import equal as equal_to
 from chestxray.data.labels import Policy
 from chestxray.data.observations import OBSERVATIONS, STATES, state_feature
@@ -169,7 +169,7 @@ def test_a_score_never_depends_on_the_policy(policy):
         ("ignore", np.nan, np.nan),
         ("zeros", 0, 0),
         ("ones", 1, 1),
-        ("multi-class", labels.UNCERTAIN_CLASS, labels.UNCERTAIN_CLASS),
+        ("multi-class", label_choices.UNCERTAIN_CLASS, label_choices.UNCERTAIN_CLASS),
         ("zeros,Edema=ones", 1, 0),
         (" ignore , Pleural Effusion = zeros", np.nan, 0),
         ("Effusion=ones", np.nan, 1),

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 from transformers import ResNetConfig
 
-from chestxray.images import augment, geometry, pixels
+from chestxray.images import augment, geometry
+from chestxray.images.grey import shrink_image
 from chestxray.models.processors import processor_for, sides
 
 SIZES = [(256, 224), (320, 299), (97, 64), (64, 64)]  # an odd edge too; the last is not cut
@@ -21,7 +22,7 @@ def test_a_box_is_where_its_pixels_are_seen(whole, side, frame):
     x, y, width, height = box = np.array([0.3, 0.45, 0.25, 0.1]) * [*frame, *frame]
     image = np.zeros(frame[::-1], np.uint8)
     image[round(y) : round(y + height), round(x) : round(x + width)] = 255
-    shrunk = torch.tensor(pixels.shrink_image(Image.fromarray(image), whole))[None, None]
+    shrunk = torch.tensor(shrink_image(Image.fromarray(image), whole))[None, None]
     seen = augment.normalise(shrunk, side, processor.image_mean, processor.image_std)[0, 0].numpy() > 0
     called = processor(Image.fromarray(image).convert("RGB"), return_tensors="np")["pixel_values"][0][0] > 0
     for lit in (seen, called):

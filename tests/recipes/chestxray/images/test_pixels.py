@@ -10,6 +10,7 @@ from datasets import ClassLabel, Dataset, Features, Image, Sequence, Value, load
 from PIL import Image as Pillow
 
 from chestxray.images import augment, batches, pixels
+from chestxray.images.grey import shrink_image
 
 STRENGTH = augment.Strength(flip=0.5, rotate=7.0, scale=0.1, shift=0.05, contrast=0.1)
 NAMES = ["No Finding", "Mass", "Nodule", "Hernia"]
@@ -52,7 +53,7 @@ def test_without_the_cache_the_pixels_are_the_same(equalize):
 
 def test_the_few_colour_files_come_out_as_their_grey_twins():
     (grey,) = radiographs(1)
-    assert np.array_equal(pixels.shrink_image(grey.convert("RGBA"), 16), pixels.shrink_image(grey, 16))
+    assert np.array_equal(shrink_image(grey.convert("RGBA"), 16), shrink_image(grey, 16))
 
 
 # Whatever the mode
@@ -79,7 +80,7 @@ def test_every_mode_of_pillow_gives_the_same_grey(mode):
         levels = (levels // 128 * 255).astype(np.uint8)
     image = in_mode(levels, mode)
     assert image.mode == mode
-    given, wanted = pixels.shrink_image(image, 16), pixels.shrink_image(Pillow.fromarray(levels), 16)
+    given, wanted = shrink_image(image, 16), shrink_image(Pillow.fromarray(levels), 16)
     assert given.dtype == np.uint8 and np.abs(given.astype(int) - wanted).max() <= 1
 
 
@@ -87,23 +88,23 @@ def test_what_is_transparent_keeps_its_grey():
     (grey,) = radiographs(1)
     clear = grey.convert("LA")
     clear.putalpha(0)
-    assert np.array_equal(pixels.shrink_image(clear, 16), pixels.shrink_image(grey, 16))
+    assert np.array_equal(shrink_image(clear, 16), shrink_image(grey, 16))
 
 
 @pytest.mark.parametrize("mode", ["I", "I;16", "I;16B"])
 @pytest.mark.parametrize("depth", [8, 10, 12, 14, 16])
 def test_of_more_than_8_bits_the_upper_8_count_and_all_images_of_a_depth_are_alike(mode, depth):
     ramp = np.repeat(np.linspace(0, 2**depth - 1, 64).astype(np.uint16)[:, None], 64, axis=1)
-    bright, dimmer = (pixels.shrink_image(in_mode(part, mode), 64).astype(int) for part in (ramp, ramp // 4 * 3))
+    bright, dimmer = (shrink_image(in_mode(part, mode), 64).astype(int) for part in (ramp, ramp // 4 * 3))
     assert np.array_equal(bright, ramp.astype(int) >> depth - 8)
     assert np.array_equal(dimmer, (ramp // 4 * 3).astype(int) >> depth - 8), "not brighter for its smaller maximum"
 
 
 def test_floats_are_0_to_1_or_0_to_255():
     levels = np.asarray(radiographs(1)[0])
-    wanted = pixels.shrink_image(Pillow.fromarray(levels), 16)
+    wanted = shrink_image(Pillow.fromarray(levels), 16)
     for floats in (levels.astype(np.float32), levels.astype(np.float32) / 255):
-        assert np.array_equal(pixels.shrink_image(Pillow.fromarray(floats), 16), wanted)
+        assert np.array_equal(shrink_image(Pillow.fromarray(floats), 16), wanted)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_values_of_no_known_scale_are_refused(value, kind, message):
     levels = np.full((8, 8), 0 if value == 1.01 else 5, kind)
     levels[3, 3] = value
     with pytest.raises(ValueError, match=message):
-        pixels.shrink_image(Pillow.fromarray(levels), 8)
+        shrink_image(Pillow.fromarray(levels), 8)
 
 
 def test_the_cache_names_the_image_that_it_refuses():
@@ -139,7 +140,7 @@ def test_an_orientation_in_the_file_is_obeyed_whoever_opened_it(orientation, tmp
     opened, decoded = Pillow.open(tmp_path / "turned.png"), dataset([str(tmp_path / "turned.png")], [[0]])[0]["image"]
     upright = image.rotate({1: 0, 3: 180, 6: 270}[orientation], expand=True)
     for given in (opened, decoded):
-        assert np.array_equal(pixels.shrink_image(given, 16), pixels.shrink_image(upright, 16))
+        assert np.array_equal(shrink_image(given, 16), shrink_image(upright, 16))
 
 
 def on_disk(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from chestxray.images import pixels, reading
+from chestxray.images.grey import shrink_image
 from dicoms import radiograph, save
 
 GREY = np.random.default_rng(0).integers(0, 256, (40, 32), dtype=np.uint8)
@@ -48,13 +49,13 @@ def test_a_file_has_the_pixels_that_scoring_gives_it(tmp_path, name, equalize):
     image.save(tmp_path / name, **options)
     found = reading.read_pixels(tmp_path / name, 16, equalize)
     assert found.dtype == np.uint8 and np.array_equal(found, shrunk(tmp_path / name, equalize=equalize))
-    assert equalize or np.abs(found.astype(int) - pixels.shrink_image(PICTURE, 16)).max() <= 8
+    assert equalize or np.abs(found.astype(int) - shrink_image(PICTURE, 16)).max() <= 8
 
 
 def test_the_content_counts_and_not_the_name(tmp_path):
     PICTURE.save(tmp_path / "radiograph.jpg", format="PNG")
     made = save(tmp_path, radiograph(GREY, 8)).rename(tmp_path / "also.png")
-    wanted = pixels.shrink_image(PICTURE, 16)
+    wanted = shrink_image(PICTURE, 16)
     for path in (tmp_path / "radiograph.jpg", made):
         assert np.array_equal(reading.read_pixels(path, 16), wanted)
 
@@ -65,7 +66,7 @@ def test_a_dicom_of_another_picture_is_read_by_force(tmp_path):
         reading.UnreadableImage, match="^is no frontal chest .*: Modality is CT; --force reads it all the same$"
     ):
         reading.read_pixels(path, 16)
-    assert np.array_equal(reading.read_pixels(path, 16, force=True), pixels.shrink_image(PICTURE, 16))
+    assert np.array_equal(reading.read_pixels(path, 16, force=True), shrink_image(PICTURE, 16))
 
 
 def chunk(kind, data):

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from chestxray.models.heatmap_layers import side_of
-from chestxray.models.heatmaps import METHODS, Heatmapper, choose_method
+from chestxray.models.heatmap_methods import METHODS
+from chestxray.models.heatmaps import Heatmapper, choose_method
 from heatmap_models import BOTH, FAMILIES, MEAN, OTHER, SIDE, TOKEN, images, logits_of, make_model
 
 ATTENTION = ("siglip", "dinov2", "dinov2-registers", *TOKEN)

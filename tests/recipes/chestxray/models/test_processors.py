@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, ViTConfig, ViTForImageClassification, pipeline
 
-from chestxray.images import augment, pixels
+from chestxray.images import augment
+from chestxray.images.grey import shrink_image
 from chestxray.models.processors import processor_for, sides
 
 STD = 0.25
@@ -34,7 +35,7 @@ def radiograph(mode, size=(131, 97)):
 def recipe(image, processor):
     """What training and score.py show of the image, (3, side, side)."""
     whole, side = sides(processor)
-    grey = torch.from_numpy(pixels.shrink_image(image, whole).copy())[None, None]
+    grey = torch.from_numpy(shrink_image(image, whole).copy())[None, None]
     return augment.normalise(grey, side, processor.image_mean, processor.image_std)[0]
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from chestxray.data.labels import UNCERTAIN_CLASS
+from chestxray.data.label_choices import UNCERTAIN_CLASS
 from chestxray.training import losses
 
 NAN = float("nan")

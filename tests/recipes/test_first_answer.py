@@ -1,0 +1,75 @@
+"""`--help` and a wrong flag are answered before anything that is slow to import."""
+
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+
+SLOW = {
+    "accelerate",
+    "cv2",
+    "datasets",
+    "evaluate",
+    "matplotlib",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "torch",
+    "transformers",
+}
+NEEDED = {  # what a script asks for before it looks at other flags
+    "ablate": ["plan.yaml", "--output-dir", "out"],
+    "describe": ["archive"],
+    "dicom_to_jpeg": ["source", "out"],
+    "finetune": [],
+    "predict": ["checkpoint", "file"],
+    "publish": ["archive", "out"],
+    "score": ["runs/sample"],
+    "transfer": ["checkpoint", "--dataset", "folder", "--output-dir", "out"],
+}
+MISSPELT = {  # ablate.py passes flags that it does not know on to finetune.py
+    "describe": "--raedme",
+    "dicom_to_jpeg": "--qualty",
+    "finetune": "--batch-sise",
+    "predict": "--batch-sise",
+    "publish": "--pateints",
+    "score": "--sensitivty",
+    "transfer": "--output-dirr",
+}
+CODE = """
+import atexit, runpy, sys
+atexit.register(lambda: print("MODULES", *sys.modules))
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def answer(script, *flags):
+    """(the process, the top-level modules that it has imported)."""
+    command = [sys.executable, "-c", CODE, ROOT / "recipes" / f"{script}.py", *flags]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    shown, _, modules = done.stdout.partition("MODULES")
+    return done, shown, set(modules.split())
+
+
+@pytest.mark.parametrize("script", NEEDED)
+def test_help_imports_nothing_slow(script):
+    done, shown, modules = answer(script, "--help")
+    assert done.returncode == 0 and "usage: " in shown and "argparse" in modules
+    assert not SLOW & modules
+
+
+@pytest.mark.parametrize("script", MISSPELT)
+def test_a_wrong_flag_imports_nothing_slow_and_the_nearest_one_is_named(script):
+    done, _, modules = answer(script, *NEEDED[script], MISSPELT[script], "1")
+    assert done.returncode and MISSPELT[script] in done.stderr and "Did you mean --" in done.stderr
+    assert not SLOW & modules
+
+
+def test_a_dataset_that_is_not_there_is_named_before_anything_slow(tmp_path):
+    done, _, modules = answer("finetune", "--dataset", tmp_path / "nothing")
+    assert done.returncode and f"finetune.py: {tmp_path / 'nothing'} is neither a folder nor" in done.stderr
+    assert not SLOW & modules
