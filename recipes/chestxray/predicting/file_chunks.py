@@ -180,7 +180,7 @@ def predict_chunks(
     shown = {"unit": " files", "desc": "Predicting", "disable": bool(process) or not count}
     threads = max(1, cores() // processes)
     with ThreadPoolExecutor(threads) as pool, tqdm(total=count, **shown) as bar:
-        read = partial(pool.submit, predictor.reading.pixels, threads=threads)
+        read = partial(pool.submit, partial(predictor.reading.pixels, threads=threads))
         for number, waiting in read_ahead(read, chunks, numbers):
             table = predict_chunk(predictor, chunks.files_of(number), waiting, pool, overlays)
             with whole_file(chunks.path(number)) as part:

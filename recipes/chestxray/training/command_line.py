@@ -41,8 +41,7 @@ def settings_parser() -> Flags:
 
 def add_flag(parser: Flags, field: dataclasses.Field) -> None:
     """Add the flag of a setting; `--no-NAME` too, if the setting is true by default."""
-    is_list = field.default is dataclasses.MISSING
-    default, text = field.default_factory() if is_list else field.default, field.metadata["help"]  # type: ignore[misc]
+    default, text = getattr(Settings(), field.name), field.metadata["help"]
     parser.add_argument(*spellings(field.name), default=default, help=text, **value_options(field.name, default))
     if default is True:
         parser.add_argument(
