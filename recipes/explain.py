@@ -14,24 +14,52 @@ also `localisation.html`, `localisation.md`, `localisation.json`, `coco_boxes.js
 contact sheet show or name images and patients, so nothing uploads them.
 """
 
-import argparse
+from chestxray.flags import Parser, positive
+from chestxray.machine import sleep_while_waiting
+from chestxray.models.heatmap_methods import METHODS
+from chestxray.reporting.explain_options import ExplainOptions
+from chestxray.scoring import prediction_options
+from chestxray.scoring.map_options import VIEWS
+
+
+def parse(argv):
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT", help="folder as finetune.py leaves it")
+    add("--dataset", help="as for finetune.py (default: the model's dataset)")
+    add("--method", choices=METHODS, help="how heatmaps are computed (default: chosen by the architecture)")
+    add("--images", metavar="LIST", help="a file that names the images, one a line (default: all that have boxes)")
+    add("--output-dir", help="default: CHECKPOINT/explain")
+    add("--against", metavar="CHECKPOINT", help="another model, for the paired difference on the same boxes")
+    add("--against-method", choices=METHODS, help="another method, for the paired difference on the same boxes")
+    add("--image-size", type=positive, help="pixels, for finer maps; probabilities are of the training's size")
+    add("--tta", choices=VIEWS, default="none", help="flip: the mean of the map and the mirror image's map")
+    add("--relative", action="store_true", help="minus the mean map of validation images")
+    add("--randomise", action="store_true", help="a row of the same model with random weights (Adebayo et al. 2018)")
+    prediction_options.add_flags(parser)
+    try:
+        return ExplainOptions(**vars(parser.parse_args(argv)))
+    except ValueError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    sleep_while_waiting()
+
 import json
 import os
 from pathlib import Path
 
 from chestxray.data import predictions
 from chestxray.files import write
-from chestxray.flags import positive
 from chestxray.models.classifiers import findings_of
-from chestxray.models.heatmap_methods import METHODS
 from chestxray.reporting import card_localisation, contact_sheet, localisation_page
-from chestxray.reporting.explain_options import ExplainOptions
 from chestxray.reporting.predictor import Predictor
-from chestxray.scoring import dataset_predictions, prediction_options
+from chestxray.scoring import dataset_predictions
 from chestxray.scoring.boxed_heatmaps import coco_files, read_boxed_heatmaps
 from chestxray.scoring.boxes_to_find import choose_boxes
 from chestxray.scoring.localisation_result import MODEL, as_json, localise_model
-from chestxray.scoring.map_options import VIEWS
 from chestxray.scoring.mapping import Job, map_images
 
 
@@ -113,27 +141,6 @@ def own_dataset(checkpoint, predictor):
         found = f"the datasets {', '.join(names)}" if names else "no dataset"
         raise ValueError(f"the settings.yaml of {checkpoint} names {found}: give one --dataset")
     return names[0]
-
-
-def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help="folder as finetune.py leaves it")
-    add("--dataset", help="as for finetune.py (default: the model's dataset)")
-    add("--method", choices=METHODS, help="how heatmaps are computed (default: chosen by the architecture)")
-    add("--images", metavar="LIST", help="a file that names the images, one a line (default: all that have boxes)")
-    add("--output-dir", help="default: CHECKPOINT/explain")
-    add("--against", metavar="CHECKPOINT", help="another model, for the paired difference on the same boxes")
-    add("--against-method", choices=METHODS, help="another method, for the paired difference on the same boxes")
-    add("--image-size", type=positive, help="pixels, for finer maps; probabilities are of the training's size")
-    add("--tta", choices=VIEWS, default="none", help="flip: the mean of the map and the mirror image's map")
-    add("--relative", action="store_true", help="minus the mean map of validation images")
-    add("--randomise", action="store_true", help="a row of the same model with random weights (Adebayo et al. 2018)")
-    prediction_options.add_flags(parser)
-    try:
-        return ExplainOptions(**vars(parser.parse_args(argv)))
-    except ValueError as error:
-        parser.error(str(error))
 
 
 if __name__ == "__main__":

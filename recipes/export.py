@@ -18,11 +18,29 @@ static. The visitor's image never leaves the computer. onnxruntime-web comes fro
 from a cache.
 """
 
-import argparse
+from chestxray.exporting import browser_runtime
+from chestxray.exporting.export_options import ExportOptions
+from chestxray.flags import Parser, positive
 
-from chestxray.exporting import browser_runtime, export_run
-from chestxray.exporting.export_run import Exported, ExportOptions
-from chestxray.flags import positive
+
+def parse(argv):
+    parser = Parser(__doc__)
+    add, default = parser.add_argument, ExportOptions(checkpoint="", output="")
+    add("checkpoint", metavar="CHECKPOINT", help="a folder as finetune.py leaves it")
+    add("output", metavar="OUT", help="a file that ends in .onnx, or a folder, which gets model.onnx")
+    add("--dataset", help="whose validation images are compared (default: the checkpoint's own)")
+    add("--int8", action="store_true", help="weights in int8, with the AUROC before and after on validation")
+    add("--batch-size", type=positive, default=default.batch_size, help="images per pass of the AUROC")
+    add("--page", action="store_true", help="make OUT, a folder, a static page that runs the model in the browser")
+    add("--onnxruntime-web", metavar="FILE", help=f"its npm package {browser_runtime.VERSION}, as .tgz or folder")
+    return ExportOptions(**vars(parser.parse_args(argv)))
+
+
+if __name__ == "__main__":
+    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+
+from chestxray.exporting import export_run
+from chestxray.exporting.export_run import Exported
 
 
 def main(argv=None):
@@ -50,19 +68,6 @@ def show(exported: Exported):
             print("AUROC before and after: not measured, because the dataset is not here. Give --dataset.")
     for note in exported.notes:
         print(note)
-
-
-def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add, default = parser.add_argument, ExportOptions(checkpoint="", output="")
-    add("checkpoint", metavar="CHECKPOINT", help="a folder as finetune.py leaves it")
-    add("output", metavar="OUT", help="a file that ends in .onnx, or a folder, which gets model.onnx")
-    add("--dataset", help="whose validation images are compared (default: the checkpoint's own)")
-    add("--int8", action="store_true", help="weights in int8, with the AUROC before and after on validation")
-    add("--batch-size", type=positive, default=default.batch_size, help="images per pass of the AUROC")
-    add("--page", action="store_true", help="make OUT, a folder, a static page that runs the model in the browser")
-    add("--onnxruntime-web", metavar="FILE", help=f"its npm package {browser_runtime.VERSION}, as .tgz or folder")
-    return ExportOptions(**vars(parser.parse_args(argv)))
 
 
 if __name__ == "__main__":

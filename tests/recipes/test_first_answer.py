@@ -23,6 +23,8 @@ NEEDED = {  # what a script asks for before it looks at other flags
     "ablate": ["plan.yaml", "--output-dir", "out"],
     "describe": ["archive"],
     "dicom_to_jpeg": ["source", "out"],
+    "explain": ["runs/sample"],
+    "export": ["runs/sample", "out"],
     "finetune": [],
     "predict": ["checkpoint", "file"],
     "publish": ["archive", "out"],
@@ -32,6 +34,8 @@ NEEDED = {  # what a script asks for before it looks at other flags
 MISSPELT = {  # ablate.py passes flags that it does not know on to finetune.py
     "describe": "--raedme",
     "dicom_to_jpeg": "--qualty",
+    "explain": "--randomize",
+    "export": "--intt8",
     "finetune": "--batch-sise",
     "predict": "--batch-sise",
     "publish": "--pateints",
