@@ -9,6 +9,7 @@ import yaml
 from huggingface_hub import DatasetCard
 
 import explain
+import export
 import forks
 import predict
 import score
@@ -112,8 +113,8 @@ def test_commands_name_scripts_settings_and_presets_that_exist():
     from chestxray.training.command_line import parse_settings
 
     commands = [line.split() for line in SHELL if "recipes/" in line]
-    assert len(commands) == 12
-    parsers = {"explain": explain.parse, "predict": predict.parse, "score": score.parse}
+    assert len(commands) == 15
+    parsers = {"explain": explain.parse, "export": export.parse, "predict": predict.parse, "score": score.parse}
     for words in commands:
         script = next(word for word in words if word.startswith("recipes/"))
         assert (ROOT / script).is_file()
