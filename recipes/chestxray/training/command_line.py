@@ -89,14 +89,12 @@ def parse_settings(argv: Sequence[str] | None = None) -> Settings:
     """Settings from the command line: a preset named by `--model`, then the flags on top of it.
 
     Raises:
-        FileNotFoundError: a dataset's folder is not there.
         ValueError: in one line, for a wrong flag, for a preset with a wrong key or value, and for settings that do not
             go together.
     """
     parser = settings_parser()
     asked, unknown = parser.parse_known_args(argv)
     refuse_unknown(unknown)
-    refuse_missing_folders(asked.dataset or [])
     named = flag_names(sys.argv[1:] if argv is None else argv)
     if preset := find_preset(asked.model):
         values = read_preset(preset)
