@@ -26,8 +26,7 @@ from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
 from chestxray import files
-from chestxray.models.classifiers import build_model, load_processor, refuse_side
-from chestxray.models.inference import compile_one_side
+from chestxray.models.classifiers import build_model, load_processor
 from chestxray.publishing import hub
 from chestxray.reporting import run_results
 from chestxray.reporting.score_options import ScoreOptions
@@ -61,8 +60,6 @@ def main(argv=None):
     data = open_data(settings, accelerator)
     with accelerator.main_process_first():
         model, processor = build_model(settings.source, data.findings, presets=presets(), **settings.architecture)
-    if settings.train_image_size:
-        refuse_side(model, settings.train_image_size)
     box_loss = BoxLoss(model, data.boxes, accelerator, settings.classes) if data.boxes else None
     data.read_images(processor, settings, accelerator)
     start_head(model, data, settings, accelerator.print)
@@ -139,7 +136,6 @@ def take_step(run, batch, step, rate):
         wanted = targets[rows]  # (m, k)
         if settings.mixup:
             images, wanted = losses.mix(images, wanted, settings.mixup)
-        images = compile_one_side(run.model, images)
         with run.record_maps() as found:
             outputs = run.model(pixel_values=images).logits.float()  # (m, k), or (m, 3 k) with three classes
         loss = run.loss(outputs, wanted)  # summed over all known targets

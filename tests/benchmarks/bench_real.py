@@ -234,7 +234,6 @@ def our_settings(arguments, source, folder):
         "dataset": [source],
         "epochs": arguments.epochs,
         "image_size": arguments.image_size,
-        "train_image_size": None,  # one side for all
         "seed": arguments.seed,
         "compile": arguments.compile,
         "channels_last": arguments.channels_last,

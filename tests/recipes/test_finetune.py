@@ -29,7 +29,6 @@ import publish
 import score
 from chestxray.data import labels, sources
 from chestxray.images import augment
-from chestxray.models.classifiers import load_processor
 from chestxray.training.command_line import parse_settings
 from conftest import NIH, ROOT, TINY
 
@@ -256,28 +255,6 @@ def test_the_middle_of_a_larger_image_is_what_the_checkpoint_shows_itself(archiv
     sick = [test.features["labels"].feature.str2int("Hernia") in labels for labels in test["labels"]]
     auroc = roc_auc_score(sick, hernia)
     assert auroc == pytest.approx(results_of(tmp_path / "run")["test_auroc/Hernia"], abs=0.02)
-
-
-def test_a_model_can_train_on_smaller_images_than_it_is_scored_on(archive, tiny, tmp_path, monkeypatch):
-    sides, change = [], augment.augment
-    monkeypatch.setattr(augment, "augment", lambda pixels, *rest: sides.append(rest[1]) or change(pixels, *rest))
-    flags = ["--dataset", archive, "--model", tiny("convnext"), "--epochs", 1, "--image-size", 40]
-    run(*flags, "--train-image-size", 32, "--output-dir", tmp_path / "run")
-    assert set(sides) == {32}
-    assert load_processor(tmp_path / "run").size["height"] == 40, "score.py and all others take it from there"
-    classify = pipeline("image-classification", model=str(tmp_path / "run"), function_to_apply="sigmoid", top_k=14)
-    test = sources.load(str(archive))["test"]
-    hernia = [{row["label"]: row["score"] for row in rows}["Hernia"] for rows in classify(list(test["image"]))]
-    sick = [test.features["labels"].feature.str2int("Hernia") in labels for labels in test["labels"]]
-    expected = results_of(tmp_path / "run")["test_auroc/Hernia"]
-    assert roc_auc_score(sick, hernia) == pytest.approx(expected, abs=0.02)
-
-
-@pytest.mark.parametrize("kind", ["vit", "timm-vit"])
-def test_a_network_for_one_side_refuses_another_in_training(archive, tiny, tmp_path, kind):
-    flags = ["--dataset", archive, "--model", tiny(kind), "--output-dir", tmp_path]
-    with pytest.raises(ValueError, match="train_image_size is 24, which the model does not take"):
-        run(*flags, "--train-image-size", 24)
 
 
 def test_what_an_architecture_does_not_have_is_refused_by_name(archive, tiny, tmp_path):

@@ -290,7 +290,6 @@ def assert_scores_are_those_of_the_run(output):
         (["--drop-path", 0.1], "--drop-path can change nothing there"),
         (["--layer-decay", 0.7], "--layer-decay can change nothing there"),
         (["--streaming"], "freeze keeps features, which streaming would not"),
-        (["--train-image-size", 24], "freeze computes features once, from images of image_size"),
     ],
 )
 def test_what_a_frozen_body_cannot_do_is_refused_where_it_is_asked_for(flags, message, archive, hub, tmp_path):

@@ -197,8 +197,6 @@ def test_what_does_not_go_together_is_refused(nih, chexpert, tiny, tmp_path):
         run(*flags, "--uncertain", "maybe")
     with pytest.raises(ValueError, match="streaming goes with one dataset"):
         run(*flags, "--streaming")
-    with pytest.raises(ValueError, match="train_image_size is 40, more than image_size, 32: give both"):
-        run(*flags, "--train-image-size", 40, "--image-size", 32)
     with pytest.raises(ValueError, match="clip is -1.0; it must be above 0"):
         run(*flags, "--clip", -1)
     with pytest.raises(ValueError, match="multi-class labels take neither mixup"):

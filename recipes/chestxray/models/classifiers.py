@@ -108,18 +108,6 @@ def fix_unused(model, side):
         weight.requires_grad_(id(weight) in learns)
 
 
-def refuse_side(model: PreTrainedModel, side: int) -> None:
-    """Raise ValueError if a model does not take images of this side, pixels."""
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()(pixel_values=torch.zeros(1, 3, side, side))
-    except (ValueError, RuntimeError, AssertionError) as error:  # transformers', PyTorch's, timm's
-        raise ValueError(f"train_image_size is {side}, which the model does not take ({error}): leave it out") from None
-    finally:
-        model.train(was_training)
-
-
 def refuse_unknown_name(name, presets):
     """Raise ValueError for a name that `build_model` does not know."""
     if "/" not in name and not is_timm_name(name) and not Path(name).exists():

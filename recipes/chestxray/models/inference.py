@@ -66,10 +66,10 @@ def view_logits(
     channels_last: bool = False,
 ) -> torch.Tensor:
     """The logits of one batch, (m, views, k) float32; pixels: (m, 1, size, size) uint8. See `predict_logits`."""
-    logits = []
-    for view in views(pixels) if views else [pixels]:
-        images = compile_one_side(model, model_input(view, processor, channels_last))
-        logits.append(model(pixel_values=images).logits.float())  # (m, k)
+    logits = [
+        model(pixel_values=model_input(view, processor, channels_last)).logits.float()  # (m, k)
+        for view in (views(pixels) if views else [pixels])
+    ]
     return torch.stack(logits, dim=1)
 
 
@@ -80,17 +80,6 @@ def model_input(pixels: torch.Tensor, processor: CLIPImageProcessor | None, chan
     _, side = sides(processor)
     images = augment.normalise(pixels, side, processor.image_mean, processor.image_std)
     return images.contiguous(memory_format=torch.channels_last) if channels_last else images
-
-
-def compile_one_side(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """The same images (n, 3, s, s), for which torch.compile writes code for this side alone.
-
-    For a second side it would otherwise write code for all sides, which took EfficientNet-Lite0 more than 15 minutes.
-    """
-    if hasattr(model, "_orig_mod") and images.ndim == 4:  # what torch.compile calls the model inside; no features
-        for side in (2, 3):
-            torch._dynamo.mark_static(images, side)
-    return images
 
 
 def each_image_once(index: np.ndarray, logits: np.ndarray, count: int) -> np.ndarray:

@@ -124,7 +124,7 @@ class Run:
         """
         if self.settings.freeze:
             return pixels
-        side = self.settings.train_image_size or sides(self.processor)[1]
+        _, side = sides(self.processor)
         changes = self.draw_changes(draw, epoch)
         images = augment.augment(pixels, changes, side, self.processor.image_mean, self.processor.image_std)
         return images.contiguous(memory_format=torch.channels_last) if self.channels_last else images

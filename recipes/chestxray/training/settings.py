@@ -53,13 +53,6 @@ class Settings:
         "Without both settings, the checkpoint's own way is used",
         at_least=1,
     )
-    train_image_size: int | None = setting(
-        None,
-        "side of the images in training, in pixels; by default image_size. Random crops show things larger than they "
-        "are, so a model that trained on smaller images can score better (Touvron et al. 2019). For networks that take "
-        "images of any side",
-        at_least=1,
-    )
     drop_path: float | None = setting(
         None,
         "stochastic depth (Huang et al. 2016) of the last block; earlier blocks have less; by default the model's own",
@@ -232,13 +225,6 @@ class Settings:
             raise ValueError("streaming goes with one dataset, without dataset_weights")
         if self.streaming and self.freeze:
             raise ValueError("freeze keeps features, which streaming would not: give --no-cache to keep no pixels")
-        if self.train_image_size and self.freeze:
-            raise ValueError("freeze computes features once, from images of image_size: leave train_image_size out")
-        if self.train_image_size and self.image_size and self.train_image_size > self.image_size:
-            raise ValueError(
-                f"train_image_size is {self.train_image_size}, more than image_size, {self.image_size}: give both. A "
-                "preset may have set one of them"
-            )
         if self.box_weight:
             self._refuse_without_maps()
 
