@@ -135,7 +135,7 @@ def stranger(wheel, tmp_path_factory):
 
 
 def test_the_wheel_holds_the_library_the_metric_the_builder_the_presets_and_the_sample(wheel):
-    expected = {"NIH-Chest-X-ray-dataset.py"}
+    expected = {"NIH-Chest-X-ray-dataset.py", "multilabel_auroc/README.md"}
     expected |= files_below(LIBRARY, "chestxray")
     expected |= files_below(ROOT / "recipes" / "multilabel_auroc", "multilabel_auroc", ".py")
     expected |= files_below(ROOT / "recipes" / "configs", "chestxray/configs")

@@ -112,7 +112,7 @@ def check_about(about: dict) -> dict:
         raise ValueError(f"its format is {about['format']}")
     if not isinstance(about["size"], int) or not isinstance(about["equalize"], bool):
         raise TypeError("its size or equalize is of another type")
-    return {**about, "sha256": str(about["sha256"]), "places": about["places"]}
+    return {**about, "sha256": str(about["sha256"]), "places": about.get("places")}
 
 
 def calibration_of(texts, about):

@@ -41,7 +41,8 @@ def settings_parser() -> Flags:
 
 def add_flag(parser: Flags, field: dataclasses.Field) -> None:
     """Add the flag of a setting; `--no-NAME` too, if the setting is true by default."""
-    default, text = getattr(Settings(), field.name), field.metadata["help"]
+    is_list, text = field.default is dataclasses.MISSING, field.metadata["help"]
+    default = field.default_factory() if is_list else field.default  # type: ignore[misc,operator]
     parser.add_argument(*spellings(field.name), default=default, help=text, **value_options(field.name, default))
     if default is True:
         parser.add_argument(

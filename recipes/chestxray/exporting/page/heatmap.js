@@ -27,7 +27,7 @@ export function drawHeatmap(canvas, { width, height }, map, share) {
 
 /** A map {data, rows, columns, places} as colours: its lowest value transparent, its highest one bright. */
 function colourMap({ data, rows, columns, places }) {
-  const [across, down] = [places[1], places[0]].map((middles) => Float64Array.from({ length: CELLS }, (_, i) => place(i, middles)));
+  const [down, across] = (places ?? [even(rows), even(columns)]).map((middles) => Float64Array.from({ length: CELLS }, (_, i) => place(i, middles)));
   const low = Math.min(...data);
   const range = Math.max(...data) - low;
   const image = new ImageData(CELLS, CELLS);
@@ -38,6 +38,9 @@ function colourMap({ data, rows, columns, places }) {
   }
   return image;
 }
+
+/** The middles of equal parts. */
+const even = (count) => Array.from({ length: count }, (_, i) => (i + 0.5) / count);
 
 /** The number, with a fraction, of the row (or column) that looks at a cell of the frame. */
 function place(cell, middles) {

@@ -34,7 +34,7 @@ def calibration(limits):
 class Predictor:
     """Its map of a finding is hot in one place; the map of the last one is not finite."""
 
-    has_maps, view = True, 8
+    has_maps, view, places = True, 8, None
 
     def __init__(self):
         self.asked = []
