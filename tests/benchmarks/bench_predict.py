@@ -7,6 +7,7 @@ All ways share one model, DenseNet-121 at 224 pixels with random weights, on one
 time counts, so the figures are those of one core:
 
 - ours: `checkpoint_run.predict`, as predict.py calls it: the checkpoint's loading, and from the files to the table.
+- ours, ONNX: the same with the checkpoint's export, by ONNX Runtime.
 - their script: the steps of scripts/process_image.py of TorchXRayVision 1.5.7, one image at a time: skimage's `imread`,
   `normalize`, `XRayCenterCrop`, `XRayResizer(224)`, one forward pass. Their model takes one channel; ours, three.
 - their loop: the same steps in a Dataset, in batches of 64 as predict.py has them, and one forward pass for each.
@@ -32,8 +33,10 @@ import torchvision
 import torchxrayvision
 from transformers import AutoModelForImageClassification
 
+from chestxray.exporting import export_run
+from chestxray.exporting.export_options import ExportOptions
 from chestxray.models import classifiers
-from chestxray.predicting import checkpoint_run
+from chestxray.predicting import checkpoint_run, onnx_run
 from chestxray.predicting.options import PredictOptions
 
 NIH = Path(__file__).parents[3] / "shared" / "nih" / "images"
@@ -52,6 +55,7 @@ def main():
     parser.add_argument("--model", default="densenet121")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # ONNX Runtime takes a thread for each core
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         pngs = copy_files(arguments.images, folder / "images", arguments.count)
@@ -94,7 +98,12 @@ def ours(folder, name):
             torch.nn.init.kaiming_normal_(module.weight)  # smaller numbers become denormal, 100 times as slow
     classifiers.save_classifier(model, model.state_dict(), checkpoint)
     processor.save_pretrained(checkpoint)
-    return {"ours": lambda: checkpoint_run.predict(PredictOptions(checkpoint=str(checkpoint), inputs=files))}
+    onnx = str(folder / "model.onnx")
+    export_run.export(ExportOptions(checkpoint=str(checkpoint), output=onnx))
+    return {
+        "ours": lambda: checkpoint_run.predict(PredictOptions(checkpoint=str(checkpoint), inputs=files)),
+        "ours, ONNX": lambda: onnx_run.predict(PredictOptions(checkpoint=onnx, inputs=files)),
+    }
 
 
 # Theirs
