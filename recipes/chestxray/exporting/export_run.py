@@ -80,7 +80,7 @@ def make_file(options: ExportOptions, path: Path) -> Exported:
     settings = prediction_settings(options.checkpoint)
     opened = compared_images.open_validation(options.checkpoint, settings, options.dataset)
     model, processor, findings = load_classifier(options.checkpoint)
-    statistics, no_distance = find_statistics(options.checkpoint)
+    statistics, no_distance = feature_statistics.find_or_reason(options.checkpoint, "none")
     layers = onnx_graph.exact_layers(model)
     places = measure_on_sample(Heatmapper(model), processor, settings.equalize) if layers else None
     graph = onnx_graph.build_graph(model, processor, layers, statistics)
@@ -136,20 +136,6 @@ def describe(
         "synthetic": None,
         "statistics": {"n_train": statistics.n_train, "rate": statistics.rate} if statistics else None,
     }
-
-
-def find_statistics(checkpoint: str) -> tuple[FeatureStatistics | None, str]:
-    """(what score.py left with these weights and one view, "") or (None, why there is nothing).
-
-    Raises:
-        ValueError: feature_statistics.npz is damaged.
-    """
-    found = feature_statistics.find(checkpoint, "none")
-    if found:
-        return found, ""
-    path = Path(checkpoint) / feature_statistics.NAME
-    reason = f"{path} is of other weights or views" if path.exists() else f"{checkpoint} has no {path.name}"
-    return None, f"{reason}. Run: python recipes/score.py {checkpoint}"
 
 
 def calibration_text(checkpoint: str, sha256: str, findings: list[str]) -> tuple[str | None, str]:

@@ -18,7 +18,6 @@ from chestxray.predicting.file_table import FilePredictions
 from chestxray.predicting.options import PredictOptions
 from chestxray.scoring import calibration_file, dataset_predictions, feature_statistics
 from chestxray.scoring.calibration_file import ModelCalibration
-from chestxray.scoring.feature_statistics import FeatureStatistics
 
 
 def predict(options: PredictOptions) -> FilePredictions | None:
@@ -82,7 +81,7 @@ def load(options: PredictOptions, accelerator: Accelerator) -> LoadedCheckpoint:
     """The checkpoint of the options. Raises as `predict`."""
     calibration, note = find_calibration(options.checkpoint)
     tta = calibration.tta if calibration else "none"
-    statistics, unlike_note = find_statistics(options.checkpoint, tta)
+    statistics, reason = feature_statistics.find_or_reason(options.checkpoint, tta)
     predictor = checkpoint_predictor.load_predictor(
         options.checkpoint,
         accelerator,
@@ -100,7 +99,7 @@ def load(options: PredictOptions, accelerator: Accelerator) -> LoadedCheckpoint:
         rule=(options.rule or calibration.rule) if calibration else None,
         calibration=calibration,
         note=note,
-        unlike_note=unlike_note,
+        unlike_note=f"Pictures of another kind are not noticed: {reason}" if reason else "",
     )
 
 
@@ -143,17 +142,3 @@ def find_calibration(checkpoint: str) -> tuple[ModelCalibration | None, str]:
             return found, ""
     reason = f"{path} is of other weights" if found else f"{checkpoint} has no {calibration_file.NAME}"
     return None, f"These are the model's own probabilities alone: {reason}. Run: python recipes/score.py {checkpoint}"
-
-
-def find_statistics(checkpoint: str, tta: str) -> tuple[FeatureStatistics | None, str]:
-    """(what score.py left with these weights and views, "") or (None, why there is nothing, and what to run).
-
-    Raises:
-        ValueError: feature_statistics.npz is damaged.
-    """
-    found = feature_statistics.find(checkpoint, tta)
-    if found:
-        return found, ""
-    path = Path(checkpoint) / feature_statistics.NAME
-    reason = f"{path} is of other weights or views" if path.exists() else f"{checkpoint} has no {path.name}"
-    return None, f"Pictures of another kind are not noticed: {reason}. Run: python recipes/score.py {checkpoint}"

@@ -164,6 +164,15 @@ def find(checkpoint: str | Path, tta: str) -> FeatureStatistics | None:
     return found if found and (found.sha256, found.tta) == (digest_weights(checkpoint), tta) else None
 
 
+def find_or_reason(checkpoint: str | Path, tta: str) -> tuple[FeatureStatistics | None, str]:
+    """(as `find`, "") or (None, why there is nothing, and what to run). Raises as `find`."""
+    if found := find(checkpoint, tta):
+        return found, ""
+    path = Path(checkpoint) / NAME
+    reason = f"{path} is of other weights or views" if path.exists() else f"{checkpoint} has no {NAME}"
+    return None, f"{reason}. Run: python recipes/score.py {checkpoint}"
+
+
 def statistics_of(about: dict, arrays: Mapping[str, np.ndarray]) -> FeatureStatistics:
     """The parts of the file as values. Raises ValueError, KeyError, TypeError or AttributeError for others."""
     return FeatureStatistics(

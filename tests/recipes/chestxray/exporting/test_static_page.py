@@ -266,6 +266,24 @@ def test_the_picture_and_a_heatmap_for_each_finding_are_drawn(tab, files):
     tab.check("#show-heatmap")
 
 
+def test_a_map_lies_where_its_rows_and_columns_look(folder, browser, files, tmp_path):
+    count = static_page.onnx_file.load(onnx_bytes()).outputs(np.zeros((1, 48, 48), np.uint8))["maps"].shape[-1]
+    lower = {}
+    for name, places in {"even": None, "top": [np.linspace(0.1, 0.2, count).tolist()] * 2}.items():
+        place = tmp_path / name
+        place.mkdir()
+        for path in folder.iterdir():
+            (place / path.name).write_bytes(path.read_bytes())
+        about = json.loads((folder / "model.json").read_text()) | {"places": places}
+        (place / "model.json").write_text(json.dumps(about))
+        with serve(place) as address, contextlib.closing(browser.new_context()) as context:
+            tab = open_page(context, address)
+            assert choose(tab, files["grey.png"]) == ""
+            lower[name] = pixels(tab, "#heatmap")[35:60, 16:40].astype(int)
+    spread = {name: np.ptp(part, axis=(0, 1)).max() for name, part in lower.items()}
+    assert spread["top"] <= 2 < 20 < spread["even"], "below the last place all is as at the last place"
+
+
 def test_all_works_with_the_keyboard(tab, files):
     tab.focus("#example")
     assert answer_to(tab, lambda: tab.keyboard.press("Enter")) == ""

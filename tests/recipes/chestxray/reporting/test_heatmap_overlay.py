@@ -43,6 +43,15 @@ def test_the_heat_begins_where_the_model_begins_to_see():
     assert np.argwhere(hot.any(axis=-1)).max() < 68 * scale, "and ends where it ends"
 
 
+def test_the_heat_lies_where_a_row_and_a_column_look():
+    places = [0.1, 0.2, 0.3, 0.6], [0.5, 0.7, 0.8, 0.9]
+    values = corner()[::-1].copy()  # hot in the last row and the first column
+    drawn = draw_overlay(np.zeros((SIDE, SIDE), np.uint8), values, SIDE, places).sum(axis=-1)
+    row, column = np.argwhere(drawn == drawn.max()).mean(axis=0) / SIDE
+    assert row > 0.6 and column < 0.5, "all that lies beyond the outermost places is as they are"
+    assert drawn[int(0.45 * SIDE), 0] > 0 == drawn[int(0.29 * SIDE), 0], "it begins behind the third row's place"
+
+
 def test_a_large_image_is_not_made_smaller():
     assert draw_overlay(np.zeros((SIDE + 6, SIDE + 6), np.uint8), corner(), view=SIDE).shape[0] == SIDE + 6
 
