@@ -10,7 +10,7 @@ from chestxray.data import labels, registry
 from chestxray.data.datasets_internals import column
 from chestxray.data.descriptor import BuildOptions, Descriptor
 from chestxray.data.image_lists import find_listed
-from chestxray.data.parquet_folders import cache_of
+from chestxray.data.parquet_folders import cache_of, refuse_several
 from chestxray.files import digest
 
 SPLITS = ("train", "validation", "test")
@@ -60,6 +60,7 @@ def refuse_unusable(rows: Dataset, source: str) -> None:
 
 def load_parquet(source: str) -> DatasetDict:
     """A Hub id or a folder of Parquet: its config `full`, where it has one."""
+    refuse_several(Path(source))
     try:
         return load_dataset(source, full_config(source), cache_dir=cache_of(Path(source)))
     except (FileNotFoundError, ConnectionError) as error:

@@ -12,7 +12,8 @@ from datasets import Dataset, load_dataset
 from archives import write_archive
 from chestxray.data import registry, sources
 from chestxray.data.descriptor import SYNTHETIC_MARK, BuildOptions
-from chestxray.data.nih import UNKNOWN_FOLDER, builder_file
+from chestxray.data.nih import builder_file
+from chestxray.data.registry import UNKNOWN_FOLDER
 from conftest import ROOT
 
 SAMPLE = ROOT / "data" / "sample"
