@@ -83,6 +83,7 @@ def stream(source: str) -> tuple[DatasetDict, dict[str, IterableDataset]]:
 
     Raises ValueError if `image` cannot be left out while reading, as from tar or zip archives.
     """
+    refuse_several(Path(source))
     config = full_config(source)
     streams = load_dataset(source, config, streaming=True)
     features = next(iter(streams.values())).features or {}

@@ -17,9 +17,7 @@ from chestxray.scoring.plain_values import to_plain_values
 
 STEM = "predicted"  # of the file's name
 SHOWN = 20  # files of which each has its own lines on the screen
-DRAWN = (
-    "This model was validated on synthetic images and knows no radiograph: its numbers say nothing about one."
-)
+DRAWN = "This model was validated on synthetic images and knows no radiograph: its numbers say nothing about one."
 UNLIKE = "This does not look like the images that the model was trained on"
 NO_DEVICE = "For research. This is not a medical device, and no diagnosis."
 

@@ -191,5 +191,5 @@ def read_preset(path):
     if "model" not in values:
         raise ValueError(f"{path} names no model")
     if values["model"].endswith(".json"):
-        values["model"] = str(path.with_name(values["model"]))
+        values["model"] = str(path.parent / values["model"])
     return values
