@@ -4,6 +4,7 @@ Nothing here imports PyTorch, Transformers or `datasets`, so `--help` and a wron
 """
 
 import dataclasses
+import os
 import sys
 from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError, HelpFormatter
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from chestxray.models.model_names import refuse_unknown_name
 from chestxray.repository import PRESETS
 from chestxray.training.idle_settings import set_idle
 from chestxray.training.settings import TYPES, Settings, kinds
-from chestxray.training.settings_files import check_at, read_yaml
+from chestxray.training.settings_files import check_at, read_yaml, refuse_other_settings
 
 TRUTH = {"yes": True, "true": True, "t": True, "y": True, "1": True}
 TRUTH |= {"no": False, "false": False, "f": False, "n": False, "0": False}
@@ -148,8 +149,17 @@ def answer_at_once(script: str) -> None:
         refuse_missing_folders(found.dataset or [])
         if not find_preset(found.model):
             refuse_unknown_name(found.model, presets())
+        answer_finished(Path(found.output_dir or f"runs/{Path(found.model).stem}"))
     except (ValueError, OSError) as error:
         raise SystemExit(f"{script}: {error}") from None
+
+
+def answer_finished(output: Path) -> None:
+    """Say at once that a run is finished. Raises ValueError if it was made with other settings."""
+    if (output / "all_results.json").exists():
+        refuse_other_settings(output, parse_settings())
+        if not int(os.environ.get("RANK", 0)):
+            print(f"{output} holds a finished run. Comparing its images with today's …", flush=True)
 
 
 def flag_names(argv):
