@@ -143,9 +143,7 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
         NIHChestXrayConfig("image-classification", VERSION, description="Image, its path and its labels."),
         NIHChestXrayConfig("full", VERSION, description="The same with patient, view, geometry and boxes."),
         NIHChestXrayConfig("object-detection", VERSION, description="The 880 images that have boxes."),
-        NIHChestXrayConfig(
-            "metadata", VERSION, description="The full table without the images, and a column per label."
-        ),
+        NIHChestXrayConfig("metadata", VERSION, description="The table alone, with a column per label."),
     ]
     DEFAULT_CONFIG_NAME = "image-classification"
     DEFAULT_WRITER_BATCH_SIZE = 100  # about 40 MB of PNG in memory at a time
