@@ -113,7 +113,7 @@ def shrinking(source, turns):
         planned = shards.plan_shards(opened, opened.splits, wanted=wanted)
         jobs = [job for job in shards.group_shards(planned) if job[0].size]
         sides = [shard.size for shard in jobs[0]]
-        turned = [(spent(lambda: ours(jobs)), spent(lambda: pillow(jobs, sides))) for _ in range(turns)]
+        turned = [(spent(ours, jobs), spent(pillow, jobs, sides)) for _ in range(turns)]
         compare(", ".join(wanted), shards.count_images(jobs), turned)
 
 
@@ -155,10 +155,10 @@ def memory(source, folder, images):
     shutil.rmtree(made)
 
 
-def spent(call):
+def spent(call, *arguments):
     """(processor seconds of this thread, seconds) of a call."""
     processor, clock = time.thread_time(), time.perf_counter()
-    call()
+    call(*arguments)
     return time.thread_time() - processor, time.perf_counter() - clock
 
 

@@ -26,9 +26,7 @@ from chestxray.images.decoding import decode_grey
 from chestxray.images.resizing import resize_grey
 from chestxray.publishing import parquet, sizes, tarshards, thumbnails
 
-SHARD_IMAGES = (
-    1200  # NIH's images average 0.4 MB: about 480 MB; 120 MB at 512 pixels, 36 MB at 256, 11 MB of thumbnails
-)
+SHARD_IMAGES = 1200  # 480 MB of full-size images, 120 MB at 512 pixels, 36 MB at 256, 11 MB of thumbnails
 
 
 class Format(NamedTuple):

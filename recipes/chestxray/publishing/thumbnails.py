@@ -1,7 +1,7 @@
 """The gallery of a published release: small JPEGs, with one plain column per finding.
 
-The Hub's viewer sorts, filters and searches the first 5 GB of a config, and it cannot filter a list by what it holds. So
-the whole release must fit into 5 GB, and each finding needs a column of its own.
+The Hub's viewer sorts, filters and searches the first 5 GB of a config, and it cannot filter a list by what it holds.
+So the whole release must fit into 5 GB, and each finding needs a column of its own.
 """
 
 from collections.abc import Mapping
