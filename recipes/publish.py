@@ -76,7 +76,8 @@ def main(argv=None):
 
     # The card
     features = {columns: shards.features_of(columns) for columns in {shard.columns for shard in planned}}
-    written = dataset_card.write_card(out, planned, features, source, splits, builder.info.description, draw)
+    description = builder.info.description
+    written = dataset_card.write_card(out, planned, features, source, splits, description, draw, arguments.push)
     print(f'{out} is complete: load_dataset("{out}")')
 
     if arguments.push:

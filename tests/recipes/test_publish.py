@@ -303,6 +303,71 @@ def test_webdataset_shards_are_read_by_datasets_and_by_webdataset(release, tmp_p
     assert datasets.load_dataset(str(out)).num_rows == {"train": 5, "test": 3}
 
 
+# The card
+
+
+def code_blocks(out, language):
+    """The blocks of the part that every published card has."""
+    text = (out / "README.md").read_text().partition("## Load it\n")[2]
+    part = "\n## ".join(text.split("\n## ")[: 2 if "## Look through it" in text else 1])
+    return re.findall(rf"^```{language}\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("sizes", [("full", 128, "thumbnail"), (256,)])
+def test_every_line_of_the_card_loads_and_the_table_names_its_config(release, tmp_path, sizes):
+    publish(release(), tmp_path / "out", "--sizes", *sizes)
+    (block,) = code_blocks(tmp_path / "out", "python")
+    start, _, lines = block.strip().partition("\n\n")
+    loaded = []
+    for line in lines.splitlines():
+        values = {}
+        exec(f"{start}\n{line.replace('YOUR_NAME/YOUR_DATASET', str(tmp_path / 'out'))}", values)
+        assert len(list(values["dataset"]["test"])) == (2 if "object-detection" in line else 3)
+        loaded.append(re.search(r'", "([\w-]+)"', line)[1])
+    names = [entry["config_name"] for entry in configs(tmp_path)]
+    (default,) = (entry["config_name"] for entry in configs(tmp_path) if entry.get("default"))
+    assert sorted(loaded) == sorted([*names, default])
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert all(f"| `{name}` | " in card for name in names) and "The smallest is `metadata`" in card
+
+
+def test_the_sql_of_the_card_runs_on_the_files_and_is_the_same_for_the_hub(release, tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    publish(release(), tmp_path / "out")
+    find, count = code_blocks(tmp_path / "out", "sql")
+    (command,) = code_blocks(tmp_path / "out", "bash")
+    assert command.strip() == f'hf datasets sql "{find.strip()}"'
+    hub = "hf://datasets/YOUR_NAME/YOUR_DATASET/"
+    found, counted = (duckdb.sql(query.replace(hub, f"{tmp_path}/out/")).df() for query in (find, count))
+    rows = datasets.load_dataset(str(tmp_path / "out"), "metadata")
+    train = [row for row in rows["train"] if row["Effusion"] and not row["Infiltration"] and row["view_position"] == 0]
+    expected = sorted(train, key=lambda row: (-row["patient_age"], row["image_file_path"]))[:5]
+    assert list(found["image_file_path"]) == [row["image_file_path"] for row in expected] != []
+    every = [row for split in rows.values() for row in split]
+    assert dict(zip(counted["view_position"], counted["effusion"], strict=True)) == {
+        view: sum(3 in row["labels"] for row in every if row["view_position"] == view) for view in (0, 1)
+    }
+
+
+def test_the_card_counts_the_labels_of_this_subset_and_says_whom_to_acknowledge(release, tmp_path):
+    publish(release(), tmp_path / "out", "--patients", 4)
+    card = (tmp_path / "out" / "README.md").read_text()
+    rows = datasets.load_dataset(str(tmp_path / "out"), "full")
+    names = rows["train"].features["labels"].feature.names
+    for label, name in enumerate(names):
+        counts = [sum(label in labels for labels in part["labels"]) for part in rows.values()]
+        assert f"| {name} | {' | '.join(map(str, counts))} |" in card
+    assert "NIH Clinical Center" in card and "@inproceedings{Wang_2017," in card
+
+
+def test_the_card_of_a_push_names_its_repository(release, recorder, tmp_path):
+    server = recorder("someone/set")
+    assert pushed(server, tmp_path, release(), tmp_path / "out").returncode == 0
+    card = server.kept["main"]["README.md"].decode()
+    assert 'load_dataset("someone/set", "metadata")' in card and "YOUR_NAME" not in card
+    assert "https://huggingface.co/datasets/someone/set/viewer/thumbnails/train?row=0" in card
+
+
 # Subsets
 
 

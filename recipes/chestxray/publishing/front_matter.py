@@ -21,7 +21,7 @@ def front_matter(out: str | Path, shards: Sequence[Shard], features: Mapping[str
         features: {columns' config: its features}.
     """
     configs, infos = [], []
-    default = DEFAULT if shards[0].config == "full" else shards[0].config
+    default = default_config(shards)
     for config, splits in group_by_config(shards).items():
         first = next(iter(splits.values()))[0]
         for name in [DEFAULT, config] if config == "full" else [config]:
@@ -33,6 +33,11 @@ def front_matter(out: str | Path, shards: Sequence[Shard], features: Mapping[str
                 infos.append(info_entry(out, name, splits, narrow))
     matter = {"size_categories": [size_category(shards)], "configs": configs}
     return matter | ({"dataset_info": infos} if infos else {})
+
+
+def default_config(shards: Sequence[Shard]) -> str:
+    """The config that `load_dataset` takes if none is named."""
+    return DEFAULT if shards[0].config == "full" else shards[0].config
 
 
 def size_category(shards: Sequence[Shard]) -> str:
