@@ -313,27 +313,30 @@ def code_blocks(out, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("sizes", [("full", 128, "thumbnail"), (256,)])
-def test_every_line_of_the_card_loads_and_the_table_names_its_config(release, tmp_path, sizes):
-    publish(release(), tmp_path / "out", "--sizes", *sizes)
+@pytest.mark.parametrize(
+    "sizes, smallest", [(("full", 128, "thumbnail"), "full"), ((256,), "image-classification-256")]
+)
+def test_every_line_of_the_card_loads_and_the_table_names_its_config(tmp_path, sizes, smallest):
+    publish(ROOT / "data" / "sample", tmp_path / "out", "--sizes", *sizes)
     (block,) = code_blocks(tmp_path / "out", "python")
     start, _, lines = block.strip().partition("\n\n")
     loaded = []
     for line in lines.splitlines():
         values = {}
         exec(f"{start}\n{line.replace('YOUR_NAME/YOUR_DATASET', str(tmp_path / 'out'))}", values)
-        assert len(list(values["dataset"]["test"])) == (2 if "object-detection" in line else 3)
+        assert len(list(values["dataset"]["test"])) == (65 if "object-detection" in line else 193)
         loaded.append(re.search(r'", "([\w-]+)"', line)[1])
     names = [entry["config_name"] for entry in configs(tmp_path)]
     (default,) = (entry["config_name"] for entry in configs(tmp_path) if entry.get("default"))
     assert sorted(loaded) == sorted([*names, default])
     card = (tmp_path / "out" / "README.md").read_text()
-    assert all(f"| `{name}` | " in card for name in names) and "The smallest is `metadata`" in card
+    assert all(f"| `{name}` | " in card for name in names)
+    assert f"The smallest is `metadata`; the smallest to train on is `{smallest}`." in card
 
 
-def test_the_sql_of_the_card_runs_on_the_files_and_is_the_same_for_the_hub(release, tmp_path):
+def test_the_sql_of_the_card_runs_on_the_files_and_is_the_same_for_the_hub(tmp_path):
     duckdb = pytest.importorskip("duckdb")
-    publish(release(), tmp_path / "out")
+    publish(ROOT / "data" / "sample", tmp_path / "out", "--sizes", 128)
     find, count = code_blocks(tmp_path / "out", "sql")
     (command,) = code_blocks(tmp_path / "out", "bash")
     assert command.strip() == f'hf datasets sql "{find.strip()}"'
