@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from chestxray.images.grey import refuse_inverted, shrink_image, to_grey
+from chestxray.images.grey import grey_pixels, refuse_inverted, shrink_image
 from chestxray.images.resizing import resize_grey
 
 try:
@@ -73,7 +73,7 @@ def decode_grey(data: bytes) -> np.ndarray:
         OSError, SyntaxError, ValueError: as `shrink_bytes`.
     """
     pixels = decode_plain(data)
-    return np.asarray(to_grey(open_image(data))) if pixels is None else pixels
+    return grey_pixels(open_image(data)) if pixels is None else pixels
 
 
 def decode_plain(data: bytes) -> np.ndarray | None:
