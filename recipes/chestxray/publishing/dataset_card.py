@@ -146,7 +146,7 @@ def splits_table(source: Archive, splits: Mapping[str, Sequence[str]]) -> Markup
 
 def labels_table(source: Archive, splits: Mapping[str, Sequence[str]]) -> Markup:
     """How many images that are in this repository have each label."""
-    counts = {split: Counter() for split in splits}
+    counts: dict[str, Counter] = {split: Counter() for split in splits}
     for split, names in splits.items():
         counts[split].update(
             label for name in names if name in source.places for label in source.records[name][0]["labels"]
