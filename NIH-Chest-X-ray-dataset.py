@@ -49,6 +49,7 @@ LABELS = [
     "Pleural_Thickening",
     "Hernia",
 ]
+PLAIN_COLUMNS = {name.replace(" ", "_"): number for number, name in enumerate(LABELS)}  # what SQL needs no quotes for
 SEXES = ["F", "M"]
 VIEW_POSITIONS = ["PA", "AP"]
 BOX_NAMES = {"Infiltrate": "Infiltration"}  # BBox_List_2017.csv spells one finding differently
@@ -143,7 +144,7 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
         NIHChestXrayConfig("image-classification", VERSION, description="Image, its path and its labels."),
         NIHChestXrayConfig("full", VERSION, description="The same with patient, view, geometry and boxes."),
         NIHChestXrayConfig("object-detection", VERSION, description="The 880 images that have boxes."),
-        NIHChestXrayConfig("metadata", VERSION, description="The full table without the images."),
+        NIHChestXrayConfig("metadata", VERSION, description="The table alone, with a column per label."),
     ]
     DEFAULT_CONFIG_NAME = "image-classification"
     DEFAULT_WRITER_BATCH_SIZE = 100  # about 40 MB of PNG in memory at a time
@@ -172,6 +173,7 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
             "original_pixel_spacing": datasets.Sequence(datasets.Value("float32"), length=2),  # mm, x and y
             "objects": {"bbox": bbox, "category": datasets.Sequence(label)},
         }
+        plain = {name: datasets.Value("bool") for name in PLAIN_COLUMNS}
         detection = {
             "image_id": datasets.Value("int64"),
             "width": datasets.Value("int32"),
@@ -187,7 +189,7 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
             "image-classification": {**path, **image, **labels},
             "full": {**path, **image, **labels, **record},
             "object-detection": {**path, **image, **detection},
-            "metadata": {**path, **labels, **record},
+            "metadata": {**path, **labels, **record, **plain},
         }[self.config.name]
         description = DESCRIPTION
         if self._is_synthetic():
@@ -258,6 +260,8 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
         elif self.config.name != "image-classification":
             objects = {"bbox": [box for _, box, _ in boxes], "category": [label for _, _, label in boxes]}
             example |= {**row, "objects": objects}
+        if self.config.name == "metadata":
+            example |= plain_columns(row["labels"])
         return example
 
     def _local(self, dl_manager):
@@ -575,6 +579,11 @@ def parse_row(cell):
         "original_height": whole(cell["original_height"]),
         "original_pixel_spacing": (length(cell["spacing_x"]), length(cell["spacing_y"])),
     }
+
+
+def plain_columns(labels):
+    """{column: whether its label is among these}. The Hub's viewer cannot filter a list by what it holds."""
+    return {column: number in labels for column, number in PLAIN_COLUMNS.items()}
 
 
 def whole(text):

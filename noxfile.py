@@ -78,7 +78,8 @@ def releases(session, datasets):
     if not published:
         published.append(folder)
         shutil.rmtree(folder, ignore_errors=True)
-        session.run(sys.executable, "recipes/publish.py", "data/sample", str(folder), "--sizes", "128", external=True)
+        sizes = ["--sizes", "full", "128", "thumbnail"]
+        session.run(sys.executable, "recipes/publish.py", "data/sample", str(folder), *sizes, external=True)
         session.run(*ours, str(folder), "write", str(manifest), external=True)
     wanted = "datasets" if datasets == "newest" else f"datasets=={datasets}"
     session.install(wanted, "pillow", "pyyaml", "pytest", "pytest-xdist", *PINS.get(datasets, ()))

@@ -1,17 +1,22 @@
 """Turn NIH's raw archive into a Hub dataset repository that every release of `datasets` loads.
 
-    python recipes/publish.py ARCHIVE OUT                              Parquet, the official split
-    python recipes/publish.py ARCHIVE OUT --sizes 256 512              also shrunk: about 3.5 and 12 GB, not 46
+    python recipes/publish.py ARCHIVE OUT                              Parquet, the official split, and thumbnails
+    python recipes/publish.py ARCHIVE OUT --sizes 256                  256 × 256 pixels only: 3.5 GB, not 46
+    python recipes/publish.py ARCHIVE OUT --sizes full 512 thumbnail   several; each image is decoded once
     python recipes/publish.py ARCHIVE OUT --format webdataset          tar shards of KEY.png and KEY.json
     python recipes/publish.py ARCHIVE OUT --patients 8400 --seed 42    some of the patients, cut 70/10/20
     python recipes/publish.py ARCHIVE OUT --push someone/NIH-Chest-X-ray-dataset
 
 ARCHIVE is a folder in any layout the builder reads. OUT is then a complete repository: `load_dataset("OUT")`.
-After an interruption, start the same command again: finished shards stay as they are.
+After an interruption, start the same command again: finished shards stay as they are. With more --sizes it adds them.
+
+Thumbnails are JPEGs of 224 pixels with one column per finding, 1 GB for the whole release. The Hub's viewer filters and
+sorts only the first 5 GB of a config, so people look through these. They are no training data.
 """
 
 from chestxray.flags import Parser
 from chestxray.machine import cores
+from chestxray.publishing.sizes import SIZES
 
 
 def parse(argv):
@@ -20,7 +25,7 @@ def parse(argv):
     add("archive", help="the folder with NIH's files")
     add("out", help="the folder to write")
     add("--allow-missing", action="store_true", help="accept fewer images than the official lists name")
-    add("--sizes", type=int, nargs="+", default=[], choices=(128, 224, 256, 384, 512), help="sides of shrunk images")
+    add("--sizes", nargs="+", choices=SIZES, help="sides in pixels; default: full thumbnail, with webdataset: full")
     add("--format", choices=("parquet", "webdataset"), default="parquet")
     add("--patients", type=int, help="choose that many at random, cut 70/10/20, in place of the official split")
     add("--seed", type=int, default=42, help="of the random choice of --patients")
@@ -42,12 +47,13 @@ from pathlib import Path
 
 from chestxray import files
 from chestxray.data import archive, registry
-from chestxray.publishing import dataset_card, hub, pool, shards, subset
+from chestxray.publishing import dataset_card, hub, pool, shards, sizes, subset
 
 
 def main(argv=None):
     arguments = parse(argv)
     out = Path(arguments.out)
+    wanted = sizes.in_order(arguments.sizes, arguments.format)
     with pool.workers(arguments.num_proc) as workers:
         # The archive, and which image belongs to which split
         registry.refuse_restricted(arguments.archive)
@@ -59,18 +65,19 @@ def main(argv=None):
             splits = subset.draw_splits(sorted(source.records), draw)
 
         # Which files are needed, and which of them are not written yet
-        planned = shards.plan_shards(source, splits, arguments.format, arguments.sizes)
+        planned = shards.plan_shards(source, splits, arguments.format, wanted)
         if arguments.dry_run:
             return print_plan(planned, arguments.push)
-        missing = missing_shards(out, planned)
-        # A tar.gz is read from its beginning, so each process takes neighbours; other shards go to any free process
-        chunk = -(-len(missing) // arguments.num_proc) if source.compressed else 1
-        if missing:
-            pool.run_jobs(workers, partial(shards.write_shard, out), missing, shards.count_images(missing), chunk)
+        jobs = shards.group_shards(missing_shards(out, planned))
+        # A tar.gz is read from its beginning, so each process takes neighbours; other jobs go to any free process
+        chunk = -(-len(jobs) // arguments.num_proc) if source.compressed else 1
+        if jobs:
+            pool.run_jobs(workers, partial(shards.write_shards, out), jobs, shards.count_images(jobs), chunk)
 
     # The card
-    features = {config: shards.builder_of(config).info.features for config in {shard.columns for shard in planned}}
-    written = dataset_card.write_card(out, planned, features, source, splits, builder.info.description, draw)
+    features = {columns: shards.features_of(columns) for columns in {shard.columns for shard in planned}}
+    description = builder.info.description
+    written = dataset_card.write_card(out, planned, features, source, splits, description, draw, arguments.push)
     print(f'{out} is complete: load_dataset("{out}")')
 
     if arguments.push:

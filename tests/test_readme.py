@@ -4,9 +4,11 @@ import configparser
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from huggingface_hub import DatasetCard
+from PIL import Image
 
 import explain
 import export
@@ -69,12 +71,16 @@ def run(desk, code):
 
 
 def test_python_blocks_run_one_after_another(desk):
-    assert len(PYTHON) == 9
+    assert len(PYTHON) == 10
     blocks = [block for block in PYTHON if not any(word in block for word in LIBRARIES)]
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     printed = run(desk, "\n".join(blocks))
     assert "'image_file_path': 'images/00000001_000.png'" in printed
     assert "[0.0, 0.0" in printed
+    made, shown = (
+        np.asarray(Image.open(sheet), int) for sheet in (desk / "sheet.jpg", ROOT / "data" / "sample-sheet.jpg")
+    )
+    assert np.abs(made - shown).mean() < 2  # another JPEG library may round otherwise
 
 
 @pytest.mark.parametrize("word, library", LIBRARIES.items())
@@ -182,7 +188,7 @@ def test_links_lead_to_files_and_images_have_alternative_text():
         anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
         assert not section or section in anchors, link
     images = re.findall(r"!\[(.*?)\]\((.*?)\)", README)
-    assert len(images) == 7 and all(len(text) > 80 for text, _ in images)
+    assert len(images) == 8 and all(len(text) > 80 for text, _ in images)
     assert "<img" not in README
 
 

@@ -288,8 +288,8 @@ STAGES = {
         "score.py", "{OUT}/run/score/predictions.parquet", "--output-dir", "{OUT}/scored"
     ),
     "transfer": recipe("transfer.py", "{OUT}/run", "--dataset", "{OUT}/nih", "--output-dir", "{OUT}/transfer"),
-    "publish, and 128": recipe(*PUBLISH, "{OUT}/published", "--sizes", "128"),
-    "publish, again": recipe(*PUBLISH, "{OUT}/published", "--sizes", "128"),
+    "publish, and 128": recipe(*PUBLISH, "{OUT}/published", "--sizes", "full", "128"),
+    "publish, again": recipe(*PUBLISH, "{OUT}/published", "--sizes", "full", "128"),
     "describe": recipe("describe.py", "{NIH}", "--check"),
     "decode": inside("decode"),
     "publish tar": recipe(*PUBLISH, "{OUT}/tar", "--format", "webdataset"),

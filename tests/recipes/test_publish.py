@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from PIL import Image
 
 import forks
+from chestxray.data import archive
 from chestxray.images.grey import shrink_image
 from chestxray.publishing import dataset_card, hub, parquet, shards, subset
 from conftest import NIH, ROOT
@@ -36,7 +36,7 @@ needs_nih = pytest.mark.skipif(not NIH.is_dir(), reason="NIH's own files are not
 SMALL_SHARDS = """
 import runpy, sys
 from chestxray.publishing import shards
-shards.SHARD_IMAGES, shards.SHRUNK_PIXELS = 2, 4 * 512 * 512
+shards.SHARD_IMAGES = 2
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -48,23 +48,22 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
 
 
-def publish(archive, out, *flags):
+def publish(folder, out, *flags):
     """The command in this process and one thread of it."""
-    words = [str(word) for word in (archive, out, *flags)]
+    words = [str(word) for word in (folder, out, *flags)]
     runpy.run_path(str(PUBLISH))["main"]([*words, *([] if "--num-proc" in words else ["--num-proc", "1"])])
 
 
-def start(archive, out, *flags, **environment):
+def start(folder, out, *flags, **environment):
     """Start the command in a process of its own, with shards of two images."""
     script = out.parent / "small_shards.py"
     script.write_text(SMALL_SHARDS)
-    return forks.Script(script, [PUBLISH, archive, out, *flags], **environment)
+    return forks.Script(script, [PUBLISH, folder, out, *flags], **environment)
 
 
 @pytest.fixture
 def small_shards(monkeypatch):
     monkeypatch.setattr(shards, "SHARD_IMAGES", 2)
-    monkeypatch.setattr(shards, "SHRUNK_PIXELS", 4 * 128 * 128)
 
 
 def digests(out):
@@ -96,7 +95,7 @@ def nih(tmp_path_factory):
 @pytest.fixture(scope="module")
 def nih_subset(tmp_path_factory):
     out = tmp_path_factory.mktemp("published") / "subset"
-    publish(NIH, out, "--allow-missing", "--patients", 8400, "--seed", 42, "--sizes", 256, 512)
+    publish(NIH, out, "--allow-missing", "--patients", 8400, "--seed", 42, "--sizes", "full", 256, 512, "thumbnail")
     return out
 
 
@@ -125,9 +124,9 @@ def undecoded(rows):
 
 
 def test_the_front_matter_counts_what_is_there(release, tmp_path):
-    publish(release(), tmp_path / "out", "--sizes", 256)
+    publish(release(), tmp_path / "out", "--sizes", "full", 256, "thumbnail")
     infos = {info["config_name"]: info for info in matter(tmp_path / "out")["dataset_info"]}
-    assert set(infos) == {*CONFIGS, "image-classification-256"}
+    assert set(infos) == {*CONFIGS, "image-classification-256", "thumbnails"}
     for config, info in infos.items():
         loaded = datasets.load_dataset(str(tmp_path / "out"), config)
         assert {s["name"]: s["num_examples"] for s in info["splits"]} == {s: len(r) for s, r in loaded.items()}
@@ -143,7 +142,7 @@ def configs(tmp_path):
 def test_lists_are_written_with_the_word_that_every_release_knows(release, tmp_path):
     publish(release(), tmp_path / "out")
     files = list((tmp_path / "out").rglob("*.parquet"))
-    assert len(files) == 5
+    assert len(files) == 7
     for file in files:
         written = pq.read_schema(file).metadata[b"huggingface"].decode()
         assert '"Sequence"' in written and '"List"' not in written
@@ -163,6 +162,57 @@ def test_shrunk_images_are_grey_lossless_and_what_the_recipes_train_on(nih_subse
             assert np.array_equal(np.asarray(small), shrink_image(large, size))
 
 
+def test_one_size_alone_has_neither_full_images_nor_thumbnails(release, tmp_path):
+    publish(release(), tmp_path / "out", "--sizes", 256)
+    assert {path.parent.name for path in tmp_path.glob("out/*/*.parquet")} == {"image-classification-256", "metadata"}
+    (default,) = (entry["config_name"] for entry in configs(tmp_path) if entry.get("default"))
+    assert default == "image-classification-256"
+    row = datasets.load_dataset(str(tmp_path / "out"), split="train")[0]
+    assert row["image"].size == (256, 256) and "patient_id" in row
+
+
+def test_several_sizes_read_and_decode_each_image_once(release, tmp_path, monkeypatch):
+    read, decoded = [], []
+    read_member, decode_grey = archive.read_member, shards.decode_grey
+    monkeypatch.setattr(archive, "read_member", lambda place: read.append(place.name) or read_member(place))
+    monkeypatch.setattr(shards, "decode_grey", lambda data: decoded.append(data) or decode_grey(data))
+    publish(release(), tmp_path / "out", "--sizes", 256, 512, 128, "thumbnail")
+    assert len(read) == len(set(read)) == len(decoded) == 8
+
+
+def test_a_size_that_is_added_later_gives_the_bytes_of_both_at_once(release, small_shards, tmp_path, capsys):
+    publish(release(), tmp_path / "once", "--sizes", "full", 256, "thumbnail")
+    publish(release(name="again"), tmp_path / "out", "--sizes", 256)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*.parquet")}
+    publish(tmp_path / "again", tmp_path / "out", "--sizes", "thumbnail", "full", 256)
+    assert "7 of 18 shards are finished already" in capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns == written for path, written in before.items())
+    assert digests(tmp_path / "out") == digests(tmp_path / "once")
+
+
+def test_thumbnails_have_the_metadata_and_one_column_per_label(release, tmp_path):
+    publish(release(), tmp_path / "out")
+    metadata = datasets.load_dataset(str(tmp_path / "out"), "metadata", split="train")
+    thumbnails = datasets.load_dataset(str(tmp_path / "out"), "thumbnails", split="train")
+    assert thumbnails.remove_columns("image").to_list() == metadata.to_list()
+    names = metadata.features["labels"].feature.names
+    for row in thumbnails:
+        assert (row["image"].format, row["image"].mode, row["image"].size) == ("JPEG", "L", (224, 224))
+        found = [label for label, name in enumerate(names) if row[name.replace(" ", "_")] is True]
+        assert found == sorted(row["labels"])
+
+
+@needs_nih
+def test_thumbnails_of_the_whole_release_fit_into_what_the_viewer_filters(nih_subset):
+    rows = datasets.load_dataset(str(nih_subset), "thumbnails", split="train")
+    full = datasets.load_dataset(str(nih_subset), "full", split="train")
+    size = sum(file.stat().st_size for file in (nih_subset / "thumbnails").glob("train-*"))
+    assert size / len(rows) * 112_120 < 1.5e9  # it filters 5 GB
+    for small, large in zip(rows["image"], full["image"], strict=True):
+        difference = np.abs(np.asarray(small).astype(int) - shrink_image(large, 224))
+        assert difference.mean() < 2
+
+
 @needs_nih
 def test_all_of_the_metadata_costs_a_few_megabytes(nih):
     assert sum(file.stat().st_size for file in (nih / "metadata").iterdir()) < 5e6
@@ -170,8 +220,9 @@ def test_all_of_the_metadata_costs_a_few_megabytes(nih):
 
 
 @needs_nih
-def test_shards_are_paged_for_the_viewer(nih):
-    footer = pq.read_metadata(nih / "full" / "train-00000-of-00001.parquet")
+@pytest.mark.parametrize("folder", ["full", "thumbnails"])
+def test_shards_are_paged_for_the_viewer(nih, folder):
+    footer = pq.read_metadata(nih / folder / "train-00000-of-00001.parquet")
     assert [footer.row_group(number).num_rows for number in range(footer.num_row_groups)] == [100, 63]
     column = footer.row_group(0).column(0)
     assert column.has_offset_index and column.has_column_index
@@ -252,6 +303,74 @@ def test_webdataset_shards_are_read_by_datasets_and_by_webdataset(release, tmp_p
     assert datasets.load_dataset(str(out)).num_rows == {"train": 5, "test": 3}
 
 
+# The card
+
+
+def code_blocks(out, language):
+    """The blocks of the part that every published card has."""
+    text = (out / "README.md").read_text().partition("## Load it\n")[2]
+    part = "\n## ".join(text.split("\n## ")[: 2 if "## Look through it" in text else 1])
+    return re.findall(rf"^```{language}\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "sizes, smallest", [(("full", 128, "thumbnail"), "full"), ((256,), "image-classification-256")]
+)
+def test_every_line_of_the_card_loads_and_the_table_names_its_config(tmp_path, sizes, smallest):
+    publish(ROOT / "data" / "sample", tmp_path / "out", "--sizes", *sizes)
+    (block,) = code_blocks(tmp_path / "out", "python")
+    start, _, lines = block.strip().partition("\n\n")
+    loaded = []
+    for line in lines.splitlines():
+        values = {}
+        exec(f"{start}\n{line.replace('YOUR_NAME/YOUR_DATASET', str(tmp_path / 'out'))}", values)
+        assert len(list(values["dataset"]["test"])) == (65 if "object-detection" in line else 193)
+        loaded.append(re.search(r'", "([\w-]+)"', line)[1])
+    names = [entry["config_name"] for entry in configs(tmp_path)]
+    (default,) = (entry["config_name"] for entry in configs(tmp_path) if entry.get("default"))
+    assert sorted(loaded) == sorted([*names, default])
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert all(f"| `{name}` | " in card for name in names)
+    assert f"The smallest is `metadata`; the smallest to train on is `{smallest}`." in card
+
+
+def test_the_sql_of_the_card_runs_on_the_files_and_is_the_same_for_the_hub(tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    publish(ROOT / "data" / "sample", tmp_path / "out", "--sizes", 128)
+    find, count = code_blocks(tmp_path / "out", "sql")
+    (command,) = code_blocks(tmp_path / "out", "bash")
+    assert command.strip() == f'hf datasets sql "{find.strip()}"'
+    hub = "hf://datasets/YOUR_NAME/YOUR_DATASET/"
+    found, counted = (duckdb.sql(query.replace(hub, f"{tmp_path}/out/")).df() for query in (find, count))
+    rows = datasets.load_dataset(str(tmp_path / "out"), "metadata")
+    train = [row for row in rows["train"] if row["Effusion"] and not row["Infiltration"] and row["view_position"] == 0]
+    expected = sorted(train, key=lambda row: (-row["patient_age"], row["image_file_path"]))[:5]
+    assert list(found["image_file_path"]) == [row["image_file_path"] for row in expected] != []
+    every = [row for split in rows.values() for row in split]
+    assert dict(zip(counted["view_position"], counted["effusion"], strict=True)) == {
+        view: sum(3 in row["labels"] for row in every if row["view_position"] == view) for view in (0, 1)
+    }
+
+
+def test_the_card_counts_the_labels_of_this_subset_and_says_whom_to_acknowledge(release, tmp_path):
+    publish(release(), tmp_path / "out", "--patients", 4)
+    card = (tmp_path / "out" / "README.md").read_text()
+    rows = datasets.load_dataset(str(tmp_path / "out"), "full")
+    names = rows["train"].features["labels"].feature.names
+    for label, name in enumerate(names):
+        counts = [sum(label in labels for labels in part["labels"]) for part in rows.values()]
+        assert f"| {name} | {' | '.join(map(str, counts))} |" in card
+    assert "NIH Clinical Center" in card and "@inproceedings{Wang_2017," in card
+
+
+def test_the_card_of_a_push_names_its_repository(release, recorder, tmp_path):
+    server = recorder("someone/set")
+    assert pushed(server, tmp_path, release(), tmp_path / "out").returncode == 0
+    card = server.kept["main"]["README.md"].decode()
+    assert 'load_dataset("someone/set", "metadata")' in card and "YOUR_NAME" not in card
+    assert "https://huggingface.co/datasets/someone/set/viewer/thumbnails/train?row=0" in card
+
+
 # Subsets
 
 
@@ -285,15 +404,16 @@ def test_a_subset_is_drawn_again_the_same_and_differs_by_seed():
 
 # Repeatable and safe
 
+EVERY_FORM = ("--sizes", "full", 128, "thumbnail")
+
 
 def test_the_same_bytes_from_every_layout(release, small_shards, tmp_path):
-    publish(release("flat"), tmp_path / "out-flat", "--sizes", 128)
+    publish(release("flat"), tmp_path / "out-flat", *EVERY_FORM)
     expected = digests(tmp_path / "out-flat")
-    assert {"full/train-00002-of-00003.parquet", "image-classification-128/train-00001-of-00002.parquet"} < set(
-        expected
-    )
+    folders = ("full", "image-classification-128", "thumbnails")
+    assert {f"{folder}/train-00002-of-00003.parquet" for folder in folders} < set(expected)
     for layout in ("kaggle", "nested", "tar", "hub"):
-        publish(release(layout, name=layout), tmp_path / f"out-{layout}", "--sizes", 128)
+        publish(release(layout, name=layout), tmp_path / f"out-{layout}", *EVERY_FORM)
         assert digests(tmp_path / f"out-{layout}") == expected
 
 
@@ -333,7 +453,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(release, small_sha
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/*.parquet")}
     assert 30 <= len(before) <= 31
     publish(folder, out)
-    assert f"{len(before)} of 53 shards are finished already" in capsys.readouterr().out
+    assert f"{len(before)} of 104 shards are finished already" in capsys.readouterr().out
     assert all(path.stat().st_mtime_ns == written for path, written in before.items())  # not redone
     assert digests(out) == digests(tmp_path / "undisturbed")
 
@@ -356,7 +476,7 @@ def test_a_folder_of_another_run_is_refused(release, small_shards, tmp_path, mon
     publish(release(), tmp_path / "out")
     monkeypatch.undo()
     with pytest.raises(
-        ValueError, match="holds 5 shards of another archive or other settings, full/test-00000-of-00002"
+        ValueError, match="holds 10 shards of another archive or other settings, full/test-00000-of-00002"
     ):
         publish(release(name="again"), tmp_path / "out")
 
@@ -381,7 +501,7 @@ def test_a_damaged_png_is_named_and_finished_shards_stay(release, tmp_path):
     assert finished == [f"full/{name}.parquet" for name in FINISHED]
     assert [pq.read_table(out / path).num_rows for path in finished] == [2, 2, 2, 1]
     png.write_bytes(whole)
-    assert re.search(r"\d of 8 shards are finished already", start(folder, out, "--num-proc", 1).finish().stdout)
+    assert re.search(r"\d+ of 13 shards are finished already", start(folder, out, "--num-proc", 1).finish().stdout)
 
 
 FINISHED = ("test-00000-of-00002", "train-00000-of-00003", "train-00001-of-00003", "train-00002-of-00003")
@@ -423,7 +543,8 @@ def test_a_full_disk_is_one_clear_error_and_what_was_finished_stays(release, tmp
     done = subprocess.run(inner, capture_output=True, text=True)
     if done.returncode == 77 or "unshare" in done.stderr:
         pytest.skip("this machine lets nobody mount a file system of his own")
-    assert re.search(r"The disk of .* is full; full/train-\d{5}-of-00150.parquet did not fit", the_error(done))
+    expected = r"The disk of .* is full; (full|thumbnails)/train-\d{5}-of-00150.parquet did not fit"
+    assert re.search(expected, the_error(done))
     finished = sorted(kept.glob("full/*.parquet"))
     assert finished and all(pq.read_table(path).num_rows == 2 for path in finished)
     assert not list(kept.glob("*/.*"))
@@ -491,7 +612,7 @@ def test_push_puts_the_tables_on_main_and_the_script_on_its_own_revision(release
 
 @pytest.mark.parametrize("form", ["parquet", "webdataset"])
 def test_no_byte_of_what_is_published_tells_a_place(release, tmp_path, form):
-    publish(release(), tmp_path / "out", "--format", form, "--sizes", 128)
+    publish(release(), tmp_path / "out", "--format", form, "--sizes", "full", 128)
     files = {path: (tmp_path / "out" / path).read_bytes() for path in digests(tmp_path / "out")}
     assert not leaks(files, [re.escape(str(place).encode()) for place in (tmp_path, Path.home() / "", Path.cwd())])
 
@@ -544,7 +665,9 @@ def test_a_dry_run_says_what_would_go_where_and_writes_nothing(release, tmp_path
 def test_wrong_words_are_refused(release, tmp_path, capsys):
     with pytest.raises(SystemExit):
         publish(release(), tmp_path / "out", "--sizes", "257")
-    assert "invalid choice: 257" in capsys.readouterr().err
+    assert "invalid choice: '257'" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="--sizes thumbnail needs --format parquet"):
+        publish(release(name="again"), tmp_path / "out", "--format", "webdataset", "--sizes", "thumbnail")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         publish(tmp_path / "nowhere", tmp_path / "out")
 
@@ -555,22 +678,25 @@ def test_half_a_shard_is_no_finished_shard(release, tmp_path, capsys):
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     publish(tmp_path / "nih", tmp_path / "out")
-    assert "4 of 5 shards" in capsys.readouterr().out
+    assert "6 of 7 shards" in capsys.readouterr().out
     assert file.read_bytes() == whole
 
 
 def test_an_image_that_decodes_to_nothing_is_named():
     with pytest.raises(ValueError, match="images/1.png is damaged"):
-        shards.shrink({"path": "images/1.png", "bytes": b"\x89PNG\r\n\x1a\n" + bytes(30)}, 8)
+        shards.shrink({"path": "images/1.png", "bytes": b"\x89PNG\r\n\x1a\n" + bytes(30)}, {8})
 
 
 def test_sources_reads_a_published_folder(release, tmp_path):
     from chestxray.data import sources
 
-    publish(release(), tmp_path / "out", "--sizes", 128)
-    loaded = sources.load(str(tmp_path / "out"))
-    assert loaded.num_rows == {"train": 5, "test": 3}
-    assert isinstance(loaded["train"][0]["image"], Image.Image)
+    for sizes, side in ((("full", 128, "thumbnail"), 32), ((128, 256), 256), (("thumbnail",), 224)):
+        out = tmp_path / str(side)
+        publish(release(name=f"nih-{side}"), out, "--sizes", *sizes)
+        loaded = sources.load(str(out))
+        assert loaded.num_rows == {"train": 5, "test": 3}
+        assert loaded["train"][0]["image"].size == (side, side)  # the largest that is there
+        assert {"patient_id", "view_position", "objects"} < set(loaded["train"].features)
 
 
 def test_the_whole_releases_card_is_the_repositorys_without_what_only_holds_there():

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from chestxray.images.grey import refuse_inverted, shrink_image
+from chestxray.images.grey import grey_pixels, refuse_inverted, shrink_image
 from chestxray.images.resizing import resize_grey
 
 try:
@@ -64,6 +64,16 @@ def shrink_bytes(
         return shrink_image(open_image(data), size, equalize)
     grey = resize_grey(pixels, size)
     return cv2.equalizeHist(grey) if equalize else grey
+
+
+def decode_grey(data: bytes) -> np.ndarray:
+    """The image in a file's bytes, (height, width) uint8: `resize_grey` of it is `shrink_bytes` of the file.
+
+    Raises:
+        OSError, SyntaxError, ValueError: as `shrink_bytes`.
+    """
+    pixels = decode_plain(data)
+    return grey_pixels(open_image(data)) if pixels is None else pixels
 
 
 def decode_plain(data: bytes) -> np.ndarray | None:

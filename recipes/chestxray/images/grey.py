@@ -24,6 +24,11 @@ def shrink_image(image: Image.Image, size: int, equalize: bool = False) -> np.nd
     return cv2.equalizeHist(grey) if equalize else grey
 
 
+def grey_pixels(image: Image.Image) -> np.ndarray:
+    """A PIL image of any mode in its own size, (height, width) uint8. Raises as `shrink_image`."""
+    return np.asarray(to_grey(image))
+
+
 def refuse_inverted(image: Image.Image) -> None:
     """Raise ValueError for a TIFF of more than 8 bits whose white is zero: Pillow turns only 1 and 8 bits round."""
     white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from markupsafe import Markup
 
 from chestxray.data.archive import Archive
 from chestxray.data.descriptor import SYNTHETIC_MARK as MARK
+from chestxray.data.nih import builder_file
 from chestxray.data.sources import patient
 from chestxray.files import write
 from chestxray.publishing.front_matter import front_matter, group_by_config
 from chestxray.publishing.shards import Shard
 from chestxray.publishing.subset import Draw
+from chestxray.publishing.usage import file_size, megabytes, usage_text
 from chestxray.reporting.markdown_text import escape_values
 from chestxray.reporting.tables import Table
 from chestxray.repository import clone_path
@@ -32,6 +35,7 @@ def write_card(
     splits: Mapping[str, Sequence[str]],
     description: str,
     draw: Draw | None = None,
+    repository: str | None = None,
 ) -> list[str]:
     """Write README.md, and what belongs to it: the figures of the whole release, the mark of synthetic images.
 
@@ -40,6 +44,7 @@ def write_card(
         source: the archive that was published; splits: {split: names} as published.
         description: the builder's, one sentence.
         draw: how the patients were chosen; None for the official split.
+        repository: its id on the Hub, for the examples; None if that is not known.
 
     Returns:
         The files written, as paths below `out`.
@@ -47,13 +52,14 @@ def write_card(
     synthetic = description.startswith("Synthetic")
     own = DatasetCard.load(clone_path("README.md"))
     matter = front_matter(out, shards, features)
+    every_card = {"usage": usage_text(out, shards, repository), "files_table": files_table(out, shards)}
     if not draw and not synthetic and len(source.places) == len(source.records):
-        card = whole_release_card(own, matter, files_table(out, shards))
+        card = whole_release_card(own, matter, **every_card)
         extra = copy_figures(out)
     else:
         data = part_data(own.data.to_dict(), matter, synthetic, card_title(synthetic, draw))
         values = part_values(source, splits, description, draw) | {"synthetic": synthetic}
-        values |= {"has_metadata": shards[0].form == "parquet", "files_table": files_table(out, shards)}
+        values |= {"has_metadata": shards[0].form == "parquet", **every_card}
         card = from_template("dataset_card.md", data, **values)
         extra = write_mark(out, description) if synthetic else []
     write(out / "README.md", f"{card.content.rstrip()}\n")
@@ -67,11 +73,11 @@ def from_template(name: str, data: DatasetCardData, **values) -> DatasetCard:
 # The whole release
 
 
-def whole_release_card(own: DatasetCard, matter: Mapping, files: Markup) -> DatasetCard:
-    """The repository's own card with the front matter of what is published and a table of its files."""
+def whole_release_card(own: DatasetCard, matter: Mapping, **every_card: Markup) -> DatasetCard:
+    """The repository's own card with the front matter of what is published, and what every published card has."""
     data = DatasetCardData(**{**own.data.to_dict(), **matter})
-    text = Markup(hub_text(own.text).strip())
-    return from_template("whole_release.md", data, repository_text=text, files_table=files)
+    start, heading, rest = hub_text(own.text).strip().partition("\n## ")
+    return from_template("whole_release.md", data, start=Markup(start), rest=Markup(heading + rest), **every_card)
 
 
 def hub_text(text: str) -> str:
@@ -125,6 +131,8 @@ def part_values(
             for split, part in splits.items()
         },
         "splits_table": splits_table(source, splits),
+        "labels_table": labels_table(source, splits),
+        "citation": Markup(builder_file.CITATION.strip()),
     }
 
 
@@ -134,6 +142,19 @@ def splits_table(source: Archive, splits: Mapping[str, Sequence[str]]) -> Markup
         present = sum(name in source.places for name in names)
         rows.append([split, f"{len(set(map(patient, names))):,}", f"{len(names):,}", f"{present:,}"])
     return Table(["split", "patients", "images", "in this repository"], rows).markdown()
+
+
+def labels_table(source: Archive, splits: Mapping[str, Sequence[str]]) -> Markup:
+    """How many images that are in this repository have each label."""
+    counts: dict[str, Counter] = {split: Counter() for split in splits}
+    for split, names in splits.items():
+        counts[split].update(
+            label for name in names if name in source.places for label in source.records[name][0]["labels"]
+        )
+    rows = [
+        [name, *(f"{counts[split][label]:,}" for split in splits)] for label, name in enumerate(builder_file.LABELS)
+    ]
+    return Table(["label", *splits], rows).markdown()
 
 
 def write_mark(out: Path, description: str) -> list[str]:
@@ -150,7 +171,7 @@ def files_table(out: Path, shards: Sequence[Shard]) -> Markup:
     rows = []
     for config, splits in group_by_config(shards).items():
         for split, parts in splits.items():
-            size = sum((out / shard.file).stat().st_size for shard in parts) / 1e6
+            size = sum(file_size(out, shard) for shard in parts)
             images = sum(len(shard.images) for shard in parts)
-            rows.append([Markup(f"`{config}`"), split, f"{images:,}", str(len(parts)), f"{size:,.1f}"])
+            rows.append([Markup(f"`{config}`"), split, f"{images:,}", str(len(parts)), megabytes(size)])
     return Table(["folder", "split", "rows", "files", "MB"], rows).markdown()

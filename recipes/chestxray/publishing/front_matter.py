@@ -9,7 +9,7 @@ from chestxray.data.datasets_internals import features_to_yaml
 from chestxray.publishing import parquet
 from chestxray.publishing.shards import FORMATS, Shard
 
-DEFAULT = "image-classification"
+DEFAULT = "image-classification"  # of full-size images
 COLUMNS = ["image_file_path", "image", "labels"]  # of the default config
 SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -21,16 +21,23 @@ def front_matter(out: str | Path, shards: Sequence[Shard], features: Mapping[str
         features: {columns' config: its features}.
     """
     configs, infos = [], []
+    default = default_config(shards)
     for config, splits in group_by_config(shards).items():
         first = next(iter(splits.values()))[0]
         for name in [DEFAULT, config] if config == "full" else [config]:
             columns = COLUMNS if name == DEFAULT else list(features[first.columns])
-            configs.append(config_entry(name, splits, columns if name != config else None))
+            entry = config_entry(name, splits, columns if name != config else None)
+            configs.append(entry | ({"default": True} if name == default else {}))
             if first.form == "parquet":
                 narrow = Features({column: features[first.columns][column] for column in columns})
                 infos.append(info_entry(out, name, splits, narrow))
     matter = {"size_categories": [size_category(shards)], "configs": configs}
     return matter | ({"dataset_info": infos} if infos else {})
+
+
+def default_config(shards: Sequence[Shard]) -> str:
+    """The config that `load_dataset` takes if none is named."""
+    return DEFAULT if shards[0].config == "full" else shards[0].config
 
 
 def size_category(shards: Sequence[Shard]) -> str:
@@ -44,10 +51,7 @@ def config_entry(name: str, splits: Mapping[str, Sequence[Shard]], columns: Sequ
         {"split": split, "path": f"{shards[0].config}/{split}-*{FORMATS[shards[0].form].suffix}"}
         for split, shards in splits.items()
     ]
-    entry = {"config_name": name, "data_files": data_files}
-    if columns:
-        entry["columns"] = columns
-    return entry | ({"default": True} if name == DEFAULT else {})
+    return {"config_name": name, "data_files": data_files} | ({"columns": columns} if columns else {})
 
 
 def info_entry(out: str | Path, name: str, splits: Mapping[str, Sequence[Shard]], features: Features) -> dict:

@@ -1,9 +1,9 @@
 """Shards as Parquet. Every release of `datasets` reads and streams them, and the Hub's viewer shows them."""
 
 import json
-from collections.abc import Iterable, Iterator, Set
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Set
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,35 +19,55 @@ TABLE_GROUP = 10_000
 CHUNKS = {"min_chunk_size": 512 * 1024, "max_chunk_size": 2048 * 1024, "norm_level": 0}
 
 
-def write_rows(path: Path, rows: Iterable[dict], features: Features, key: str) -> None:
-    """Write examples; `published_parquet.read_key` gives `key` back."""
+@contextmanager
+def open_rows(path: Path, features: Features, key: str) -> Iterator[Callable[[dict], None]]:
+    """A function that writes one example; `published_parquet.read_key` gives `key` back."""
     schema, has_image = schema_of(features, key), "image" in features
     scalars = [field.name for field in schema if not pa.types.is_nested(field.type)]
     writer = pq.ParquetWriter(
         path,
         schema,
-        compression="none" if has_image else "zstd",  # a PNG is compressed, and a thousand times larger than its row
+        compression="none" if has_image else "zstd",  # an image is compressed, and much larger than its row
         use_dictionary=not has_image,
         write_statistics=scalars,
         write_page_index=True,
         use_content_defined_chunking=CHUNKS,
     )
     writer.add_key_value_metadata({"content_defined_chunking": json.dumps(CHUNKS)})  # as `datasets` tells the Hub
-    with writer:
-        write_groups(writer, iter(rows), schema, IMAGE_GROUP if has_image else TABLE_GROUP)
+    with writer, ThreadPoolExecutor(1) as thread:
+        groups = Groups(writer, thread, IMAGE_GROUP if has_image else TABLE_GROUP)
+        yield groups.add
+        groups.finish()
 
 
-def write_groups(writer: pq.ParquetWriter, rows: Iterator[dict], schema: pa.Schema, length: int) -> None:
-    """Write the rows in groups of `length`; one group is written while the next one is read."""
-    pending = None
-    with ThreadPoolExecutor(1) as thread:
-        while group := list(islice(rows, length)):
-            columns = [pa.array([row[field.name] for row in group], field.type) for field in schema]
-            if pending:
-                pending.result()
-            pending = thread.submit(writer.write_table, pa.Table.from_arrays(columns, schema=schema))
-        if pending:
-            pending.result()
+class Groups:
+    """Rows on their way into a file, in groups of `length`: one is written while the next one is collected."""
+
+    def __init__(self, writer: pq.ParquetWriter, thread: ThreadPoolExecutor, length: int):
+        self.writer, self.thread, self.length = writer, thread, length
+        self.rows: list[dict] = []
+        self.pending: Future | None = None
+
+    def add(self, row: dict) -> None:
+        self.rows.append(row)
+        if len(self.rows) == self.length:
+            self.flush()
+
+    def flush(self) -> None:
+        schema = self.writer.schema
+        columns = [pa.array([row[field.name] for row in self.rows], field.type) for field in schema]
+        self.rows = []
+        self.wait()
+        self.pending = self.thread.submit(self.writer.write_table, pa.Table.from_arrays(columns, schema=schema))
+
+    def finish(self) -> None:
+        if self.rows:
+            self.flush()
+        self.wait()
+
+    def wait(self) -> None:
+        if self.pending:
+            self.pending.result()
 
 
 def schema_of(features: Features, key: str) -> pa.Schema:

@@ -4,7 +4,8 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from datasets import Features
@@ -12,13 +13,17 @@ from datasets import Features
 SUFFIX = ".tar"
 
 
-def write_rows(path: Path, rows: Iterable[dict], features: Features, key: str) -> None:
-    """Write examples; `read_key` gives `key` back."""
+@contextmanager
+def open_rows(path: Path, features: Features, key: str) -> Iterator[Callable[[dict], None]]:
+    """A function that writes one example; `read_key` gives `key` back."""
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": key}) as archive:
-        for row in rows:
+
+        def add(row: dict) -> None:
             stem = os.path.splitext(os.path.basename(row["image_file_path"]))[0]
             add_member(archive, f"{stem}.png", row["image"]["bytes"])
             add_member(archive, f"{stem}.json", json.dumps(row_values(row, features)).encode())
+
+        yield add
 
 
 def row_values(row: dict, features: Features) -> dict:

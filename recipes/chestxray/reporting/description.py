@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from datasets import DatasetDict
 
+from chestxray.reporting.description_blind import blind_facts
 from chestxray.reporting.description_facts import facts
 from chestxray.reporting.description_metadata import Metadata
 from chestxray.reporting.description_tables import TABLES
@@ -21,7 +22,8 @@ def card_blocks(dataset: DatasetDict, data: Metadata, archive: Path) -> dict[str
         archive: the folder that it was read from.
     """
     tables = {name: f"\n\n{table(data).markdown()}\n\n" for name, table in TABLES.items()}
-    return {**tables, **facts(data), **count_newlines(archive), "instance": instance(dataset)}
+    numbers = {**facts(data), **count_newlines(archive), **blind_facts(dataset)}
+    return {**tables, **numbers, "instance": instance(dataset)}
 
 
 def count_newlines(archive: Path) -> dict[str, str]:

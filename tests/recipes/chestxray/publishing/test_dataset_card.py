@@ -18,11 +18,13 @@ SPLITS = {
 def source():
     names = [name for part in SPLITS.values() for name in part]
     places = {name: Place(name, None, None, 1) for name in names[1:]}
-    return Archive({"train": names[1:], "test": names[:1]}, dict.fromkeys(names), places, False)
+    return Archive(
+        {"train": names[1:], "test": names[:1]}, {name: ({"labels": [4, 3]}, ()) for name in names}, places, False
+    )
 
 
 def text(source, draw, **values):
-    values = dataset_card.part_values(source, SPLITS, "Made up.", draw) | {"files_table": "", **values}
+    values = dataset_card.part_values(source, SPLITS, "Made up.", draw) | {"files_table": "", "usage": "", **values}
     return dataset_card.from_template("dataset_card.md", DatasetCardData(license="other"), **values).content
 
 
@@ -40,6 +42,7 @@ def test_images_that_are_missing_are_counted(source, has_metadata):
     assert "**Partial**: 1 of the 4 images that belong here" in card
     assert ("The config `metadata` has their rows" in card) == has_metadata
     assert "seed" not in card and "official test list" not in card
+    assert "| Effusion | 1 | 1 | 1 |" in card  # of the images that are there
 
 
 def test_synthetic_images_are_called_so_and_have_no_licence_of_nih(source):
