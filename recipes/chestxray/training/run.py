@@ -18,7 +18,7 @@ from chestxray.training import losses, optimisation
 from chestxray.training.averaging import Average
 from chestxray.training.box_loss import BoxLoss
 from chestxray.training.checkpoints import Checkpoints, checkpoints_folder, whole_weights
-from chestxray.training.device import CPU_BATCH, evaluation_batch, reading_workers, uses_channels_last
+from chestxray.training.device import CPU_BATCH, evaluation_batch, reading_workers
 from chestxray.training.gradients import Gradients
 from chestxray.training.run_data import RunData
 from chestxray.training.settings import Settings
@@ -33,6 +33,7 @@ class Run:
         model, optimizer: as `accelerator.prepare` leaves them.
         classifier: the whole model, if `model` is the head of a frozen body.
         box_loss: of the training images' boxes, None without box_weight.
+        channels_last: memory layout of weights and images.
         train: the training images of all datasets.
         order: the rows of every step.
         schedule: the rate of every step.
@@ -50,6 +51,7 @@ class Run:
     optimizer: Any
     classifier: Any = None
     box_loss: BoxLoss | None = None
+    channels_last: bool = False
 
     def __post_init__(self):
         self.train = self.data.training_split(self.settings.dataset_weights)
@@ -105,10 +107,6 @@ class Run:
     def workers(self) -> int:
         """Processes that read batches."""
         return reading_workers(self.settings.workers, self.accelerator.device)
-
-    @property
-    def channels_last(self) -> bool:
-        return uses_channels_last(self.settings.channels_last, self.accelerator.device)
 
     @property
     def evaluation_batch(self) -> int:
