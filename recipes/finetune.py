@@ -82,7 +82,8 @@ def main(argv=None):
     frozen = model if settings.freeze else None
     run = Run(settings, accelerator, data, processor, learner, optimizer, frozen, box_loss, channels_last)
     state = train(run)
-    results = {"best_epoch": state.best, "processes": accelerator.num_processes, "datasets": data.names}
+    results = {"best_epoch": state.best, "processes": accelerator.num_processes}
+    results |= {"device_batch_size": run.device_batch_size, "datasets": data.names}
     results |= evaluate_datasets(run)
     save(run, results, state, output)
     accelerator.print(run_results.results_text(results))
@@ -106,6 +107,8 @@ def train(run):
     if state.step:
         accelerator.print(f"Going on from step {state.step:,} of {steps:,}")
     order.begin = steps if state.is_out_of_patience(settings.patience, order.per_epoch) else state.step
+    if note := run.parts_note():
+        accelerator.print(note)
     run.start_trackers()
 
     run.model.train()
