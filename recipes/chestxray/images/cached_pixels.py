@@ -43,7 +43,7 @@ class CachedPixels:
         pixels = np.empty((len(indices), self.size), np.uint8)
         files, offsets = (values[indices].tolist() for values in self.places)
         for image, file, offset in zip(pixels, files, offsets, strict=True):
-            if os.preadv(file, [memoryview(image)], offset) != self.size:
+            if os.preadv(file, [image.data], offset) != self.size:
                 raise OSError("a file of the pixel cache became shorter while it was read: give the command again")
         return pixels
 
