@@ -20,6 +20,7 @@ from chestxray.models.heatmap_methods import METHODS
 from chestxray.reporting.explain_options import ExplainOptions
 from chestxray.scoring import prediction_options
 from chestxray.scoring.map_options import VIEWS
+from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
 def parse(argv):
@@ -44,7 +45,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
-    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    answer_wrong_folders("explain.py", parse(None).checkpoints)  # before the imports below, which take seconds
     sleep_while_waiting()
 
 import json

@@ -21,6 +21,7 @@ from a cache.
 from chestxray.exporting import browser_runtime
 from chestxray.exporting.export_options import ExportOptions
 from chestxray.flags import Parser, positive
+from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
 def parse(argv):
@@ -37,7 +38,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
-    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    answer_wrong_folders("export.py", [parse(None).checkpoint])  # before the imports below, which take seconds
 
 from chestxray.exporting import export_run
 from chestxray.exporting.export_run import Exported

@@ -14,6 +14,7 @@ from chestxray.flags import Parser
 from chestxray.machine import sleep_while_waiting
 from chestxray.scoring import prediction_options
 from chestxray.scoring.prediction_options import PredictionOptions
+from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
-    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    answer_wrong_folders("transfer.py", parse(None).models)  # before the imports below, which take seconds
     sleep_while_waiting()
 
 import json
