@@ -56,7 +56,10 @@ class Places(NamedTuple):
 
 
 def find_places(rows: Dataset, size: int) -> Places | None:
-    """Where the images lie; None if one of them is in memory or has not `size` bytes, or where there is no /proc."""
+    """Where the images lie; None if they have to be read from the map or from memory.
+
+    That is so where there is no /proc, and if an image is in memory, has not `size` bytes, or its file does not open.
+    """
     whole, chosen = stored_column(rows, COLUMN)
     maps = sorted(mapped_files(file["filename"] for file in rows.cache_files))
     addresses = [image_addresses(chunk, size) for chunk in whole.chunks]
@@ -86,10 +89,15 @@ def image_addresses(chunk: pa.Array, size: int) -> np.ndarray | None:
 
 
 def open_files(maps: Sequence[FileMap]) -> dict[FileMap, int]:
-    """{map: descriptor of its file}, {} if a path leads to another file by now."""
-    files = {one: os.open(one.path, os.O_RDONLY) for one in maps}
-    if all(os.fstat(file).st_ino == one.inode for one, file in files.items()):
+    """{map: descriptor of its file}; {} if a path leads to another file by now, or so many files may not be open."""
+    files: dict[FileMap, int] = {}
+    try:
+        for one in maps:
+            files[one] = os.open(one.path, os.O_RDONLY)
+            if os.fstat(files[one]).st_ino != one.inode:
+                raise FileNotFoundError(one.path)
         return files
-    for file in files.values():
-        os.close(file)
-    return {}
+    except OSError:
+        for file in files.values():
+            os.close(file)
+        return {}

@@ -76,6 +76,27 @@ def test_a_file_that_was_written_anew_is_not_taken_for_the_one_that_is_mapped(tm
 
 
 @linux
+def test_if_so_many_files_may_not_be_open_the_map_is_read(tmp_path, monkeypatch):
+    rows, pixels = draw(50)
+    mapped = on_disk(rows, tmp_path / "one", shards=3)
+    opened, really_open = [], os.open
+
+    def refuse_the_third(path, flags):
+        if len(opened) == 2:
+            raise OSError(24, "Too many open files")
+        opened.append(really_open(path, flags))
+        return opened[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse_the_third)
+        cached = CachedPixels(mapped, SIZE)
+    assert cached.places is None and np.array_equal(cached.read([4, 49]), pixels[[4, 49]])
+    for file in opened:
+        with pytest.raises(OSError):
+            os.fstat(file)
+
+
+@linux
 def test_a_file_that_became_shorter_is_an_error_of_one_line(tmp_path):
     cached = CachedPixels(on_disk(draw(50)[0], tmp_path / "one"), SIZE)
     os.truncate(next((tmp_path / "one").glob("*.arrow")), 4096)
