@@ -42,7 +42,7 @@ from chestxray.training.probe import freeze_body
 from chestxray.training.run import Run
 from chestxray.training.run_data import open_data
 from chestxray.training.settings_files import refuse_other_settings
-from chestxray.training.state import epoch_figures, refuse_other_run, restore_state, save_state
+from chestxray.training.state import epoch_figures, kept_layout, refuse_other_run, restore_state, save_state
 from chestxray.training.stopwatch import Stopwatch
 
 
@@ -67,8 +67,11 @@ def main(argv=None):
     refuse_other_run(settings, data.digests)
 
     # Optimiser: each group of parameters has its share of the rate and its weight decay
-    device.fit_to_device(model, accelerator.device, settings.gradient_checkpointing, settings.channels_last)
-    learner = freeze_body(model, data, processor, settings, accelerator) if settings.freeze else model
+    channels_last = choose_layout(settings, accelerator.device, model)
+    device.fit_to_device(model, accelerator.device, settings.gradient_checkpointing, channels_last)
+    learner = model
+    if settings.freeze:
+        learner = freeze_body(model, data, processor, settings, accelerator, channels_last)
     layer_decay, blocks = settings.layer_decay, settings.layer_decay_blocks
     groups = optimisation.parameter_groups(learner, settings.weight_decay, layer_decay, blocks)
     fused = accelerator.device.type == "cuda" or None
@@ -77,15 +80,24 @@ def main(argv=None):
 
     # Training; then the best model, on validation again and on test once
     frozen = model if settings.freeze else None
-    run = Run(settings, accelerator, data, processor, learner, optimizer, frozen, box_loss)
+    run = Run(settings, accelerator, data, processor, learner, optimizer, frozen, box_loss, channels_last)
     state = train(run)
-    results = {"best_epoch": state.best, "processes": accelerator.num_processes, "datasets": data.names}
+    results = {"best_epoch": state.best, "processes": accelerator.num_processes}
+    results |= {"device_batch_size": run.device_batch_size, "datasets": data.names}
     results |= evaluate_datasets(run)
     save(run, results, state, output)
     accelerator.print(run_results.results_text(results))
     accelerator.print(f"Checkpoint, all_results.json and results.png are in {output}")
     push(settings, accelerator, output)
     accelerator.end_training()
+
+
+def choose_layout(settings, kind, model):
+    """Whether weights and images are channels last: as asked, as the run began, or as is faster. kind: the device."""
+    asked = settings.channels_last
+    if asked is None:
+        asked = kept_layout(settings.output_dir, kind)
+    return device.uses_channels_last(asked, kind, model)
 
 
 def train(run):
@@ -95,6 +107,8 @@ def train(run):
     if state.step:
         accelerator.print(f"Going on from step {state.step:,} of {steps:,}")
     order.begin = steps if state.is_out_of_patience(settings.patience, order.per_epoch) else state.step
+    if note := run.parts_note():
+        accelerator.print(note)
     run.start_trackers()
 
     run.model.train()

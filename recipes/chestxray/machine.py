@@ -2,6 +2,9 @@
 
 import ctypes
 import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -65,3 +68,30 @@ def keep_freed_memory() -> None:
         return
     mallopt(MMAP_MAX, 0)  # take all blocks from the heap
     mallopt(TRIM_THRESHOLD, -1)  # and never shrink it
+
+
+class FileMap(NamedTuple):
+    """A part of a file that lies in this process's memory: bytes `offset` and following are at `begin` to `end`."""
+
+    begin: int
+    end: int
+    offset: int
+    inode: int
+    path: str
+
+
+def mapped_files(paths: Iterable[str]) -> list[FileMap]:
+    """Where these files are mapped to be read, see proc_pid_maps(5); [] where there is no /proc."""
+    try:
+        lines = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
+    except OSError:
+        return []
+    files = {os.path.realpath(path) for path in paths}
+    found = [line for line in lines if len(line) == 6 and line[1].startswith("r--") and line[5] in files]
+    return [as_file_map(*line) for line in found]
+
+
+def as_file_map(span: str, _rights: str, offset: str, _device: str, inode: str, path: str) -> FileMap:
+    """The cells of a line of /proc/self/maps."""
+    begin, _, end = span.partition("-")
+    return FileMap(int(begin, 16), int(end, 16), int(offset, 16), int(inode), path)

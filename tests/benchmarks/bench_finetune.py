@@ -309,7 +309,7 @@ def from_nowhere(arguments):
     split = cached(arguments.folder)
     run = prepare(settings(arguments), arguments.model[0], split, arguments.device, arguments.folder)
     images = torch.randn(arguments.batch_size, 3, 224, 224, device=run.accelerator.device)
-    if run.on_gpu:
+    if run.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
     targets = torch.from_numpy(random_targets(arguments.batch_size)).to(run.accelerator.device)
 
@@ -341,12 +341,14 @@ def prepare(settings, name, split, kind, folder):
     os.environ["ACCELERATE_USE_CPU"] = str(kind == "cpu").lower()
     accelerator = device.start_accelerator(settings.output_dir, settings.mixed_precision, settings.compile)
     model, processor = build(name, folder, split.size)
-    device.fit_to_device(model, accelerator.device, settings.gradient_checkpointing, settings.channels_last)
+    channels_last = device.uses_channels_last(settings.channels_last, accelerator.device, model)
+    device.fit_to_device(model, accelerator.device, settings.gradient_checkpointing, channels_last)
     groups = optimisation.parameter_groups(model, settings.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=1e-5, fused=accelerator.device.type == "cuda" or None)
     model, optimizer = accelerator.prepare(model, optimizer)
     model.train()
-    return Run(settings, accelerator, RunData([], [], FINDINGS, [{"train": split}]), processor, model, optimizer)
+    data = RunData([], [], FINDINGS, [{"train": split}])
+    return Run(settings, accelerator, data, processor, model, optimizer, channels_last=channels_last)
 
 
 def build(name, folder, size=224):

@@ -370,6 +370,7 @@ def test_a_part_that_does_not_fit_is_halved_and_the_batch_stays_what_it_was(
     assert "Out of memory: going on with 4 images at a time" in capsys.readouterr().out
     one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("asked", "halved"))
     assert one == other
+    assert [results_of(tmp_path / name)["device_batch_size"] for name in ("asked", "halved")] == [4, 4]
     monkeypatch.setattr(ViTForImageClassification, "forward", forward)
     run(*flags, "--device-batch-size", 16, "--output-dir", tmp_path / "whole")
     weights = [AutoModelForImageClassification.from_pretrained(tmp_path / n).state_dict() for n in ("asked", "whole")]

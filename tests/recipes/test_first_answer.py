@@ -1,4 +1,4 @@
-"""`--help` and a wrong flag are answered before anything that is slow to import."""
+"""`--help` and a wrong flag are answered before anything that is slow to import, and so are scores of a file."""
 
 import re
 import subprocess
@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
+from chestxray.data import predictions
 from chestxray.training.settings import TYPES
 from conftest import ROOT
+from small_predictions import make
 
 SLOW = {
     "accelerate",
@@ -102,3 +104,12 @@ def test_a_dataset_that_is_not_there_is_named_before_anything_slow(tmp_path):
     done, _, modules = answer("finetune", "--dataset", tmp_path / "nothing")
     assert done.returncode and f"finetune.py: {tmp_path / 'nothing'} is neither a folder nor" in done.stderr
     assert not SLOW & modules
+
+
+def test_a_predictions_file_is_scored_with_tables_and_figures_alone(tmp_path):
+    table = make()
+    table.about["models"] = [{"checkpoint": "m", "sha256": "f" * 64, "tta": "none"}]
+    predictions.write(table, tmp_path / "predictions.parquet")
+    done, _, modules = answer("score", tmp_path / "predictions.parquet")
+    assert done.returncode == 0 and (tmp_path / "report.html").exists(), done.stderr
+    assert SLOW & modules == {"matplotlib", "pandas"}

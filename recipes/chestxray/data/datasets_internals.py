@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pyarrow as pa
 from datasets import Dataset, Features
 from datasets.fingerprint import Hasher
@@ -57,6 +58,12 @@ def column(rows: Dataset, name: str) -> pa.Array:
         return whole
     # `rows[name]` gathers chosen rows one by one: 2.5 s a column for MIMIC's 377,110 images, against 0.01 s here.
     return whole.take(rows._indices.column(0).combine_chunks())
+
+
+def stored_column(rows: Dataset, name: str) -> tuple[pa.ChunkedArray, np.ndarray | None]:
+    """(a column as it is stored, the positions of the rows in it); None for positions: all of them, in their order."""
+    chosen = None if rows._indices is None else rows._indices.column(0).to_numpy()
+    return rows.data.column(name), chosen
 
 
 def fingerprint(rows: Dataset, *parts: object) -> str:

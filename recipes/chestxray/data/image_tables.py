@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from chestxray.data.csv_tables import read_text
 from chestxray.data.image_names import ImageNames
+from chestxray.data.table_files import FORMS
 
-FORMS = (".csv", ".csv.gz", ".parquet")
 LOOKED_AT = 1_000  # rows of each column that are looked at first, to see which column has names
 # Usual headers of the column with the names, without spaces, points and underscores, the most telling first. They
 # decide only where the contents of several columns, or of none, are names of images.

@@ -10,19 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from chestxray.data import image_tables, labels
 from chestxray.data.image_names import ImageNames
 from chestxray.data.image_tables import ImageTable, plain
 from chestxray.data.nih import builder_file
-from chestxray.data.predictions import KEY, Predictions
+from chestxray.data.predictions import Predictions
+from chestxray.data.table_files import MARK
 from chestxray.files import digest_files
 
 KINDS = "prob|probs|probability|pred|prediction|logit|logits|score|p"
 AROUND = re.compile(rf"^({KINDS})[_ /.-]+|[_ /.-]+({KINDS})$", re.IGNORECASE)
-MARK = "table"  # in the `models` of an `about`: this model is known by its table alone
 FEW_OUTSIDE = 0.1  # with a smaller share of values outside 0 to 1, a table is of probabilities, and has a fault
 LARGEST = 38.0  # above the logit of every probability below 1 that a computer can write, 36.7
 
@@ -50,17 +48,6 @@ class PredictionTable:
 
     table: ImageTable
     digest: str
-
-
-def is_prediction_table(file: str | Path) -> bool:
-    """Whether a file is anybody's table: CSV, or a Parquet file that is no predictions file of score.py."""
-    if not str(file).endswith(".parquet"):
-        return str(file).endswith(image_tables.FORMS)
-    try:
-        schema = pq.read_schema(file)
-    except (pa.ArrowException, OSError):
-        return False  # `predictions.read` says what is wrong with it
-    return KEY not in (schema.metadata or {}) and not any(name.startswith("logit/") for name in schema.names)
 
 
 def read(path: str | Path) -> PredictionTable:

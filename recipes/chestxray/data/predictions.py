@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from chestxray.data.official_test import is_official
+from chestxray.data.table_files import KEY
 from chestxray.files import whole_file
 
-KEY = b"chestxray"
 REQUIRED = ("image_file_path", "split", "patient")
 OPTIONAL = ("study", "sex", "age", "view")
 

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from datasets import Dataset
 
+from chestxray.images.cached_pixels import COLUMN, CachedPixels
 from chestxray.images.pixels import keep_encoded, shrink_row
 
 
@@ -32,8 +33,8 @@ class Batches(torch.utils.data.Dataset):
     """
 
     def __init__(self, rows: Dataset, targets: np.ndarray, size: int, equalize: bool = False):
-        self.cached = "pixels" in rows.column_names
-        self.rows = rows.with_format("arrow") if self.cached else keep_encoded(rows)
+        self.cached = CachedPixels(rows, size * size) if COLUMN in rows.column_names else None
+        self.rows = rows if self.cached else keep_encoded(rows)
         self.targets, self.size, self.equalize = targets, size, equalize
 
     def __len__(self) -> int:
@@ -41,7 +42,7 @@ class Batches(torch.utils.data.Dataset):
 
     def __getitems__(self, draws: list[int]) -> dict[str, torch.Tensor]:
         indices = [draw % len(self) for draw in draws]
-        pixels = np.stack(self._read_pixels(indices))
+        pixels = self.cached.read(indices) if self.cached else np.stack(self._decode(indices))
         return {
             "index": torch.tensor(indices),
             "draw": torch.tensor(draws),
@@ -49,11 +50,9 @@ class Batches(torch.utils.data.Dataset):
             "targets": torch.from_numpy(self.targets[indices]),
         }
 
-    def _read_pixels(self, indices):
+    def _decode(self, indices):
         """n uint8 arrays of size × size numbers."""
         rows = self.rows[indices]
-        if self.cached:
-            return [np.frombuffer(row.as_buffer(), np.uint8) for row in rows["pixels"]]
         pairs = zip(rows["image_file_path"], rows["image"], strict=True)
         return [
             shrink_row({"image_file_path": path, "image": image}, self.size, self.equalize) for path, image in pairs

@@ -16,6 +16,7 @@ from chestxray.data.datasets_internals import column
 from chestxray.files import digest
 from chestxray.images import batches, pixels
 from chestxray.images.batches import Batches, Order
+from chestxray.images.cached_pixels import CachedPixels
 from chestxray.machine import cores
 
 
@@ -150,9 +151,9 @@ def image_digests(rows, size, equalize):
     """{what: digest} of the images of a split; {} if it has none."""
     images = xxhash.xxh3_128()  # 5.6 GB for NIH at 224 pixels: a cryptographic digest would take longer than the disk
     if "pixels" in rows.column_names:
-        for batch in rows.select_columns("pixels").with_format("arrow").iter(1000):
-            for image in batch["pixels"]:
-                images.update(image.as_buffer())
+        cached = CachedPixels(rows, size * size)
+        for first in range(0, len(rows), 256):
+            images.update(cached.read(range(first, min(first + 256, len(rows)))))
         return {f"pixels {size}{' equalized' if equalize else ''}": images.hexdigest()}
     if "image" in rows.column_names:
         for row in pixels.keep_encoded(rows.select_columns("image")):

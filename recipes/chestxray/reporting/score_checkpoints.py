@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chestxray.data import opening, predictions
-from chestxray.data.prediction_tables import is_prediction_table
+from chestxray.data.table_files import is_prediction_table
 from chestxray.models.classifiers import findings_of
 from chestxray.places import folder_names
 from chestxray.reporting.predictor import Predictor

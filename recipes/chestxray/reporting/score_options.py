@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from chestxray.data.table_files import is_prediction_table
 from chestxray.scoring.prediction_options import PredictionOptions
-
-ENDINGS = (".csv", ".csv.gz", ".parquet")  # of `image_tables.FORMS`, whose module is slow to import
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,7 @@ class ScoreOptions(PredictionOptions):
     @property
     def tables(self) -> list[str]:
         """The models that are tables of predictions from anywhere."""
-        return list(filter(is_table, self.models))
+        return list(filter(is_prediction_table, self.models))
 
     @property
     def checkpoints(self) -> list[str]:
@@ -79,25 +78,16 @@ class ScoreOptions(PredictionOptions):
         first = Path(self.models[0])
         if self.output_dir:
             return Path(self.output_dir)
-        if is_table(first):
+        if is_prediction_table(first):
             name = first.name.removesuffix(".gz").removesuffix(".csv").removesuffix(".parquet")
             return first.with_name(f"{name}-score")
         return first.parent if is_predictions_file(first) else first / "score"
 
 
-def is_table(model: str | Path) -> bool:
-    """`prediction_tables.is_prediction_table`, which is asked about files alone: its imports take seconds."""
-    if not str(model).endswith(ENDINGS):
-        return False
-    from chestxray.data.prediction_tables import is_prediction_table
-
-    return is_prediction_table(model)
-
-
 def is_predictions_file(model: str | Path) -> bool:
     """Whether a model is a predictions file of ours, or is to be one: a file that is not there is taken for one."""
-    return str(model).endswith(".parquet") and not is_table(model)
+    return str(model).endswith(".parquet") and not is_prediction_table(model)
 
 
 def is_file_of_scores(model: str | Path) -> bool:
-    return is_predictions_file(model) or is_table(model)
+    return is_predictions_file(model) or is_prediction_table(model)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from chestxray.data.prediction_tables import MARK
+from chestxray.data.table_files import MARK
 from chestxray.reporting import card_localisation, pages, score_readers
 from chestxray.reporting.tables import Table, between, figure, p_value
 from chestxray.scoring import calibration, subgroups, thresholds

@@ -5,17 +5,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chestxray.data import prediction_tables, predictions, reading_files
-from chestxray.data.prediction_tables import is_prediction_table
+from chestxray.data import predictions
 from chestxray.data.predictions import Predictions
-from chestxray.data.reading_files import ReadingFile
+from chestxray.data.table_files import MARK, is_prediction_table
 from chestxray.files import write
 from chestxray.places import public_name
-from chestxray.reporting import model_card, plots, score_page, score_readers, score_tables
+from chestxray.reporting import model_card, plots, score_page, score_readers
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.scoring import calibration_file, ensembles, feature_statistics, scorecard
 from chestxray.scoring.scorecard import Scorecard
+
+if TYPE_CHECKING:
+    from chestxray.data.reading_files import ReadingFile
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,7 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
         FileNotFoundError, ValueError: as `score_checkpoints.predict_datasets`, `score_tables.write_predictions`,
             `reading_files.read`, `ensembles.average` and `scorecard.make`.
     """
-    # Files with faults are refused before hours of predicting
-    readings = reading_files.read(options.labels) if options.labels else None
-    if options.against and is_prediction_table(options.against):
-        prediction_tables.read(options.against)
+    readings = read_given_files(options)
     predicted = predictions_files(options)
     if int(os.environ.get("RANK", 0)):
         return None
@@ -62,6 +62,20 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
     return ScoreReport(cards, folders, model_cards, fitted)
 
 
+def read_given_files(options: ScoreOptions) -> "ReadingFile | None":
+    """The radiologists' labels, None without any. Files with faults are refused here, before hours of predicting."""
+    readings = None
+    if options.labels:
+        from chestxray.data import reading_files  # imports `datasets`, which a predictions file does not need
+
+        readings = reading_files.read(options.labels)
+    if options.against and is_prediction_table(options.against):
+        from chestxray.data import prediction_tables  # this too
+
+        prediction_tables.read(options.against)
+    return readings
+
+
 def save_calibration(predicted: Sequence[Sequence[Path]], checkpoint: Path, options: ScoreOptions) -> Path | None:
     """Write what validation says about new images into the checkpoint's folder. None if there is no validation.
 
@@ -74,7 +88,7 @@ def save_calibration(predicted: Sequence[Sequence[Path]], checkpoint: Path, opti
 
 def has_tables(cards: Sequence[Scorecard]) -> bool:
     """Whether a model is known by a table of its predictions alone, so that a card could not say what it is."""
-    return any(model.get(prediction_tables.MARK) for card in cards for model in card.about.get("models", []))
+    return any(model.get(MARK) for card in cards for model in card.about.get("models", []))
 
 
 def predictions_files(options: ScoreOptions) -> Sequence[tuple[list[Path], Path | None, Path]]:
@@ -86,12 +100,20 @@ def predictions_files(options: ScoreOptions) -> Sequence[tuple[list[Path], Path 
     rival = Path(options.against) if options.against else None
     if options.tables and int(os.environ.get("RANK", 0)):
         return []
-    files = score_tables.write_predictions(options) if options.tables else [Path(model) for model in options.models]
-    return [(files, rival, options.output)]
+    return [(own_files(options), rival, options.output)]
+
+
+def own_files(options: ScoreOptions) -> list[Path]:
+    """The predictions file of each model. Those of tables are written first."""
+    if not options.tables:
+        return [Path(model) for model in options.models]
+    from chestxray.reporting import score_tables  # imports `datasets`, which predictions files do not need
+
+    return score_tables.write_predictions(options)
 
 
 def make_card(
-    files: list[Path], rival: Path | None, folder: Path, options: ScoreOptions, readings: ReadingFile | None
+    files: list[Path], rival: Path | None, folder: Path, options: ScoreOptions, readings: "ReadingFile | None"
 ) -> Scorecard:
     """The scorecard of one dataset. Several files are an ensemble; its own predictions are written too."""
     members = [predictions.read(file) for file in files]
@@ -124,6 +146,8 @@ def add_false_alarms(card: Scorecard) -> None:
 def read_rival(rival: Path, ours: Predictions, split: str) -> Predictions:
     """The model to compare with, from a predictions file or a table."""
     if is_prediction_table(rival):
+        from chestxray.data import prediction_tables  # imports `datasets`, which predictions files do not need
+
         return prediction_tables.read_rival(prediction_tables.read(rival), ours, split)
     return predictions.read(rival)
 

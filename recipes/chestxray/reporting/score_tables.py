@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chestxray.data import image_rows, opening, prediction_tables, predictions
-from chestxray.data.prediction_tables import LabelledImages, PredictionTable, is_prediction_table
+from chestxray.data.prediction_tables import LabelledImages, PredictionTable
+from chestxray.data.table_files import MARK, is_prediction_table
 from chestxray.reporting.score_options import ScoreOptions
 
 
@@ -64,5 +65,5 @@ def write_one(table: PredictionTable, images: LabelledImages, path: Path, option
 def refuse_other_model(path: Path, file: str) -> None:
     """Raise ValueError if a predictions file was not made from the table called `file`."""
     models = predictions.read_about(path).get("models", [])
-    if [model.get("checkpoint") for model in models if model.get(prediction_tables.MARK)] != [file]:
+    if [model.get("checkpoint") for model in models if model.get(MARK)] != [file]:
         raise ValueError(f"{path} holds predictions of another model; give another --output-dir")

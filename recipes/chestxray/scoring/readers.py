@@ -4,16 +4,19 @@ The dataset's labels may be mined from reports. The readings are never used to f
 calibration comes from them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from chestxray.data import labels
 from chestxray.data.image_names import ImageNames
 from chestxray.data.predictions import Predictions
-from chestxray.data.reading_files import Reading, ReadingFile
 from multilabel_auroc import auroc_report, bootstrap_auroc
+
+if TYPE_CHECKING:
+    from chestxray.data.reading_files import Reading, ReadingFile
 
 RESAMPLES = 2_000  # p-values below 0.001 can be told
 AREAS = ("auroc", "auroc_low", "auroc_high")
@@ -46,7 +49,7 @@ class ReaderScores:
     n_unused: int
 
 
-def score(scored: Predictions, readings: ReadingFile, seed: int = 0) -> ReaderScores:
+def score(scored: Predictions, readings: "ReadingFile", seed: int = 0) -> ReaderScores:
     """Score predictions of one split against readings of the same images.
 
     Args:
@@ -69,22 +72,22 @@ def score(scored: Predictions, readings: ReadingFile, seed: int = 0) -> ReaderSc
     return ReaderScores(table.file, numbers, left_out, len(scored.rows), int(here.sum()), int((~here).sum()))
 
 
-def why_left_out(reading: Reading, scored: Predictions) -> str:
+def why_left_out(reading: "Reading", scored: Predictions) -> str:
     """Why a column cannot be scored, "" if it can."""
     if not reading.answer.findings:
         return reading.answer.reason
-    known = [labels.canonical(name) for name in scored.findings]
+    known = canonical_names(scored.findings)
     lacking = [finding for finding in reading.answer.findings if finding not in known]
     return f"the model has no score for {', '.join(lacking)}" if lacking else ""
 
 
-def score_column(covered: Predictions, reading: Reading, states: np.ndarray, seed: int) -> dict:
+def score_column(covered: Predictions, reading: "Reading", states: np.ndarray, seed: int) -> dict:
     """A row of `ReaderScores.table`.
 
     Args:
         covered: n images; states: (n,), their readings, 0, 1 or NaN.
     """
-    known = [labels.canonical(name) for name in covered.findings]
+    known = canonical_names(covered.findings)
     columns = [known.index(finding) for finding in reading.answer.findings]
     targets = union_target(covered.targets[:, columns])
     both = ~np.isnan(states) & ~np.isnan(targets)
@@ -96,6 +99,12 @@ def score_column(covered: Predictions, reading: Reading, states: np.ndarray, see
         **agreement(*references.T),
         **compare_references(scores, references, covered.rows["patient"][both], seed),
     }
+
+
+def canonical_names(findings: Sequence[str]) -> list[str]:
+    from chestxray.data import labels  # imports `datasets`, which few scorecards need
+
+    return list(map(labels.canonical, findings))
 
 
 def union_target(targets: np.ndarray) -> np.ndarray:

@@ -1,19 +1,22 @@
 """All numbers about one model's predictions on one split: ranking, calls, probabilities, subgroups and shortcuts."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from chestxray.data.official_test import TEST_IMAGES, is_official
 from chestxray.data.predictions import Predictions
-from chestxray.data.reading_files import ReadingFile
 from chestxray.places import public_about, public_models
 from chestxray.scoring import calibration, ensembles, levels, readers, shortcuts, subgroups, thresholds, validation
+from chestxray.scoring.logistic import expit
 from chestxray.scoring.plain_values import to_plain_values
 from chestxray.scoring.readers import ReaderScores
 from multilabel_auroc import auroc_report, compare
+
+if TYPE_CHECKING:
+    from chestxray.data.reading_files import ReadingFile
 
 SYNTHETIC = "Synthetic images: these scores say nothing about radiographs."
 VALIDATION = "validation"
@@ -77,7 +80,7 @@ def make(
     rule: str = "youden",
     sensitivity: float = 0.9,
     rival: Predictions | None = None,
-    readings: ReadingFile | None = None,
+    readings: "ReadingFile | None" = None,
 ) -> Scorecard:
     """A scorecard of `Predictions`; thresholds and calibration come from their validation rows alone.
 

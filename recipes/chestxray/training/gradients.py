@@ -10,6 +10,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
+from chestxray.models.batch_norm import has_batch_norm
+
 PartLoss = Callable[[slice], torch.Tensor]
 
 
@@ -18,16 +20,17 @@ class Gradients:
 
     The gradient is of the sum of the losses over all parts, divided by `count`. So the number of parts and of processes
     changes a gradient only by rounding. If a part does not fit into the device's memory, the share begins again in
-    parts of half the size, and later shares are divided in the same way. (Batch norm sees only one part, so with it the
-    size of the parts matters.)
+    parts of half the size, and later shares are divided in the same way. (Batch norm and mixup see only one part: with
+    them its size matters.)
 
     Args:
         model: as `accelerator.prepare` leaves it.
         size: images in a part at first.
+        within: see `work_within_parts`.
     """
 
-    def __init__(self, model: torch.nn.Module, accelerator: Accelerator, size: int):
-        self.model, self.accelerator, self.size = model, accelerator, size
+    def __init__(self, model: torch.nn.Module, accelerator: Accelerator, size: int, within: str = ""):
+        self.model, self.accelerator, self.size, self.within = model, accelerator, size, within
         self.several, self.sharded = accelerator.num_processes > 1, accelerator.distributed_type == DistributedType.FSDP
         # The first two steps are tried out: in the first one the optimiser has not taken its memory yet.
         self.trials = 2 * (self.several and not self.sharded)
@@ -96,7 +99,14 @@ class Gradients:
     def _halve(self, rows):
         clear_device_cache(garbage_collection=True)
         self.size = math.ceil(min(self.size, rows) / 2)
-        print(f"Out of memory: going on with {self.size} images at a time, accumulated to the same batch.")
+        effect = f" {self.within} at these alone." if self.within else ""
+        print(f"Out of memory: going on with {self.size} images at a time, accumulated to the same batch.{effect}")
+
+
+def work_within_parts(model: torch.nn.Module, mixup: float) -> str:
+    """What looks at the other images of a part: "Batch norm looks", "Batch norm and mixup look"; "" if nothing does."""
+    there = [name for name, is_there in (("batch norm", has_batch_norm(model)), ("mixup", mixup)) if is_there]
+    return f"{' and '.join(there)} look{'s' * (len(there) == 1)}".capitalize() if there else ""
 
 
 def is_out_of_memory(error):

@@ -31,11 +31,16 @@ class Head(torch.nn.Module):
 
 
 def freeze_body(
-    model: PreTrainedModel, data: RunData, processor: CLIPImageProcessor, settings: Settings, accelerator: Accelerator
+    model: PreTrainedModel,
+    data: RunData,
+    processor: CLIPImageProcessor,
+    settings: Settings,
+    accelerator: Accelerator,
+    channels_last: bool = False,
 ) -> Head:
     """The head of a model, ready to learn. `data` has features in place of images then, from `features/` of the run.
 
-    Every process must call it.
+    Every process must call it. channels_last: memory layout of the images.
 
     Raises:
         ValueError: the model does not end with one linear layer, the job shares weights out (FSDP), or a file of
@@ -57,7 +62,7 @@ def freeze_body(
             accelerator,
             device.evaluation_batch(settings.device_batch_size, accelerator.device),
             device.reading_workers(settings.workers, accelerator.device),
-            device.uses_channels_last(settings.channels_last, accelerator.device),
+            channels_last,
         )
         data.parts = cache.splits(data.parts, data.digests)
     return Head(layer)

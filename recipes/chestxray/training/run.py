@@ -18,8 +18,8 @@ from chestxray.training import losses, optimisation
 from chestxray.training.averaging import Average
 from chestxray.training.box_loss import BoxLoss
 from chestxray.training.checkpoints import Checkpoints, checkpoints_folder, whole_weights
-from chestxray.training.device import CPU_BATCH, evaluation_batch, reading_workers, uses_channels_last
-from chestxray.training.gradients import Gradients
+from chestxray.training.device import CPU_BATCH, evaluation_batch, reading_workers
+from chestxray.training.gradients import Gradients, work_within_parts
 from chestxray.training.run_data import RunData
 from chestxray.training.settings import Settings
 
@@ -33,6 +33,7 @@ class Run:
         model, optimizer: as `accelerator.prepare` leaves them.
         classifier: the whole model, if `model` is the head of a frozen body.
         box_loss: of the training images' boxes, None without box_weight.
+        channels_last: memory layout of weights and images.
         train: the training images of all datasets.
         order: the rows of every step.
         schedule: the rate of every step.
@@ -50,6 +51,7 @@ class Run:
     optimizer: Any
     classifier: Any = None
     box_loss: BoxLoss | None = None
+    channels_last: bool = False
 
     def __post_init__(self):
         self.train = self.data.training_split(self.settings.dataset_weights)
@@ -60,7 +62,7 @@ class Run:
         self.largest_share = math.ceil(self.order.batch_size / self.accelerator.num_processes)  # of a step's rows
         whole_share = self.on_gpu or settings.freeze  # of images a CPU takes fewer, of features it need not
         fits = settings.device_batch_size or (self.largest_share if whole_share else CPU_BATCH)
-        self.gradients = Gradients(self.model, self.accelerator, fits)
+        self.gradients = Gradients(self.model, self.accelerator, fits, work_within_parts(self.model, settings.mixup))
         self.average = Average(self.model, settings.ema)
         folder = checkpoints_folder(settings.output_dir)
         self.checkpoints = Checkpoints(folder, self.accelerator, self.model, self.optimizer, self.average)
@@ -107,8 +109,19 @@ class Run:
         return reading_workers(self.settings.workers, self.accelerator.device)
 
     @property
-    def channels_last(self) -> bool:
-        return uses_channels_last(self.settings.channels_last, self.accelerator.device)
+    def device_batch_size(self) -> int:
+        """Images of a step that one device takes at once, as it is now: the setting, or what fits."""
+        return min(self.gradients.size, self.largest_share)
+
+    def parts_note(self) -> str:
+        """One line if the parts of a step change what is learnt, "" otherwise."""
+        whole, part, within = self.order.batch_size, self.device_batch_size, self.gradients.within
+        if not within or part == whole:
+            return ""
+        return (
+            f"A step of {whole} images is computed {part} at a time. {within} at these alone, so --device-batch-size "
+            "and the number of processes change what is learnt."
+        )
 
     @property
     def evaluation_batch(self) -> int:

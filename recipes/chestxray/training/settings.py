@@ -187,7 +187,9 @@ class Settings:
         None, "bf16 by default on a GPU that has it", machine=True
     )
     compile: bool = setting(False, "torch.compile the model", machine=True)
-    channels_last: bool | None = setting(None, "memory layout; by default on a GPU", machine=True)
+    channels_last: bool | None = setting(
+        None, "memory layout; by default on a GPU, or if the model has batch norm", machine=True
+    )
     gradient_checkpointing: bool = setting(False, "compute activations twice to need less memory", machine=True)
     cache: bool = setting(
         True,

@@ -72,13 +72,27 @@ def epoch_figures(run: Run, state: State, auroc: float, rate: float, watch: Stop
 
 def save_state(run: Run, state: State) -> None:
     """Write a checkpoint, with all that `restore_state` needs. Every process must call it."""
-    run.checkpoints.save(asdict(state) | {"settings": asdict(run.settings), "data": run.data.digests})
+    facts = {"settings": asdict(run.settings), "data": run.data.digests, "channels_last": run.channels_last}
+    run.checkpoints.save(asdict(state) | facts)
 
 
 def restore_state(run: Run) -> State:
     """The state of the last checkpoint, and its weights and moments put into the run; or a new state without one."""
     facts = run.checkpoints.restore()
     return State(**{name: facts[name] for name in asdict(State())}) if facts else State()
+
+
+def kept_layout(output_dir: str | None, device: torch.device) -> bool | None:
+    """Whether the unfinished run in `output_dir` has its images channels last, None without one.
+
+    A run that goes on keeps its layout: another one would round otherwise.
+    """
+    last = checkpoints_folder(output_dir) / "last.safetensors"
+    if not last.exists():
+        return None
+    facts = read_facts(last)
+    asked = facts["settings"].get("channels_last")  # a run of an older version: by default only on a GPU
+    return facts.get("channels_last", device.type == "cuda" if asked is None else asked)
 
 
 def refuse_other_run(settings: Settings, digests: list[dict]) -> None:

@@ -164,24 +164,6 @@ def test_what_was_joined_is_an_ordinary_predictions_file(join, tmp_path):
     assert str(tmp_path) not in str(again.about), "the table is known by its name alone"
 
 
-def test_tables_are_told_from_predictions_files(join, tmp_path):
-    predictions.write(join(frame_of()), tmp_path / "ours.parquet")
-    pd.read_parquet(tmp_path / "ours.parquet").to_parquet(tmp_path / "copied.parquet")  # without our metadata
-    frame_of().to_parquet(tmp_path / "theirs.parquet")
-    (tmp_path / "damaged.parquet").write_text("no")
-    kinds = {path.name: prediction_tables.is_prediction_table(path) for path in tmp_path.iterdir()}
-    assert kinds == {
-        "ours.parquet": False,
-        "copied.parquet": False,
-        "damaged.parquet": False,
-        "theirs.parquet": True,
-        "theirs.csv": True,
-    }
-    assert prediction_tables.is_prediction_table("runs/x.csv.gz") and not prediction_tables.is_prediction_table(
-        "runs/x"
-    )
-
-
 def test_a_rival_is_joined_with_our_images_and_must_have_them_and_our_findings(join, tmp_path):
     ours = join(frame_of())
     frame_of(VALUES[::-1]).to_csv(tmp_path / "rival.csv")

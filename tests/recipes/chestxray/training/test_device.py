@@ -7,8 +7,15 @@ import sys
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForImageClassification
 
 from chestxray.training import device
+
+SMALL = {
+    "vit": {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8},
+    "convnext": {"hidden_sizes": [8], "depths": [1], "num_stages": 1},
+    "resnet": {"embedding_size": 8, "hidden_sizes": [8], "depths": [1], "layer_type": "basic"},
+}
 
 
 @pytest.mark.parametrize(
@@ -24,9 +31,21 @@ def test_the_launcher_is_asked_first_and_a_gpu_with_bf16_uses_it(monkeypatch, as
     assert device.default_precision() == precision
 
 
-@pytest.mark.parametrize("kind, asked, expected", [("cpu", None, False), ("cuda", None, True), ("cuda", False, False)])
-def test_channels_last_is_for_gpus_unless_it_is_asked_for(kind, asked, expected):
-    assert device.uses_channels_last(asked, torch.device(kind)) is expected
+@pytest.mark.parametrize(
+    "kind, family, asked, expected",
+    [
+        ("cpu", "vit", None, False),
+        ("cpu", "convnext", None, False),
+        ("cpu", "resnet", None, True),
+        ("cpu", "resnet", False, False),
+        ("cpu", "vit", True, True),
+        ("cuda", "vit", None, True),
+        ("cuda", "resnet", False, False),
+    ],
+)
+def test_channels_last_is_for_gpus_and_for_batch_norm_unless_the_user_says_otherwise(kind, family, asked, expected):
+    model = AutoModelForImageClassification.from_config(AutoConfig.for_model(family, **SMALL[family]))
+    assert device.uses_channels_last(asked, torch.device(kind), model) is expected
 
 
 def test_weights_take_the_layout_that_is_asked_for():

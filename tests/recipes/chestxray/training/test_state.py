@@ -2,7 +2,11 @@
 
 import math
 
-from chestxray.training.state import State
+import pytest
+import torch
+
+from chestxray.training.checkpoints import write_tensors
+from chestxray.training.state import State, kept_layout
 
 STEPS = 10  # of an epoch
 
@@ -30,3 +34,21 @@ def test_patience_counts_epochs_since_the_best_one():
     state = after(0.5, 0.7, 0.6, 0.6)
     assert [state.is_out_of_patience(patience, STEPS) for patience in (None, 1, 2, 3)] == [False, True, True, False]
     assert after(math.nan).is_out_of_patience(1, STEPS), "no epoch was ranked"
+
+
+@pytest.mark.parametrize(
+    "facts, kind, kept",
+    [
+        ({"settings": {"channels_last": None}, "channels_last": True}, "cpu", True),
+        ({"settings": {"channels_last": True}, "channels_last": False}, "cuda", False),
+        ({"settings": {"channels_last": None}}, "cpu", False),
+        ({"settings": {"channels_last": None}}, "cuda", True),
+        ({"settings": {"channels_last": True}}, "cpu", True),
+    ],
+)
+def test_a_run_keeps_the_memory_layout_that_it_began_with_also_if_an_older_version_began_it(
+    tmp_path, facts, kind, kept
+):
+    assert kept_layout(str(tmp_path), torch.device(kind)) is None
+    write_tensors({}, tmp_path / "checkpoints" / "last.safetensors", facts)
+    assert kept_layout(str(tmp_path), torch.device(kind)) is kept
