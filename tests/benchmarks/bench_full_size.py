@@ -199,7 +199,10 @@ def run_settings(arguments):
 
 
 def time_decoding(arguments):
-    """Print {"sides": [[side, bytes, CPU seconds]]} of reading, decoding and shrinking an image of the archive, and of `--nih`."""
+    """Print what it takes to read, decode and shrink an image: {"sides": [[side, bytes, CPU seconds]]}.
+
+    One side is the archive's, the other that of `--nih`.
+    """
     from chestxray.images.pixels import shrink_row
 
     found = []

@@ -112,4 +112,4 @@ def test_a_predictions_file_is_scored_with_tables_and_figures_alone(tmp_path):
     predictions.write(table, tmp_path / "predictions.parquet")
     done, _, modules = answer("score", tmp_path / "predictions.parquet")
     assert done.returncode == 0 and (tmp_path / "report.html").exists(), done.stderr
-    assert SLOW & modules == {"matplotlib", "pandas"}
+    assert SLOW & modules == {"matplotlib", "pandas", "scipy", "sklearn"}

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import expit
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from chestxray.reporting.figure_style import BLUE, GREEN, INK, ORANGE, PURPLE, RED, style
 from chestxray.reporting.tables import figure as value
 from chestxray.scoring import calibration, scorecard
 from chestxray.scoring.anchors import ANCHORS
-from chestxray.scoring.curves import count_calls
-from chestxray.scoring.logistic import expit
 from chestxray.scoring.subgroups import ATTRIBUTES, FEW
 
 LOOKS = tuple(product("osD^v", (BLUE, ORANGE, GREEN, PURPLE, RED)))  # of an attribute's subgroups, in their order
@@ -213,8 +213,9 @@ def draw_curves(card: scorecard.Scorecard, draw_curve: Callable, measure: str, x
 
 def draw_roc(axes: Axes, targets: np.ndarray, logits: np.ndarray, row: pd.Series, has_threshold: bool) -> None:
     """One finding's ROC curve; `row` of `card.findings` says where its threshold is."""
+    false_rate, true_rate, _ = roc_curve(targets, logits, drop_intermediate=False)  # `thin_out` leaves out points
     axes.plot([0, 1], [0, 1], color=INK, linestyle=":", linewidth=1)
-    axes.plot(*thin_out(*count_calls(targets, logits).roc), color=BLUE, linewidth=1.5)
+    axes.plot(*thin_out(false_rate, true_rate), color=BLUE, linewidth=1.5)
     if has_threshold:
         axes.plot(1 - row["specificity"], row["sensitivity"], "o", color=ORANGE, markersize=5, clip_on=False)
 
@@ -223,7 +224,8 @@ def draw_precision_recall(
     axes: Axes, targets: np.ndarray, logits: np.ndarray, row: pd.Series, has_threshold: bool
 ) -> None:
     """One finding's precision over its recall; `row` of `card.findings` says where its threshold is."""
-    precision, recall = count_calls(targets, logits).precision_recall
+    # In ascending order, and without scikit-learn's extra point (recall 0, precision 1), where nothing is positive.
+    precision, recall = (values[-2::-1] for values in precision_recall_curve(targets, logits)[:2])
     axes.axhline(targets.mean(), color=INK, linestyle=":", linewidth=1)
     axes.plot(*thin_out(recall, precision), color=BLUE, linewidth=1.5)
     if has_threshold and not math.isnan(row["ppv"]):

@@ -7,9 +7,9 @@ finding, NaN where it is undefined.
 import math
 
 import numpy as np
+from scipy.special import expit
 
 from chestxray.scoring import logistic
-from chestxray.scoring.logistic import expit
 
 BINS = 15  # of equal width, as in Guo et al. 2017, section 5
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 from chestxray.data.official_test import TEST_IMAGES, is_official
 from chestxray.data.predictions import Predictions
 from chestxray.places import public_about, public_models
 from chestxray.scoring import calibration, ensembles, levels, readers, shortcuts, subgroups, thresholds, validation
-from chestxray.scoring.logistic import expit
 from chestxray.scoring.plain_values import to_plain_values
 from chestxray.scoring.readers import ReaderScores
 from multilabel_auroc import auroc_report, compare

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from chestxray.scoring.choices import RULES
-from chestxray.scoring.curves import count_calls
 
 
 def fit(logits: np.ndarray, targets: np.ndarray, sensitivity: float) -> dict[str, np.ndarray]:
@@ -32,17 +31,22 @@ def fit(logits: np.ndarray, targets: np.ndarray, sensitivity: float) -> dict[str
 
 
 def _fit_one(logits, targets, sensitivity):
+    from sklearn.metrics import roc_curve  # takes a second, which reading a calibration does not need
+
     known = ~np.isnan(targets)
     positive = targets[known] == 1
     m, n = positive.sum(), (~positive).sum()
     if not m or not n:
         return dict.fromkeys(RULES, np.nan)
-    levels, found, wrong = (values[::-1] for values in count_calls(positive, logits[known]))  # the lowest level first
+    curve = roc_curve(positive, logits[known], drop_intermediate=False)
+    # In ascending order of the threshold, without the one that is above all scores.
+    false_rate, true_rate, levels = (values[:0:-1] for values in curve)
     limits = levels.copy()
     limits[1:] = (levels[1:] + levels[:-1]) / 2  # the same calls here, and fairer calls of scores in between
+    found, wrong = np.rint(true_rate * m), np.rint(false_rate * n)  # whole numbers, so that equal F1 are exactly equal
     reached = np.flatnonzero(found >= sensitivity * m - 1e-9)
     return {
-        "youden": limits[np.argmax(found / m - wrong / n)],
+        "youden": limits[np.argmax(true_rate - false_rate)],
         "f1": limits[np.argmax(found / (found + wrong + m))],
         "sensitivity": limits[reached[-1]],
     }
