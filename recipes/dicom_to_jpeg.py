@@ -17,6 +17,7 @@ from pathlib import Path
 
 from chestxray.flags import Parser
 from chestxray.machine import cores
+from chestxray.stopping import stop_in_one_line
 
 DAMAGED = "damaged.csv"
 
@@ -36,6 +37,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("dicom_to_jpeg.py")
     parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
 
 import csv

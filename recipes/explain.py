@@ -20,6 +20,7 @@ from chestxray.models.heatmap_methods import METHODS
 from chestxray.reporting.explain_options import ExplainOptions
 from chestxray.scoring import prediction_options
 from chestxray.scoring.map_options import VIEWS
+from chestxray.stopping import stop_in_one_line
 
 
 def parse(argv):
@@ -44,6 +45,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("explain.py")
     parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
     sleep_while_waiting()
 

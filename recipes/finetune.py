@@ -15,9 +15,11 @@ import json
 from pathlib import Path
 
 from chestxray.machine import sleep_while_waiting
+from chestxray.stopping import stop_in_one_line
 from chestxray.training.command_line import answer_at_once, parse_settings, presets
 
 if __name__ == "__main__":
+    stop_in_one_line("finetune.py")
     answer_at_once("finetune.py")
     sleep_while_waiting()
 

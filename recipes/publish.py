@@ -12,6 +12,7 @@ After an interruption, start the same command again: finished shards stay as the
 
 from chestxray.flags import Parser
 from chestxray.machine import cores
+from chestxray.stopping import stop_in_one_line
 
 
 def parse(argv):
@@ -35,6 +36,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("publish.py")
     parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
 
 from functools import partial

@@ -26,6 +26,7 @@ from chestxray.machine import sleep_while_waiting
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.scoring import prediction_options
 from chestxray.scoring.choices import LEVELS, RULES
+from chestxray.stopping import stop_in_one_line
 
 
 def parse(argv):
@@ -48,6 +49,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("score.py")
     parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
     sleep_while_waiting()
 

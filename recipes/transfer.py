@@ -14,6 +14,7 @@ from chestxray.flags import Parser
 from chestxray.machine import sleep_while_waiting
 from chestxray.scoring import prediction_options
 from chestxray.scoring.prediction_options import PredictionOptions
+from chestxray.stopping import stop_in_one_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("transfer.py")
     parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
     sleep_while_waiting()
 

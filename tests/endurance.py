@@ -3,17 +3,19 @@
     python tests/endurance.py --kills 100                                      every job, 100 kills each
     python tests/endurance.py --kills 100 --job publish --job dicom            of two jobs
     python tests/endurance.py --kills 4 --job finetune --seed 3 --folder DIR   other moments, another folder
+    python tests/endurance.py --kills 20 --signal INT                          Ctrl-C; TERM is Slurm's
 
 For each job the command is run twice undisturbed, which must give the same files. Then each trial begins in an empty
 folder: the command is started and killed (SIGKILL, with all processes that it has started), and started again; by
 chance that start is killed too. The last start is left to its end. Its files must be those of the undisturbed run, byte
 for byte; `TIMES` in endurance_jobs.py names what may differ, and why.
 
-Half of the moments are even over the undisturbed run, half over the part of it that writes. They depend on the seed,
-the job and the trial's number only. A start is a fork of a process with all libraries imported, so the time that is
-killed is the command's own. After a stop the same command goes on with the next trial. The table at the end:
+Half of the moments are even over the undisturbed run, half over the part of it that writes. They depend on the job,
+the signal, the seed and the trial's number only. A start is a fork of a process with all libraries imported, so the
+time that is killed is the command's own. After a stop the same command goes on with the next trial. The table:
 
     kills        the command was running
+    clean        of another --signal: status and one line say so, and no unfinished file is left
     at work      it had written something since it was started
     mid-file     an unfinished file lay there
     ends         trials whose last start ended with status 0, after a kill at least
@@ -41,6 +43,8 @@ from tqdm.auto import tqdm
 from conftest import ROOT
 from endurance_jobs import JOBS, TIMES, digest_files, make_given
 
+SIGNALS = {"KILL": signal.SIGKILL, "INT": signal.SIGINT, "TERM": signal.SIGTERM}
+EARLIEST = 0.5  # seconds after which a script has begun, so that it can answer a signal
 POLL = 0.01  # seconds between looks at whether the undisturbed run has begun to write
 AGAIN = 0.5  # how often the start after a kill is killed too
 SECONDS = 600  # that a start may take
@@ -53,9 +57,11 @@ class Trial:
     """What came of a trial; the numbers are of its kills."""
 
     job: str
+    signal: str
     seed: int
     number: int
     kills: int = 0
+    clean: int = 0
     at_work: int = 0
     mid_file: int = 0
     ends: int = 0
@@ -118,22 +124,28 @@ def wait(started, seconds):
     return not waiting
 
 
-def kill(started):
-    """Kill the processes and all that they have started. Whether one of them was running."""
+def disturb(started, number):
+    """Send a signal to the processes and to all that they have started. Returns how the first one of them ended."""
     for each in started:
-        each.signal_group(signal.SIGKILL)
-        each.process.kill()  # it may not have its group yet
-    return any(each.finish().returncode == -signal.SIGKILL for each in started)
+        each.signal_group(number)
+        if number == signal.SIGKILL:
+            each.process.kill()  # it may not have its group yet
+    return [each.finish() for each in started][0]
+
+
+def is_clean(done, number):
+    """Whether the status and the last line say that somebody has stopped it, and nothing else says so."""
+    last = (done.stderr.splitlines() or [""])[-1]
+    return done.returncode == 128 + number and ": stopped. " in last and "Traceback" not in done.stderr
 
 
 def finish(started):
     """(status, what was printed) of the last start. If it hangs it is killed."""
     if not wait(started, SECONDS):
-        kill(started)
+        disturb(started, signal.SIGKILL)
     done = [each.finish() for each in started]
-    return next((each.returncode for each in done if each.returncode), 0), "".join(
-        each.stdout + each.stderr for each in done
-    )
+    words = "".join(each.stdout + each.stderr for each in done)
+    return next((each.returncode for each in done if each.returncode), 0), words
 
 
 def run_undisturbed(place):
@@ -167,19 +179,33 @@ def differences(found, expected):
 
 def run_trial(place, undisturbed, trial):
     """Kill and start again until an end, and fill in the trial."""
-    chance = random.Random(f"{trial.seed} {trial.job} {trial.number}")
+    chance, number = random.Random(f"{trial.seed} {trial.job} {trial.signal} {trial.number}"), SIGNALS[trial.signal]
     place.begin()
     while not trial.kills or chance.random() < AGAIN:
         before, started = place.files(), place.start()
-        if wait(started, undisturbed.draw_moment(chance)) or not kill(started):
-            break  # it has ended before the kill
-        after = place.files()
-        trial.kills += 1
-        trial.at_work += after != before
-        trial.mid_file += any(part in name.removeprefix(str(place.folder)) for name in after for part in UNFINISHED)
+        moment = undisturbed.draw_moment(chance)
+        if wait(started, moment if number == signal.SIGKILL else max(moment, EARLIEST)):
+            break
+        done = disturb(started, number)
+        if not done.returncode:  # it has ended just before
+            break
+        note_stop(place, trial, done, before, place.files())
     else:
         started = place.start()
     judge(place, undisturbed, trial, *finish(started))
+
+
+def note_stop(place, trial, done, before, after):
+    """Count a kill: what it found, and what it left."""
+    number, left = SIGNALS[trial.signal], [name.removeprefix(str(place.folder)) for name in after]
+    unfinished = [name for name in left if any(part in name for part in UNFINISHED) and not name.endswith(".lock")]
+    trial.kills += 1
+    trial.at_work += after != before
+    trial.mid_file += bool(unfinished)
+    if number != signal.SIGKILL:
+        trial.clean += is_clean(done, number) and not unfinished
+        if not is_clean(done, number) or unfinished:
+            trial.words += f"not clean, status {done.returncode}: {done.stderr[-1500:]} {unfinished}\n"
 
 
 def judge(place, undisturbed, trial, status, words):
@@ -188,19 +214,19 @@ def judge(place, undisturbed, trial, status, words):
     if trial.kills and not status:
         trial.ends, trial.went_on, trial.identical = 1, int(place.job.goes_on in words), int(not unlike)
     if status or unlike:
-        trial.words = f"status {status}: {words[-2000:]}" if status else f"not identical: {unlike}"
+        trial.words += f"status {status}: {words[-2000:]}" if status else f"not identical: {unlike}"
         kept = place.folder.with_name(f"trial-{trial.seed}-{trial.number}")
         shutil.rmtree(kept, ignore_errors=True)
         place.folder.rename(kept)
 
 
-def run_job(name, kills, seed, folder):
+def run_job(name, kills, seed, sent, folder):
     """The trials of a job until there are so many kills, those of earlier starts included."""
     place, records = Place(name, folder), folder / RECORDS
-    undisturbed, trials = read_undisturbed(place), read_trials(records, name, seed)
+    undisturbed, trials = read_undisturbed(place), read_trials(records, name, sent, seed)
     with tqdm(total=kills, initial=min(kills, sum(trial.kills for trial in trials)), desc=name, unit=" kills") as bar:
         while sum(trial.kills for trial in trials) < kills:
-            trial = Trial(name, seed, len(trials))
+            trial = Trial(name, sent, seed, len(trials))
             run_trial(place, undisturbed, trial)
             trials.append(trial)
             with open(records, "a") as file:
@@ -211,10 +237,10 @@ def run_job(name, kills, seed, folder):
     return trials
 
 
-def read_trials(records, name, seed):
+def read_trials(records, name, sent, seed):
     lines = records.read_text().splitlines() if records.exists() else []
     trials = [Trial(**json.loads(line)) for line in lines]
-    return [trial for trial in trials if (trial.job, trial.seed) == (name, seed)]
+    return [trial for trial in trials if (trial.job, trial.signal, trial.seed) == (name, sent, seed)]
 
 
 def print_table(found):
@@ -230,12 +256,13 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="of each job")
     parser.add_argument("--job", choices=JOBS, action="append", help="by default all; may be given several times")
+    parser.add_argument("--signal", choices=SIGNALS, default="KILL")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "endurance", help="a new one for changed code")
-    arguments = parser.parse_args(argv)
+    asked = parser.parse_args(argv)
     found = {}
-    for name in arguments.job or JOBS:
-        found[name] = run_job(name, arguments.kills, arguments.seed, arguments.folder.resolve())
+    for name in asked.job or JOBS:
+        found[name] = run_job(name, asked.kills, asked.seed, asked.signal, asked.folder.resolve())
     print_table(found)
     print("Not compared:", *(f"{pattern}: {why}" for pattern, _, why in TIMES), sep="\n  ")
     return any(trial.words for trials in found.values() for trial in trials)

@@ -49,17 +49,19 @@ def write(path: str | Path, content: bytes | str) -> None:
 def whole_folder(path: str | Path, last: str) -> Iterator[Path]:
     """An empty folder to write to. At the end its files move into `path`: the file named `last` moves after the others.
 
-    After an error nothing moves, and `path` stays as it was.
+    After an error in writing it is removed, and `path` stays as it was.
     """
     path = Path(path)
     part = path.with_name(f"{path.name}{UNFINISHED}")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    yield part
-    path.mkdir(parents=True, exist_ok=True)
-    for file in sorted(part.iterdir(), key=lambda file: file.name == last):
-        file.replace(path / file.name)
-    part.rmdir()
+    try:
+        part.mkdir(parents=True)
+        yield part
+        path.mkdir(parents=True, exist_ok=True)
+        for file in sorted(part.iterdir(), key=lambda file: file.name == last):
+            file.replace(path / file.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def move_files(source: str | Path, target: str | Path) -> None:

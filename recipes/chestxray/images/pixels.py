@@ -3,6 +3,7 @@
 import inspect
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,14 @@ def shrink(dataset: Dataset, size: int, equalize: bool = False, num_proc: int | 
     Returns:
         A Dataset with the other columns as they were and `pixels`, size × size uint8 grey as bytes, row by row.
     """
+    folder = datasets_internals.cache_folder(dataset)
+    missing = missing_bytes(dataset, size, equalize)
+    with datasets_internals.claim_cache(folder) if folder and missing else nullcontext():
+        return map_images(dataset, size, equalize, num_proc)
+
+
+def map_images(dataset, size, equalize, num_proc):
+    """`shrink`, which `datasets` skips if its cache is there."""
     kept = {name: feature for name, feature in dataset.features.items() if name != "image"}
     return keep_encoded(dataset).map(
         shrink_example,
@@ -52,11 +61,14 @@ def check_room(datasets: list[Dataset], size: int, equalize: bool, tell: Callabl
     Raises:
         OSError: the disk has no room for it. Nothing is written yet.
     """
-    missing = sum(missing_bytes(dataset, size, equalize) for dataset in datasets)
-    if not missing:
+    if not sum(missing_bytes(dataset, size, equalize) for dataset in datasets):
         return
     folder = datasets_internals.cache_folder(datasets[0])
     assert folder, "a dataset in memory misses nothing on the disk"
+    with datasets_internals.claim_cache(folder):  # another process may have written it by now
+        missing = sum(missing_bytes(dataset, size, equalize) for dataset in datasets)
+    if not missing:
+        return
     free = shutil.disk_usage(folder).free
     if missing > free:
         raise OSError(
