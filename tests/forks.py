@@ -5,6 +5,7 @@ server, and each script runs in a fork of it: with its own arguments, environmen
 killed. At least one test of each script starts it as a person does.
 """
 
+import atexit
 import contextlib
 import functools
 import importlib
@@ -93,7 +94,10 @@ def become(words, folder, own_group, environment, out, err):
     tempfile.tempdir = None
     sys.argv[:] = words
     sys.path.insert(0, str(Path(words[0]).parent))
-    runpy.run_path(words[0], run_name="__main__")
+    try:
+        runpy.run_path(words[0], run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()  # a script's, which `multiprocessing` leaves out
 
 
 def run(script, *flags, folder=".", **environment):
