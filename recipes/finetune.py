@@ -55,7 +55,6 @@ def main(argv=None):
     accelerator = device.start_accelerator(settings.output_dir, precision, settings.compile, trackers)
     if (output / "all_results.json").exists():
         return show_finished(settings, accelerator, output)
-    output.mkdir(parents=True, exist_ok=True)
     set_seed(settings.seed)
 
     # Data and model. The first process reads and downloads, the others find the files there.

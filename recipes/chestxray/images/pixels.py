@@ -3,7 +3,6 @@
 import inspect
 import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from datasets import Dataset, Features, Value
 from datasets import Image as EncodedImage
 
 from chestxray.data import datasets_internals
+from chestxray.files import name_disk
 from chestxray.images.decoding import shrink_bytes
 from chestxray.images.grey import DEPTHS, STEPS
 
@@ -30,7 +30,9 @@ def shrink(dataset: Dataset, size: int, equalize: bool = False, num_proc: int | 
     """
     folder = datasets_internals.cache_folder(dataset)
     missing = missing_bytes(dataset, size, equalize)
-    with datasets_internals.claim_cache(folder) if folder and missing else nullcontext():
+    if not folder or not missing:
+        return map_images(dataset, size, equalize, num_proc)
+    with name_disk(folder / "the pixel cache"), datasets_internals.claim_cache(folder):
         return map_images(dataset, size, equalize, num_proc)
 
 
