@@ -54,7 +54,7 @@ import os
 from pathlib import Path
 
 from chestxray.data import predictions
-from chestxray.files import write
+from chestxray.files import refuse_closed_folder, write
 from chestxray.models.classifiers import findings_of
 from chestxray.reporting import card_localisation, contact_sheet, localisation_page
 from chestxray.reporting.predictor import Predictor
@@ -67,6 +67,7 @@ from chestxray.scoring.mapping import Job, map_images
 
 def main(argv=None):
     options = parse(argv)
+    refuse_closed_folder(options.output)
     output, predictor = options.output, Predictor(options)
 
     # Images and their boxes

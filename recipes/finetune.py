@@ -55,6 +55,8 @@ def main(argv=None):
     accelerator = device.start_accelerator(settings.output_dir, precision, settings.compile, trackers)
     if (output / "all_results.json").exists():
         return show_finished(settings, accelerator, output)
+    with accelerator.main_process_first():
+        files.refuse_closed_folder(output)
     set_seed(settings.seed)
 
     # Data and model. The first process reads and downloads, the others find the files there.

@@ -66,6 +66,17 @@ def new_folders(*folders: Path) -> Iterator[None]:
         raise
 
 
+class _Enough(Exception):
+    """The folder takes files."""
+
+
+def refuse_closed_folder(folder: str | Path) -> None:
+    """Raise OSError, before hours of work, if no file can be written into a folder. It is made for that, and removed."""
+    with suppress(_Enough), whole_file(Path(folder, "what comes out")) as part:
+        part.touch()
+        raise _Enough
+
+
 @contextmanager
 def name_disk(path: str | Path) -> Iterator[None]:
     """Turn an error of the disk under `path`, of any library, into an OSError that names it and says what to do."""

@@ -41,8 +41,8 @@ def load(
     """
     descriptor = descriptor or registry.recognise(source)
     if descriptor.build:
-        builder = descriptor.build(Path(source), BuildOptions(allow_missing, labeler))
         with name_disk(cache_root() / "the dataset's table"):
+            builder = descriptor.build(Path(source), BuildOptions(allow_missing, labeler))
             builder.download_and_prepare(num_proc=num_proc)
         dataset = builder.as_dataset()
     else:

@@ -10,7 +10,7 @@ from chestxray.data import prediction_tables, predictions, reading_files
 from chestxray.data.prediction_tables import is_prediction_table
 from chestxray.data.predictions import Predictions
 from chestxray.data.reading_files import ReadingFile
-from chestxray.files import write
+from chestxray.files import refuse_closed_folder, write
 from chestxray.places import public_name
 from chestxray.reporting import model_card, plots, score_page, score_readers, score_tables
 from chestxray.reporting.score_options import ScoreOptions
@@ -43,7 +43,8 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
         FileNotFoundError, ValueError: as `score_checkpoints.predict_datasets`, `score_tables.write_predictions`,
             `reading_files.read`, `ensembles.average` and `scorecard.make`.
     """
-    # Files with faults are refused before hours of predicting
+    # A closed folder and files with faults are refused before hours of predicting
+    refuse_closed_folder(options.output)
     readings = reading_files.read(options.labels) if options.labels else None
     if options.against and is_prediction_table(options.against):
         prediction_tables.read(options.against)
