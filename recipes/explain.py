@@ -67,7 +67,8 @@ from chestxray.scoring.mapping import Job, map_images
 
 def main(argv=None):
     options = parse(argv)
-    refuse_closed_folder(options.output)
+    if not int(os.environ.get("RANK", 0)):
+        refuse_closed_folder(options.output)
     output, predictor = options.output, Predictor(options)
 
     # Images and their boxes

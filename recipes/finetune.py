@@ -55,7 +55,7 @@ def main(argv=None):
     accelerator = device.start_accelerator(settings.output_dir, precision, settings.compile, trackers)
     if (output / "all_results.json").exists():
         return show_finished(settings, accelerator, output)
-    with accelerator.main_process_first():
+    if accelerator.is_main_process:
         files.refuse_closed_folder(output)
     set_seed(settings.seed)
 

@@ -120,6 +120,11 @@ JOBS = {
         needs=("model", "cache", "checkpoint"),
         begin=copy_checkpoint,
     ),
+    "export": Job(
+        "export.py",
+        lambda given, folder: (given / "checkpoint", folder / "out" / "model.onnx"),
+        needs=("model", "cache", "checkpoint"),
+    ),
 }
 
 

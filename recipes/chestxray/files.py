@@ -71,7 +71,10 @@ class _Enough(Exception):
 
 
 def refuse_closed_folder(folder: str | Path) -> None:
-    """Raise OSError, before hours of work, if no file can be written into a folder. It is made for that, and removed."""
+    """Raise OSError, before hours of work, if no file can be written into a folder. Nothing stays of the trial.
+
+    Only the first of several processes may call it: they would remove each other's folder.
+    """
     with suppress(_Enough), whole_file(Path(folder, "what comes out")) as part:
         part.touch()
         raise _Enough

@@ -44,7 +44,8 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
             `reading_files.read`, `ensembles.average` and `scorecard.make`.
     """
     # A closed folder and files with faults are refused before hours of predicting
-    refuse_closed_folder(options.output)
+    if not int(os.environ.get("RANK", 0)):
+        refuse_closed_folder(options.output)
     readings = reading_files.read(options.labels) if options.labels else None
     if options.against and is_prediction_table(options.against):
         prediction_tables.read(options.against)
