@@ -57,7 +57,7 @@ from tqdm.auto import tqdm
 
 from chestxray.data import radiology_reports
 from chestxray.dicom import dicom_files
-from chestxray.files import whole_file, write
+from chestxray.files import claim_folder, whole_file, write
 from chestxray.publishing import pool
 
 TABLE = "mimic-cxr-2.0.0-metadata.csv.gz"
@@ -72,6 +72,7 @@ def main(argv=None):
     settings = {"equalize": arguments.equalize, "quality": arguments.quality}
 
     files = list_files(source)
+    claim_folder(out)
     claim(out, settings)
     damaged, withheld = convert_missing(source, out, settings, files, arguments)
 

@@ -54,7 +54,7 @@ import os
 from pathlib import Path
 
 from chestxray.data import predictions
-from chestxray.files import refuse_closed_folder, write
+from chestxray.files import claim_folder, refuse_closed_folder, remove_unfinished, write
 from chestxray.models.classifiers import findings_of
 from chestxray.reporting import card_localisation, contact_sheet, localisation_page
 from chestxray.reporting.predictor import Predictor
@@ -68,7 +68,9 @@ from chestxray.scoring.mapping import Job, map_images
 def main(argv=None):
     options = parse(argv)
     if not int(os.environ.get("RANK", 0)):
+        claim_folder(options.output)
         refuse_closed_folder(options.output)
+        remove_unfinished(options.output)
     output, predictor = options.output, Predictor(options)
 
     # Images and their boxes

@@ -82,6 +82,7 @@ def main(argv=None):
 
 def missing_shards(out, planned):
     """The planned shards that no earlier run has finished. Raises ValueError if `out` holds other shards."""
+    files.claim_folder(out)
     files.remove_unfinished(out)
     shards.refuse_strangers(out, planned)
     missing = [shard for shard in planned if not shards.is_finished(out, shard)]

@@ -40,6 +40,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recipes"))
 
 from tqdm.auto import tqdm
 
+from chestxray.files import claim_folder
 from conftest import ROOT
 from endurance_jobs import JOBS, TIMES, digest_files, make_given
 
@@ -260,6 +261,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "endurance", help="a new one for changed code")
     asked = parser.parse_args(argv)
+    claim_folder(asked.folder)
     found = {}
     for name in asked.job or JOBS:
         found[name] = run_job(name, asked.kills, asked.seed, asked.signal, asked.folder.resolve())

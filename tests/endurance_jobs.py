@@ -31,7 +31,7 @@ class Job:
     Attributes:
         script: in recipes/.
         flags: from (what is given, the trial's folder) to the words behind it.
-        needs: names in GIVEN, made once and only read.
+        needs: names in GIVEN besides `sample`, made once and only read.
         begin: fills the trial's folder, which is empty otherwise.
         own_cache: whether the cache of `datasets` lies in the trial's folder, so that it is compared.
         processes: 1 or 2, which know of each other.
@@ -60,12 +60,20 @@ class Job:
 
 def publish(form, processes=1):
     more = ("--format", form, "--num-proc", processes)
-    return lambda given, folder: (SAMPLE, folder / "out", "--sizes", 128, 256, *more)
+    return lambda given, folder: (given / "sample", folder / "out", "--sizes", 128, 256, *more)
 
 
 def train(*more):
     def flags(given, folder):
-        return ("--dataset", SAMPLE, "--model", given / "model" / MODEL, *more, "--output-dir", folder / "run")
+        return (
+            "--dataset",
+            given / "sample",
+            "--model",
+            given / "model" / MODEL,
+            *more,
+            "--output-dir",
+            folder / "run",
+        )
 
     return flags
 
@@ -111,7 +119,7 @@ JOBS = {
     ),
     "predict": Job(
         "predict.py",
-        lambda given, folder: (given / "checkpoint", SAMPLE / "images", "--output-dir", folder / "out"),
+        lambda given, folder: (given / "checkpoint", given / "sample" / "images", "--output-dir", folder / "out"),
         needs=("model", "cache", "checkpoint"),
     ),
     "explain": Job(
@@ -129,6 +137,11 @@ JOBS = {
 
 
 # What the commands are given
+
+
+def copy_sample(given, folder):
+    """Some files name the folder of the archive, so it is not the clone's."""
+    shutil.copytree(SAMPLE, folder, dirs_exist_ok=True)
 
 
 def write_model(given, folder):
@@ -161,12 +174,18 @@ def run_once(job, given, *flags):
     return once / "run"
 
 
-GIVEN = {"model": write_model, "dicoms": write_dicoms, "cache": fill_cache, "checkpoint": train_checkpoint}
+GIVEN = {
+    "sample": copy_sample,
+    "model": write_model,
+    "dicoms": write_dicoms,
+    "cache": fill_cache,
+    "checkpoint": train_checkpoint,
+}
 
 
 def make_given(job, given):
     """Make what a job needs, unless it is there."""
-    for name in job.needs:
+    for name in ("sample", *job.needs):
         finished = given / f"{name}.finished"
         if not finished.exists():
             shutil.rmtree(given / name, ignore_errors=True)

@@ -1,17 +1,22 @@
 """Writing files so that they are whole or not there, and digests. Only this module of the library does these two."""
 
 import errno
+import fcntl
+import getpass
 import hashlib
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 UNFINISHED = ".writing"  # how the name of an unfinished file ends
 BLOCK = 1 << 20  # bytes read at a time
+CLAIMS: list[IO] = []  # the lock files of this process; closing one of them would give its claim back
 FULL = "The disk of {folder} is full; {name} did not fit. Make room and start again."
 CLOSED = "{folder} cannot be written, so {name} is not there. Choose another folder, or let yourself write there."
 DISK_ERRORS = {
@@ -137,6 +142,27 @@ def move_files(source: str | Path, target: str | Path) -> None:
             place = Path(target, path.relative_to(source))
             place.parent.mkdir(parents=True, exist_ok=True)
             path.replace(place)
+
+
+def claim_folder(folder: str | Path) -> None:
+    """Let no other process of this machine and user write into a folder, until this process ends, however it ends.
+
+    The claim is a lock on a file in the folder for temporary files; without one there is no claim.
+
+    Raises:
+        OSError: another process has it.
+    """
+    folder = Path(folder).resolve()
+    place = Path(tempfile.gettempdir(), f"chestxray-{getpass.getuser()}", f"{digest(str(folder))[:16]}.lock")
+    try:
+        place.parent.mkdir(exist_ok=True)
+        file = open(place, "a")
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise OSError(f"another process writes {folder} now. Wait for its end, or choose another folder.") from None
+    except OSError:
+        return
+    CLAIMS.append(file)
 
 
 def remove_unfinished(folder: str | Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from chestxray.files import digest, whole_file, write
+from chestxray.files import claim_folder, digest, whole_file, write
 from chestxray.images.reading import UnreadableImage, read_pixels
 from chestxray.machine import cores
 from chestxray.predicting import overlays as pictures
@@ -119,6 +119,7 @@ def claim(chunks: Chunks, job: dict) -> None:
     Raises:
         ValueError: the folder has chunks of another job.
     """
+    claim_folder(chunks.folder)
     path = chunks.folder / JOB
     job = {**job, "chunk": CHUNK, "files": digest_of(chunks.files)}
     if path.exists() and json.loads(path.read_text()) != job:

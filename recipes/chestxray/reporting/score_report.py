@@ -10,7 +10,7 @@ from chestxray.data import prediction_tables, predictions, reading_files
 from chestxray.data.prediction_tables import is_prediction_table
 from chestxray.data.predictions import Predictions
 from chestxray.data.reading_files import ReadingFile
-from chestxray.files import refuse_closed_folder, write
+from chestxray.files import claim_folder, refuse_closed_folder, remove_unfinished, write
 from chestxray.places import public_name
 from chestxray.reporting import model_card, plots, score_page, score_readers, score_tables
 from chestxray.reporting.score_options import ScoreOptions
@@ -45,7 +45,9 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
     """
     # A closed folder and files with faults are refused before hours of predicting
     if not int(os.environ.get("RANK", 0)):
+        claim_folder(options.output)
         refuse_closed_folder(options.output)
+        remove_unfinished(options.output)
     readings = reading_files.read(options.labels) if options.labels else None
     if options.against and is_prediction_table(options.against):
         prediction_tables.read(options.against)
