@@ -119,7 +119,6 @@ def claim(chunks: Chunks, job: dict) -> None:
     Raises:
         ValueError: the folder has chunks of another job.
     """
-    claim_folder(chunks.folder)
     path = chunks.folder / JOB
     job = {**job, "chunk": CHUNK, "files": digest_of(chunks.files)}
     if path.exists() and json.loads(path.read_text()) != job:
@@ -156,6 +155,8 @@ def time_and_size(path: Path) -> str:
 def chunk_folder(output: Path | None, is_first: bool) -> Iterator[Path]:
     """The folder for chunks: inside the output's, where they stay after an error, or a temporary one."""
     if output:
+        if is_first:
+            claim_folder(output)
         yield output / UNFINISHED
         if is_first:
             shutil.rmtree(output / UNFINISHED)
