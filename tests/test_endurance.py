@@ -6,20 +6,18 @@ import pytest
 
 import endurance
 import endurance_jobs
-import forks
-from conftest import ROOT
 from endurance_jobs import Job
 
-JOBS = ("publish", "dicom", "finetune", "predict")
+JOBS = ("dicom", "finetune", "publish")
 KILLS = 2  # of each
 
 
-def test_killed_commands_end_with_the_files_of_an_undisturbed_run(tmp_path):
+def test_killed_commands_end_with_the_files_of_an_undisturbed_run(tmp_path, capsys):
     jobs = [word for job in JOBS for word in ("--job", job)]
-    flags = [*jobs, "--kills", KILLS, "--folder", tmp_path / "work"]
-    done = forks.run(ROOT / "tests" / "endurance.py", *flags, TMPDIR=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    rows = re.findall(r"^\| ([\w-]+) " + 8 * r"\| (\d+) " + r"\|$", done.stdout, re.MULTILINE)
+    status = endurance.main([*jobs, "--kills", str(KILLS), "--folder", str(tmp_path / "work")])
+    printed = capsys.readouterr().out
+    assert status == 0, printed
+    rows = re.findall(r"^\| ([\w-]+) " + 8 * r"\| (\d+) " + r"\|$", printed, re.MULTILINE)
     assert [name for name, *_ in rows] == list(JOBS)
     for _, trials, kills, _, _, _, ends, _, identical in rows:
         assert int(kills) >= KILLS and int(trials) > 0

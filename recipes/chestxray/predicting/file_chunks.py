@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from chestxray.files import claim_folder, digest, whole_file, write
+from chestxray.files import claim_folder, digest, remove_unfinished, whole_file, write
 from chestxray.images.reading import UnreadableImage, read_pixels
 from chestxray.machine import cores
 from chestxray.predicting import overlays as pictures
@@ -157,6 +157,7 @@ def chunk_folder(output: Path | None, is_first: bool) -> Iterator[Path]:
     if output:
         if is_first:
             claim_folder(output)
+            remove_unfinished(output)
         yield output / UNFINISHED
         if is_first:
             shutil.rmtree(output / UNFINISHED)
