@@ -26,11 +26,14 @@ The exit status is 1 where an end is missing or not identical. Such a trial's fo
 """
 
 import argparse
+import atexit
 import json
+import os
 import random
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass, fields
 from multiprocessing import connection
@@ -92,7 +95,8 @@ class Place:
 
     def __init__(self, name, folder):
         self.job, self.given = JOBS[name], folder / "given"
-        self.folder, self.scratch = folder / name / "trial", folder / name / "scratch"
+        self.folder = folder / name / "trial"
+        self.scratch = Path(tempfile.gettempdir(), f"endure-{os.getpid()}")  # short: sockets lie in it
         make_given(self.job, self.given)
 
     def begin(self):
@@ -224,6 +228,7 @@ def judge(place, undisturbed, trial, status, words):
 def run_job(name, kills, seed, sent, folder):
     """The trials of a job until there are so many kills, those of earlier starts included."""
     place, records = Place(name, folder), folder / RECORDS
+    atexit.register(shutil.rmtree, place.scratch, ignore_errors=True)
     undisturbed, trials = read_undisturbed(place), read_trials(records, name, sent, seed)
     with tqdm(total=kills, initial=min(kills, sum(trial.kills for trial in trials)), desc=name, unit=" kills") as bar:
         while sum(trial.kills for trial in trials) < kills:
