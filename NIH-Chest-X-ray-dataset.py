@@ -14,6 +14,7 @@ archives are downloaded, from the Hub or, with `source="nih"`, from NIH's own li
 
 import csv
 import filecmp
+import glob
 import hashlib
 import io
 import os
@@ -269,9 +270,10 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
         for name in names:
             if name in tables:
                 return name, tables[name]
-        raise FileNotFoundError(
-            f"No {' or '.join(names)} in {self.config.data_dir}. It is part of NIH's release: {HOMEPAGE}"
-        )
+        folder = self.config.data_dir
+        above = [place for place in parents(folder) if any(os.path.isfile(os.path.join(place, name)) for name in names)]
+        hint = f"{above[0]} has it: give that folder." if above else f"It is part of NIH's release: {HOMEPAGE}"
+        raise FileNotFoundError(f"No {' or '.join(names)} in {folder}. {hint}")
 
     def _remote(self, dl_manager):
         """The download as (tables, images), like `_local`."""
@@ -374,6 +376,12 @@ def files_below(folder):
     return sorted(found, key=lambda path: (path.count(os.sep), path))
 
 
+def parents(folder):
+    """The two folders above a folder."""
+    above = os.path.dirname(os.path.realpath(folder))
+    return above, os.path.dirname(above)
+
+
 def list_folder(folder):
     """(paths of files, paths of folders) in a folder, without the hidden ones."""
     files, folders = [], []
@@ -431,9 +439,12 @@ def refuse_rival(first, second):
 
 
 def synthetic_marks(folder):
-    """The path of the file that marks a synthetic archive, in a list; an empty list if there is none."""
-    mark = os.path.join(folder, SYNTHETIC_MARK)
-    return [mark] if os.path.isfile(mark) else []
+    """The path of the file that marks a synthetic archive, in a list; an empty list if there is none.
+
+    It lies at the top of the archive. The folder may be one above it.
+    """
+    marks = [os.path.join(folder, SYNTHETIC_MARK), *glob.glob(os.path.join(glob.escape(folder), "*", SYNTHETIC_MARK))]
+    return list(filter(os.path.isfile, marks))[:1]
 
 
 def fingerprint(folder, tables, images):

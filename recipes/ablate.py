@@ -21,7 +21,11 @@ def parse(argv):
     add("plan", metavar="PLAN.yaml", help="base, seeds, changes, subsets, validation_share; see recipes/README.md")
     add("--output-dir", required=True, help="where the runs and the table go")
     add(
-        "--only", nargs="+", metavar="NAME", help="do only the runs of these changes; the table shows all that is there"
+        "--only",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="do only the runs of these changes; the table shows all that is there",
     )
     add("--launcher", help='what starts finetune.py, such as "accelerate launch --num_processes 2"')
     add("--within", metavar="COLUMN", help="also compare only images with the same value of this column of the dataset")

@@ -21,6 +21,7 @@ from chestxray.reporting.explain_options import ExplainOptions
 from chestxray.scoring import prediction_options
 from chestxray.scoring.map_options import VIEWS
 from chestxray.stopping import stop_in_one_line
+from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
 def parse(argv):
@@ -46,7 +47,7 @@ def parse(argv):
 
 if __name__ == "__main__":
     stop_in_one_line("explain.py")
-    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    answer_wrong_folders("explain.py", parse(None).checkpoints)  # before the imports below, which take seconds
     sleep_while_waiting()
 
 import json

@@ -22,6 +22,7 @@ from chestxray.exporting import browser_runtime
 from chestxray.exporting.export_options import ExportOptions
 from chestxray.flags import Parser, positive
 from chestxray.stopping import stop_in_one_line
+from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
 def parse(argv):
@@ -39,7 +40,7 @@ def parse(argv):
 
 if __name__ == "__main__":
     stop_in_one_line("export.py")
-    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    answer_wrong_folders("export.py", [parse(None).checkpoint])  # before the imports below, which take seconds
 
 from chestxray.exporting import export_run
 from chestxray.exporting.export_run import Exported

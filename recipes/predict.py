@@ -33,7 +33,8 @@ from chestxray.stopping import stop_in_one_line
 
 def main(argv=None):
     options = parse(argv)
-    from chestxray.predicting import (  # takes seconds to import, so --help and a wrong flag go first
+    options.refuse_missing()
+    from chestxray.predicting import (  # takes seconds to import, so a wrong flag or name goes first
         file_table,
         overlays,
     )
@@ -52,9 +53,7 @@ def main(argv=None):
 
 def predict(options):
     """The predictions of a checkpoint or of an ONNX file. Each imports only what it needs: PyTorch takes seconds."""
-    from chestxray.exporting.onnx_file import ENDING
-
-    if options.checkpoint.endswith(ENDING):
+    if options.is_onnx:
         from chestxray.predicting import onnx_run
 
         return onnx_run.predict(options)

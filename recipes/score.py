@@ -27,6 +27,7 @@ from chestxray.reporting.score_options import ScoreOptions
 from chestxray.scoring import prediction_options
 from chestxray.scoring.choices import LEVELS, RULES
 from chestxray.stopping import stop_in_one_line
+from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
 def parse(argv):
@@ -50,7 +51,8 @@ def parse(argv):
 
 if __name__ == "__main__":
     stop_in_one_line("score.py")
-    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    asked = parse(None)  # --help, a wrong flag and a wrong folder are answered before the slow imports below
+    answer_wrong_folders("score.py", [*asked.checkpoints, *asked.rival_checkpoints])
     sleep_while_waiting()
 
 from chestxray.reporting.score_report import report_scores, screen_text

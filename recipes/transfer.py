@@ -15,6 +15,7 @@ from chestxray.machine import sleep_while_waiting
 from chestxray.scoring import prediction_options
 from chestxray.scoring.prediction_options import PredictionOptions
 from chestxray.stopping import stop_in_one_line
+from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ def parse(argv):
 
 if __name__ == "__main__":
     stop_in_one_line("transfer.py")
-    parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
+    answer_wrong_folders("transfer.py", parse(None).models)  # before the imports below, which take seconds
     sleep_while_waiting()
 
 import json

@@ -276,6 +276,9 @@ def test_the_mark_of_a_synthetic_archive_counts(builder, build, release):
     assert build("metadata", folder)["test"].info.description.startswith("NIH")
     (folder / "SYNTHETIC.txt").write_text("drawn")
     assert build("metadata", folder)["test"].info.description.startswith("Synthetic")
+    (folder.parent / "outer").mkdir()
+    inner = folder.rename(folder.parent / "outer" / "nih")
+    assert build("metadata", inner.parent)["test"].info.description.startswith("Synthetic"), "one folder above it"
 
 
 def test_a_folder_that_is_spelt_otherwise_or_moved_has_the_same_cache(cache_of, release, monkeypatch):
@@ -554,6 +557,12 @@ def test_a_missing_table_is_named(build, release, gone, message):
     (folder / gone).unlink()
     with pytest.raises(FileNotFoundError, match=message):
         build("object-detection", folder)
+
+
+def test_a_folder_below_the_tables_is_told_where_they_are(build, release):
+    folder = release()
+    with pytest.raises(FileNotFoundError, match=f"{folder} has it: give that folder"):
+        build("full", folder / "images")
 
 
 def test_a_folder_that_does_not_exist_is_named(builder, tmp_path):

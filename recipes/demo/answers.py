@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from chestxray.exporting.onnx_file import ENDING
 from chestxray.images.reading import read_pixels
 from chestxray.predicting import onnx_run
 from chestxray.predicting.file_chunks import FilePredictor, FileReading, predict_chunk
@@ -57,7 +56,7 @@ def load(model: str) -> LoadedModel:
         FileNotFoundError, ValueError: as `checkpoint_run.load` and `onnx_run.load_predictor`.
     """
     options = PredictOptions(checkpoint=model, inputs=[], batch_size=1, heatmaps=True)
-    if model.endswith(ENDING):
+    if options.is_onnx:
         predictor = onnx_run.load_predictor(options)
         return LoadedModel(predictor, lambda table: onnx_run.table_of(options, predictor, table))
     from chestxray.predicting import checkpoint_run  # needs PyTorch

@@ -196,13 +196,9 @@ def origin_lines(found: FilePredictions) -> list[str]:
     return [*lines, *(["This model does not notice pictures that are no chest radiograph."] if blind else [])]
 
 
-def is_synthetic(found: FilePredictions) -> bool:
-    return bool(found.calibration and found.calibration.synthetic)
-
-
 def head_html(about: FilePredictions) -> str:
     """The top of the page: what it is, and what it is not."""
-    drawn = f'<p class="cx-alarm"><b>{text(file_table.DRAWN)}</b></p>' if is_synthetic(about) else ""
+    drawn = f'<p class="cx-alarm"><b>{text(file_table.DRAWN)}</b></p>' if about.synthetic else ""
     return (
         '<div class="cx cx-head"><h1>Findings in a chest radiograph</h1>'
         f'<p class="cx-device"><b>{text(file_table.NO_DEVICE)}</b> {PRIVACY} Upload no picture with a name in it.</p>'

@@ -188,8 +188,11 @@ def test_label_counts_and_shares_are_the_published_cards():
     assert cells(places(README)["label-distribution"])["Infiltration"][2] == "0.140557"
 
 
-def test_figures_are_vectors_and_hold_no_picture():
-    figures = sorted(FIGURES.iterdir())
+DRAWN = {"sample-report.png", "sample-where-it-looks.png"}  # of the synthetic sample, made by hand
+
+
+def test_figures_of_the_metadata_are_vectors_and_hold_no_picture():
+    figures = sorted(path for path in FIGURES.iterdir() if path.name not in DRAWN)
     assert len(figures) == 5
     for figure in figures:
         assert figure.suffix == ".svg" and figure.stat().st_size < 150_000

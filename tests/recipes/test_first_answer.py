@@ -1,10 +1,12 @@
 """`--help` and a wrong flag are answered before anything that is slow to import."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
+from chestxray.training.settings import TYPES
 from conftest import ROOT
 
 SLOW = {
@@ -71,6 +73,29 @@ def test_a_wrong_flag_imports_nothing_slow_and_the_nearest_one_is_named(script):
     done, _, modules = answer(script, *NEEDED[script], MISSPELT[script], "1")
     assert done.returncode and MISSPELT[script] in done.stderr and "Did you mean --" in done.stderr
     assert not SLOW & modules
+
+
+@pytest.mark.parametrize("script", ["explain", "export", "predict", "score", "transfer"])
+def test_a_folder_that_is_no_checkpoint_is_named_before_anything_slow(script, tmp_path):
+    (tmp_path / "image.png").touch()
+    flags = {"predict": [tmp_path / "image.png"]}.get(script, NEEDED[script][1:])
+    done, _, modules = answer(script, tmp_path, *flags)
+    assert done.returncode and f"{script}.py: {tmp_path} is no checkpoint's folder" in done.stderr
+    assert not SLOW & modules
+
+
+def test_a_misspelt_preset_is_named_before_anything_slow_and_leaves_no_folder(tmp_path):
+    done, _, modules = answer("finetune", "--model", "vit-bse", "--output-dir", tmp_path / "out")
+    assert done.returncode and "vit-bse is no preset" in done.stderr and "Did you mean vit-base?" in done.stderr
+    assert not SLOW & modules and not (tmp_path / "out").exists()
+
+
+def test_the_help_of_finetune_shows_each_flag_once_with_its_own_words():
+    _, shown, _ = answer("finetune", "--help")
+    flags = re.findall(r"^  (--[\w-]+)", shown, re.MULTILINE)
+    assert len(set(flags)) == len(flags) == len(TYPES) and "--no-cache" in flags and "--cache" not in flags
+    assert "_" not in "".join(flags) and "None" not in shown and "SUPPRESS" not in shown
+    assert "decode the images again in every epoch" in " ".join(shown.split())
 
 
 def test_a_dataset_that_is_not_there_is_named_before_anything_slow(tmp_path):

@@ -248,6 +248,16 @@ def test_without_calibration_it_says_what_to_run(plain, archive, scored, tmp_pat
     )
 
 
+@pytest.mark.parametrize("drawn", [True, False])
+def test_without_calibration_the_results_of_the_training_say_whether_it_knows_radiographs(
+    plain, archive, tmp_path, capsys, drawn
+):
+    copy = shutil.copytree(plain, tmp_path / "copy")
+    (copy / "all_results.json").write_text(json.dumps({"synthetic": drawn}))
+    run(copy, sorted((archive / "images").iterdir())[0])
+    assert ("validated on synthetic images and knows no radiograph" in capsys.readouterr().out) is drawn
+
+
 def test_the_calibration_of_other_weights_is_not_taken(checkpoint, archive, tmp_path, capsys):
     copy = shutil.copytree(checkpoint, tmp_path / "vit")
     content = json.loads((copy / "calibration.json").read_text())

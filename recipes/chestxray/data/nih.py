@@ -7,7 +7,6 @@ this module imports the file. `builder_file` also has functions that other datas
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -68,6 +67,10 @@ def has_png(names: Iterable[str]) -> bool:
     return any(builder_file.is_image(name) or builder_file.is_archive(name) for name in names)
 
 
+def is_synthetic(folder: Path) -> bool:
+    return bool(builder_file.synthetic_marks(folder))
+
+
 def build(folder: Path, options: BuildOptions) -> DatasetBuilder:
     names = [os.path.basename(path) for path in builder_file.files_below(folder)]
     if any(map(DICOM_NAME.fullmatch, names)) and has_png(names):
@@ -81,9 +84,8 @@ DESCRIPTOR = Descriptor(
     may_be_passed_on=True,
     recognise=has_metadata,
     build=build,
+    is_synthetic=is_synthetic,
     frontal_views=tuple(builder_file.VIEW_POSITIONS),
     vocabulary="nih",
     meanings=MEANINGS,
 )
-# NIH's builder gets a folder that no descriptor knows, and says what the folder lacks.
-UNKNOWN_FOLDER = replace(DESCRIPTOR, licence="", may_be_passed_on=False, recognise=os.path.isdir)

@@ -31,6 +31,20 @@ def is_parquet(folder: Path) -> bool:
     return any(name.endswith(".parquet") for name in names)
 
 
+def refuse_several(folder: Path) -> None:
+    """Raise ValueError if folders side by side hold the same split, and no card says which of them to load.
+
+    `datasets` would join their rows, and count images twice that are in both.
+    """
+    homes: dict[str, Path] = {}
+    for path in [] if has_configs(folder / "README.md") else find_shards(folder):
+        split = SHARD.match(path.name)[0]  # type: ignore[index]
+        if (first := homes.setdefault(split, path.parent)) != path.parent:
+            raise ValueError(
+                f"{folder} holds several datasets, {first} and {path.parent} among them: give one of them."
+            )
+
+
 def has_configs(card: Path) -> bool:
     """Whether the front matter of a dataset card says which files to load."""
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""

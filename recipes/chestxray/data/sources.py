@@ -10,7 +10,7 @@ from chestxray.data import labels, registry
 from chestxray.data.datasets_internals import cache_root, column
 from chestxray.data.descriptor import BuildOptions, Descriptor
 from chestxray.data.image_lists import find_listed
-from chestxray.data.parquet_folders import cache_of
+from chestxray.data.parquet_folders import cache_of, refuse_several
 from chestxray.files import digest, name_disk
 
 SPLITS = ("train", "validation", "test")
@@ -61,6 +61,7 @@ def refuse_unusable(rows: Dataset, source: str) -> None:
 
 def load_parquet(source: str) -> DatasetDict:
     """A Hub id or a folder of Parquet: its config `full`, where it has one."""
+    refuse_several(Path(source))
     try:
         return load_dataset(source, full_config(source), cache_dir=cache_of(Path(source)))
     except (FileNotFoundError, ConnectionError) as error:
@@ -83,6 +84,7 @@ def stream(source: str) -> tuple[DatasetDict, dict[str, IterableDataset]]:
 
     Raises ValueError if `image` cannot be left out while reading, as from tar or zip archives.
     """
+    refuse_several(Path(source))
     config = full_config(source)
     streams = load_dataset(source, config, streaming=True)
     features = next(iter(streams.values())).features or {}

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+ENDING = ".onnx"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:

@@ -20,9 +20,9 @@ from chestxray.exporting import (
     static_page,
 )
 from chestxray.exporting.compared_images import ComparedImages
-from chestxray.exporting.export_options import ExportOptions
+from chestxray.exporting.export_options import ENDING, ExportOptions
 from chestxray.exporting.int8_auroc import mean_auroc
-from chestxray.exporting.onnx_file import ABOUT, ENDING, FORMAT, OnnxModel
+from chestxray.exporting.onnx_file import ABOUT, FORMAT, OnnxModel
 from chestxray.files import whole_file
 from chestxray.models.classifiers import load_classifier, sides
 from chestxray.models.heatmap_places import measure_on_sample

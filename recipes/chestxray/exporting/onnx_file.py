@@ -17,7 +17,6 @@ from chestxray.machine import cores
 from chestxray.scoring import calibration_file
 from chestxray.scoring.calibration_file import ModelCalibration
 
-ENDING = ".onnx"
 ABOUT = "chestxray"
 INPUT = "pixels"
 OUTPUTS = LOGITS, PROBABILITIES, MAPS, DISTANCE = ("logits", "probabilities", "maps", "distance")

@@ -22,8 +22,8 @@ from transformers import (
     TimmWrapperConfig,
 )
 
-from chestxray.flags import nearest
 from chestxray.models.adapting import adapt, class_names, names_of, new_model, same_rows, with_outputs
+from chestxray.models.model_names import is_timm_name, refuse_unknown_name, timm_repository
 from chestxray.models.processors import describe_to_timm, processor_for, read_processor, sides
 
 
@@ -106,15 +106,6 @@ def fix_unused(model, side):
             nodes += [before for before, _ in node.next_functions]
     for weight in model.parameters():
         weight.requires_grad_(id(weight) in learns)
-
-
-def refuse_unknown_name(name, presets):
-    """Raise ValueError for a name that `build_model` does not know."""
-    if "/" not in name and not is_timm_name(name) and not Path(name).exists():
-        raise ValueError(
-            f"{name} is no preset in recipes/configs, no timm name, no folder and no Hub repository"
-            f"{nearest(name, presets)}"
-        )
 
 
 def load_classifier(checkpoint: str | Path) -> tuple[PreTrainedModel, CLIPImageProcessor, list[str]]:
@@ -224,17 +215,6 @@ def save_classifier(model: PreTrainedModel, weights: Mapping[str, torch.Tensor],
     """Write config.json and model.safetensors. Weights of a timm model have timm's names, so timm reads them too."""
     weights = {name.removeprefix("timm_model."): weight for name, weight in weights.items()}
     model.save_pretrained(folder, state_dict=weights)
-
-
-def is_timm_name(name):
-    """Whether timm has an architecture of this name."""
-    return "/" not in name and timm.is_model(name.partition(".")[0])
-
-
-def timm_repository(name):
-    """The Hub repository of a timm name: `resnet18` is `timm/resnet18.a1_in1k`."""
-    weights = timm.models.get_pretrained_cfg(name)
-    return f"timm/{weights.architecture}.{weights.tag}"
 
 
 # Options of a configuration

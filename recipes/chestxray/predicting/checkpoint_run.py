@@ -18,6 +18,7 @@ from chestxray.predicting.file_table import FilePredictions
 from chestxray.predicting.options import PredictOptions
 from chestxray.scoring import calibration_file, dataset_predictions, feature_statistics
 from chestxray.scoring.calibration_file import ModelCalibration
+from chestxray.training.checkpoint_folders import is_of_drawn_images
 
 
 def predict(options: PredictOptions) -> FilePredictions | None:
@@ -54,6 +55,7 @@ class LoadedCheckpoint:
     rule: str | None
     calibration: ModelCalibration | None
     note: str
+    synthetic: bool | None
     unlike_note: str
 
     @property
@@ -72,6 +74,7 @@ class LoadedCheckpoint:
             rule=self.rule,
             calibration=self.calibration,
             note=self.note,
+            synthetic=self.synthetic,
             distances=table[file_chunks.DISTANCE].to_numpy(np.float64) if predictor.statistics else None,
             unlike_note=self.unlike_note,
         )
@@ -99,6 +102,7 @@ def load(options: PredictOptions, accelerator: Accelerator) -> LoadedCheckpoint:
         rule=(options.rule or calibration.rule) if calibration else None,
         calibration=calibration,
         note=note,
+        synthetic=calibration.synthetic if calibration else is_of_drawn_images(options.checkpoint),
         unlike_note=f"Pictures of another kind are not noticed: {reason}" if reason else "",
     )
 

@@ -17,7 +17,7 @@ from chestxray.scoring.plain_values import to_plain_values
 
 STEM = "predicted"  # of the file's name
 SHOWN = 20  # files of which each has its own lines on the screen
-DRAWN = "This model was validated on synthetic images: its numbers say nothing about radiographs."
+DRAWN = "This model was validated on synthetic images and knows no radiograph: its numbers say nothing about one."
 UNLIKE = "This does not look like the images that the model was trained on"
 NO_DEVICE = "For research. This is not a medical device, and no diagnosis."
 
@@ -33,6 +33,7 @@ class FilePredictions:
         model: the checkpoint's name; sha256: of its weights.
         rule: of the thresholds, None without calibration.
         calibration: None where `note` says why there is none.
+        synthetic: whether the model was validated on drawn images; None if it is not recorded.
         distances: (n,) to the training images, see `FeatureStatistics`; None where `unlike_note` says why.
     """
 
@@ -44,6 +45,7 @@ class FilePredictions:
     rule: str | None
     calibration: ModelCalibration | None
     note: str = ""
+    synthetic: bool | None = None
     distances: np.ndarray | None = None
     unlike_note: str = ""
 
@@ -225,11 +227,11 @@ def count_text(calls: np.ndarray) -> str:
 
 def notes(found: FilePredictions) -> list[str]:
     """Where the numbers come from, one sentence each."""
-    unlike = [found.unlike_note] if found.unlike_note else []
+    last = [*([found.unlike_note] if found.unlike_note else []), *([DRAWN] if found.synthetic else []), NO_DEVICE]
     if not found.calibration:
-        return [found.note, *unlike, NO_DEVICE]
+        return [found.note, *last]
     about = found.calibration
     where = f"{about.n_images:,} validation images of {' and '.join(about.datasets)}"
     rule = f"sensitivity {about.sensitivity:g}" if found.rule == "sensitivity" else found.rule
     lines = [f"Calibration, thresholds (rule: {rule}) and percentiles come from {where}; they may not fit your images."]
-    return [*lines, *unlike, *([DRAWN] if about.synthetic else []), NO_DEVICE]
+    return [*lines, *last]

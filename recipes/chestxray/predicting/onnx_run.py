@@ -117,6 +117,7 @@ def table_of(options: PredictOptions, predictor: OnnxPredictor, table: pd.DataFr
         rule=(options.rule or calibration.rule) if calibration else None,
         calibration=calibration,
         note="" if calibration else NO_CALIBRATION,
+        synthetic=calibration.synthetic if calibration else predictor.model.about["synthetic"],
         distances=table[file_chunks.DISTANCE].to_numpy(np.float64) if predictor.gives_distances else None,
         unlike_note="" if predictor.gives_distances else NO_DISTANCE,
     )

@@ -1,6 +1,10 @@
 """The flags of predict.py as values."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from chestxray.exporting.export_options import ENDING
+from chestxray.training.checkpoint_folders import refuse_no_checkpoint
 
 FORMATS = ("csv", "parquet", "json")  # of the table
 
@@ -28,3 +32,15 @@ class PredictOptions:
     force: bool = False
     batch_size: int = 64
     heatmaps: bool = False
+
+    @property
+    def is_onnx(self) -> bool:
+        return self.checkpoint.endswith(ENDING)
+
+    def refuse_missing(self) -> None:
+        """Raise FileNotFoundError for a model or an input that is not there, before anything slow is imported."""
+        for path in [self.checkpoint] * self.is_onnx + self.inputs:
+            if not Path(path).exists():
+                raise FileNotFoundError(f"{path} does not exist")
+        if not self.is_onnx:
+            refuse_no_checkpoint(self.checkpoint)

@@ -12,6 +12,7 @@ from pathlib import Path
 from huggingface_hub import SpaceCard, SpaceCardData
 
 from chestxray.exporting import onnx_file
+from chestxray.exporting.export_options import ENDING
 from chestxray.files import write
 from chestxray.reporting.markdown_text import escape_values
 from chestxray.repository import SAMPLE, clone_path
@@ -19,7 +20,7 @@ from chestxray.scoring.calibration_file import ModelCalibration
 
 DEMO = "demo"
 APP = f"{DEMO}/app.py"
-MODEL = f"model{onnx_file.ENDING}"
+MODEL = f"model{ENDING}"
 REQUIREMENTS = "requirements.txt"
 CODE = (DEMO, "chestxray")  # folders with nothing but code and examples
 # app.py and the image reader import these only when they need them

@@ -4,17 +4,19 @@ Nothing here imports PyTorch, Transformers or `datasets`, so `--help` and a wron
 """
 
 import dataclasses
+import os
 import sys
-from argparse import Action, ArgumentDefaultsHelpFormatter, ArgumentParser, ArgumentTypeError
+from argparse import SUPPRESS, Action, ArgumentParser, ArgumentTypeError, HelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from chestxray.flags import nearest
+from chestxray.models.model_names import refuse_unknown_name
 from chestxray.repository import PRESETS
 from chestxray.training.idle_settings import set_idle
 from chestxray.training.settings import TYPES, Settings, kinds
-from chestxray.training.settings_files import check_at, read_yaml
+from chestxray.training.settings_files import check_at, read_yaml, refuse_other_settings
 
 TRUTH = {"yes": True, "true": True, "t": True, "y": True, "1": True}
 TRUTH |= {"no": False, "false": False, "f": False, "n": False, "0": False}
@@ -27,43 +29,67 @@ class Flags(ArgumentParser):
         raise ValueError(message)
 
 
+class HelpText(HelpFormatter):
+    """Defaults stand behind the help where there is a value to show; what is true or false shows no value."""
+
+    def _get_help_string(self, action):
+        no_value = isinstance(action.default, bool) or action.default in (None, [], SUPPRESS)
+        return action.help if no_value else f"{action.help} (default: {action.default})"
+
+    def _format_args(self, action, default_metavar):
+        return "" if is_switch(action) else super()._format_args(action, default_metavar)
+
+
+def is_switch(action):
+    return action.type is truth and action.nargs == "?"
+
+
 def settings_parser() -> Flags:
-    """A parser with a flag for each setting, as of Transformers' HfArgumentParser: `--image-size` or `--image_size`."""
+    """A parser with a flag for each setting: `--image-size`, or `--image_size` as of Transformers' HfArgumentParser."""
     parser = Flags(
+        usage="finetune.py [--model MODEL] [--dataset DATASET ...] [--output-dir DIR] [more settings]",
         description="Fine-tune an image classifier on chest X-rays. A preset's settings replace the defaults below.",
-        formatter_class=ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpText,
         allow_abbrev=False,
     )
     for field in dataclasses.fields(Settings):
-        add_flag(parser, field)
+        if title := field.metadata["group"]:
+            group = parser.add_argument_group(title)
+        add_flag(group, field)
     return parser
 
 
-def add_flag(parser: Flags, field: dataclasses.Field) -> None:
-    """Add the flag of a setting; `--no-NAME` too, if the setting is true by default."""
-    is_list, text = field.default is dataclasses.MISSING, field.metadata["help"]
+def add_flag(group: Any, field: dataclasses.Field) -> None:
+    """Add the flag of a setting; `--no-NAME` too, if the setting is true by default. Help shows one spelling of one."""
+    name, is_list, text = field.name, field.default is dataclasses.MISSING, field.metadata["help"]
     default = field.default_factory() if is_list else field.default  # type: ignore[misc,operator]
-    parser.add_argument(*spellings(field.name), default=default, help=text, **value_options(field.name, default))
+    options = {"dest": name, "default": default, **value_options(name, default)}
+    shown, *others = spellings(name)
+    group.add_argument(shown, help=SUPPRESS if default is True else text, **options)
+    for other in others:
+        group.add_argument(other, help=SUPPRESS, **options)
     if default is True:
-        parser.add_argument(
-            *spellings(f"no_{field.name}"), action="store_false", dest=field.name, default=False, help=text
-        )
+        shown, *others = spellings(f"no-{name}")
+        for flag in (shown, *others):
+            text = field.metadata["without"] if flag == shown else SUPPRESS
+            group.add_argument(flag, action="store_false", dest=name, default=default, help=text)
 
 
 def spellings(name):
-    return dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"])
+    return dict.fromkeys(f"--{word}" for word in (name.replace("_", "-"), name.replace("-", "_")))
 
 
 def value_options(name: str, default: Any) -> dict[str, Any]:
     """What argparse has to know of a setting's value. A flag's list replaces the preset's."""
     kind = next(kind for kind in kinds(TYPES[name]) if kind is not type(None))
+    word = name.rpartition("_")[2].upper()
     if get_origin(kind) is Literal:
         return {"choices": get_args(kind)}
     if get_origin(kind) is list:
-        return {"type": get_args(kind)[0], "nargs": "+", "action": Gather}
+        return {"type": get_args(kind)[0], "nargs": "+", "action": Gather, "metavar": word}
     if kind is bool:
-        return {"type": truth, **({} if default is None else {"nargs": "?", "const": True})}
-    return {"type": kind}
+        return {"type": truth, "metavar": "true|false", **({} if default is None else {"nargs": "?", "const": True})}
+    return {"type": kind, "metavar": {int: "N", float: "X"}.get(kind, word)}
 
 
 def truth(text: str) -> bool:
@@ -121,8 +147,19 @@ def answer_at_once(script: str) -> None:
         found, unknown = settings_parser().parse_known_args(asked)
         refuse_unknown(unknown)
         refuse_missing_folders(found.dataset or [])
+        if not find_preset(found.model):
+            refuse_unknown_name(found.model, presets())
+        answer_finished(Path(found.output_dir or f"runs/{Path(found.model).stem}"))
     except (ValueError, OSError) as error:
         raise SystemExit(f"{script}: {error}") from None
+
+
+def answer_finished(output: Path) -> None:
+    """Say at once that a run is finished. Raises ValueError if it was made with other settings."""
+    if (output / "all_results.json").exists():
+        refuse_other_settings(output, parse_settings())
+        if not int(os.environ.get("RANK", 0)):
+            print(f"{output} holds a finished run. Comparing its images with today's …", flush=True)
 
 
 def flag_names(argv):
@@ -134,7 +171,8 @@ def refuse_unknown(flags):
     """Raise ValueError for the first of these flags, which no setting has."""
     if flags:
         name = flags[0].removeprefix("--").partition("=")[0].replace("-", "_")
-        raise ValueError(f"{flags[0]} is no flag; --help lists them{nearest(name, TYPES, flag=True)}")
+        known = [*TYPES, *(f"no_{field.name}" for field in dataclasses.fields(Settings) if field.default is True)]
+        raise ValueError(f"{flags[0]} is no flag; --help lists them{nearest(name, known, flag=True)}")
 
 
 def refuse_missing_folders(sources: Sequence[str]) -> None:
@@ -163,5 +201,5 @@ def read_preset(path):
     if "model" not in values:
         raise ValueError(f"{path} names no model")
     if values["model"].endswith(".json"):
-        values["model"] = str(path.with_name(values["model"]))
+        values["model"] = str(path.parent / values["model"])
     return values

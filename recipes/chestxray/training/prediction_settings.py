@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from chestxray.training.checkpoint_folders import refuse_no_checkpoint
 from chestxray.training.settings import Settings
 from chestxray.training.settings_files import read_settings
 
@@ -38,6 +39,5 @@ def prediction_settings(
 
 def settings_of_training(checkpoint: str | Path) -> Settings | None:
     """The settings in a checkpoint's settings.yaml, None without that file. Raises as `prediction_settings`."""
-    if not (Path(checkpoint) / "config.json").exists():
-        raise FileNotFoundError(f"{checkpoint} is no checkpoint's folder (it has no config.json) and no .parquet file")
+    refuse_no_checkpoint(checkpoint)
     return read_settings(checkpoint) if (Path(checkpoint) / "settings.yaml").exists() else None

@@ -15,33 +15,37 @@ if TYPE_CHECKING:
     from chestxray.images.augment import Strength
 
 
-def setting(default: Any, help: str, machine: bool = False, **bounds: float) -> Any:
+def setting(default: Any, help: str, machine: bool = False, without: str = "", group: str = "", **bounds: float) -> Any:
     """A field of `Settings` with all that is known of it.
 
     Args:
         machine: the setting says where and how fast a run learns, not what. It may change when the run goes on.
+        without: the help of `--no-NAME`, for a setting that is true by default.
+        group: the heading of this setting and of those that follow.
         bounds: `at_least`, `above`, `below`, `at_most`: of the number, or of each number in a list.
     """
     kept = {"default_factory": list} if default is list else {"default": default}
-    return field(**kept, metadata={"help": help, "machine": machine, "bounds": bounds})
+    return field(
+        **kept, metadata={"help": help, "machine": machine, "without": without, "group": group, "bounds": bounds}
+    )
 
 
 @dataclass
 class Settings:
     """The recipe, from top to bottom: model, data, augmentation, loss, optimisation; then the machine."""
 
-    # Model
     model: str = setting(
         "sample",
         "a preset in recipes/configs or your own as .yaml, a Hub repository (transformers or timm), a checkpoint's "
         "folder, a timm name, or a transformers config as .json: an architecture without weights",
+        group="Model",
     )
     weights: str | None = setting(
         None,
         "a folder with a copy of the model's repository (config.json, model.safetensors), if there is no network; "
         "by default the Hub has it",
     )
-    pretrained: bool = setting(True, "start from the model's weights; otherwise from random ones")
+    pretrained: bool = setting(True, "start from the model's weights", without="start from random weights")
     image_size: int | None = setting(
         None,
         "side of the images that the model sees, in pixels; by default its own. Position embeddings are interpolated",
@@ -67,11 +71,11 @@ class Settings:
         "train the head alone: a linear probe. Each image's features are computed once, so nothing is augmented",
     )
 
-    # Data
     dataset: list[str] | None = setting(
         None,
         "a folder: NIH's archive in any layout, CheXpert, MIMIC-CXR-JPG, tar shards or Parquet; or a Hub id. Several "
         "are trained on together. data/sample by default",
+        group="Data",
     )
     dataset_weights: list[float] | None = setting(
         None, "how often images of each dataset are drawn, relative to the others; by default all images alike", above=0
@@ -107,12 +111,19 @@ class Settings:
         at_least=1,
     )
     test: bool = setting(
-        True, "score the best model on test at the end; without, test stays unread, to compare settings on validation"
+        True,
+        "score the best model on test at the end",
+        without="leave test unread, to compare settings on validation",
     )
     equalize: bool = setting(False, "equalise every image's histogram; MIMIC-CXR-JPG's are equalised already")
 
-    # Augmentation, with new random numbers in each epoch
-    crop: float = setting(1.0, "smallest share of the area in a random crop; 1 for none", above=0, at_most=1)
+    crop: float = setting(
+        1.0,
+        "smallest share of the area in a random crop; 1 for none",
+        above=0,
+        at_most=1,
+        group="Augmentation, with new random numbers in each epoch",
+    )
     flip: float = setting(0.5, "probability of a mirror image", at_least=0, at_most=1)
     rotate: float = setting(7.0, "largest rotation in degrees, to both sides", at_least=0, at_most=180)
     scale: float = setting(0.1, "share by which images grow or shrink at most", at_least=0, below=1)
@@ -125,8 +136,9 @@ class Settings:
     )
     mixup: float = setting(0.0, "alpha of mixup (Zhang et al. 2018); 0 for none", at_least=0)
 
-    # Loss
-    loss: Literal["bce", "asl"] = setting("bce", "binary cross-entropy, or the asymmetric loss of Ridnik et al. 2021")
+    loss: Literal["bce", "asl"] = setting(
+        "bce", "binary cross-entropy, or the asymmetric loss of Ridnik et al. 2021", group="Loss"
+    )
     positive_weights: bool = setting(False, "weigh each finding's positives by negatives / positives of train")
     label_smoothing: float = setting(0.0, "share by which targets move towards 1/2", at_least=0, at_most=1)
     box_weight: float = setting(
@@ -135,8 +147,12 @@ class Settings:
         at_least=0,
     )
 
-    # Optimisation: AdamW
-    epochs: int = setting(10, "passes over the training images; the best one on validation is kept", at_least=0)
+    epochs: int = setting(
+        10,
+        "passes over the training images; the best one on validation is kept",
+        at_least=0,
+        group="Optimisation (AdamW)",
+    )
     batch_size: int = setting(64, "images per step, all processes and accumulated parts together", at_least=1)
     learning_rate: float = setting(1e-4, "the highest rate, after warm-up", at_least=0)
     schedule: Literal["cosine", "constant"] = setting("cosine", "how the rate changes after warm-up, in each step")
@@ -160,12 +176,12 @@ class Settings:
         0, "of the new head, the order of the images, dropout and augmentation", at_least=0, below=2**32
     )
 
-    # Machine: changes only rounding, not what is learnt
     device_batch_size: int | None = setting(
         None,
         "images per pass on one device, the rest is accumulated; by default what fits, 32 on a CPU",
         machine=True,
         at_least=1,
+        group="Machine (changes only rounding, not what is learnt)",
     )
     mixed_precision: Literal["no", "fp16", "bf16"] | None = setting(
         None, "bf16 by default on a GPU that has it", machine=True
@@ -174,7 +190,10 @@ class Settings:
     channels_last: bool | None = setting(None, "memory layout; by default on a GPU", machine=True)
     gradient_checkpointing: bool = setting(False, "compute activations twice to need less memory", machine=True)
     cache: bool = setting(
-        True, "keep every image, shrunk, in datasets' cache; without, decode it in every epoch", machine=True
+        True,
+        "keep every image, shrunk, in datasets' cache",
+        machine=True,
+        without="decode the images again in every epoch, and keep none of them",
     )
     num_proc: int | None = setting(
         None, "processes that decode images; one per core by default", machine=True, at_least=1

@@ -113,4 +113,7 @@ def is_same_file(one, other):
 def refuse_other_settings(folder: Path, settings: Settings) -> None:
     """Raise ValueError if the finished run in `folder` was made with other settings."""
     if found := differences(settings, read_settings(folder)):
-        raise ValueError(f"{folder} holds a finished run with {'; '.join(found)}. Give another --output-dir.")
+        raise ValueError(
+            f"{folder} holds a finished run with {'; '.join(found)}. Give another --output-dir; with --model {folder} "
+            "the training goes on from its weights, with a new schedule."
+        )

@@ -12,7 +12,8 @@ from datasets import Dataset, load_dataset
 from archives import write_archive
 from chestxray.data import registry, sources
 from chestxray.data.descriptor import SYNTHETIC_MARK, BuildOptions
-from chestxray.data.nih import UNKNOWN_FOLDER, builder_file
+from chestxray.data.nih import builder_file
+from chestxray.data.registry import UNKNOWN_FOLDER
 from conftest import ROOT
 
 SAMPLE = ROOT / "data" / "sample"
@@ -42,6 +43,27 @@ def outputs(tmp_path_factory):
         command += ["--format", form, "--num-proc", "1"]
         subprocess.run(command, check=True, capture_output=True, cwd=ROOT / "data" / "sample")
     return folder
+
+
+@pytest.mark.parametrize("name", ["chexpert", "mimic"])
+@pytest.mark.parametrize("place", ["above", "below"])
+def test_a_folder_near_the_tables_is_told_where_they_are(hospital, tmp_path, name, place):
+    tables = tmp_path / "outer" / "a" / "tables"
+    tables.parent.mkdir(parents=True)
+    shutil.copytree(hospital(name, 60), tables)
+    (inner,) = list(filter(Path.is_dir, tables.iterdir()))[:1]
+    with pytest.raises(FileNotFoundError, match=f"holds no tables of a dataset, {tables} does: give that folder"):
+        sources.load(str(inner if place == "above" else tmp_path / "outer"))
+
+
+def test_parquet_datasets_side_by_side_are_not_joined_unless_a_card_names_what_to_load(outputs, tmp_path):
+    for name in ("a", "b"):
+        shutil.copytree(outputs / "parquet" / "full", tmp_path / name)
+    with pytest.raises(ValueError, match=f"holds several datasets, {tmp_path}/a and {tmp_path}/b among them"):
+        sources.load(str(tmp_path))
+    with pytest.raises(ValueError, match="holds several datasets"):
+        sources.stream(str(tmp_path))
+    assert sources.load(str(outputs / "parquet")).num_rows == sources.load(str(tmp_path / "a")).num_rows
 
 
 @pytest.mark.parametrize("layout", ["flat", "box", "hub"])

@@ -1,9 +1,12 @@
 """Every value is checked, whether a preset or a flag has it, and an error is one line."""
 
+import dataclasses
+
 import pytest
 
 from chestxray.repository import SAMPLE
 from chestxray.training.command_line import parse_settings
+from chestxray.training.settings_files import write_settings
 
 
 @pytest.fixture
@@ -144,6 +147,13 @@ def test_what_is_no_yaml_is_refused_in_one_line(preset, text):
 @pytest.mark.parametrize("text", ["", "- a\n- b", "words"])
 def test_what_is_no_list_of_settings_is_refused(preset, text):
     assert "own.yaml is no list of settings" in refusal(parse_settings, preset(text))
+
+
+def test_the_settings_of_a_run_are_a_preset_for_the_next_one(tmp_path):
+    first = parse_settings(["--model", "sample", "--epochs", "3", "--batch-size", "8"])
+    write_settings(first, tmp_path)
+    again = parse_settings(["--model", str(tmp_path / "settings.yaml"), "--epochs", "5", "--output-dir", "other"])
+    assert again == dataclasses.replace(first, epochs=5, output_dir="other")
 
 
 def test_a_preset_that_trains_on_nothing_is_refused(preset):
