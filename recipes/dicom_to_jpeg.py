@@ -72,7 +72,7 @@ def main(argv=None):
     settings = {"equalize": arguments.equalize, "quality": arguments.quality}
 
     files = list_files(source)
-    claim_folder(out)
+    _claim = claim_folder(out)  # until this function ends
     claim(out, settings)
     damaged, withheld = convert_missing(source, out, settings, files, arguments)
 

@@ -69,7 +69,7 @@ from chestxray.scoring.mapping import Job, map_images
 def main(argv=None):
     options = parse(argv)
     if not int(os.environ.get("RANK", 0)):
-        claim_folder(options.output)
+        _claim = claim_folder(options.output)  # until this function ends
         refuse_closed_folder(options.output)
         remove_unfinished(options.output)
     output, predictor = options.output, Predictor(options)

@@ -56,7 +56,7 @@ def main(argv=None):
     if (output / "all_results.json").exists():
         return show_finished(settings, accelerator, output)
     if accelerator.is_main_process:
-        files.claim_folder(output)
+        _claim = files.claim_folder(output)  # until this function ends
         files.refuse_closed_folder(output)
     set_seed(settings.seed)
 

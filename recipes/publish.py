@@ -64,6 +64,7 @@ def main(argv=None):
         planned = shards.plan_shards(source, splits, arguments.format, arguments.sizes)
         if arguments.dry_run:
             return print_plan(planned, arguments.push)
+        _claim = files.claim_folder(out)  # until this function ends
         missing = missing_shards(out, planned)
         # A tar.gz is read from its beginning, so each process takes neighbours; other shards go to any free process
         chunk = -(-len(missing) // arguments.num_proc) if source.compressed else 1
@@ -82,7 +83,6 @@ def main(argv=None):
 
 def missing_shards(out, planned):
     """The planned shards that no earlier run has finished. Raises ValueError if `out` holds other shards."""
-    files.claim_folder(out)
     files.remove_unfinished(out)
     shards.refuse_strangers(out, planned)
     missing = [shard for shard in planned if not shards.is_finished(out, shard)]

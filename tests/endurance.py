@@ -266,7 +266,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "endurance", help="a new one for changed code")
     asked = parser.parse_args(argv)
-    claim_folder(asked.folder)
+    _claim = claim_folder(asked.folder)
     found = {}
     for name in asked.job or JOBS:
         found[name] = run_job(name, asked.kills, asked.seed, asked.signal, asked.folder.resolve())

@@ -16,7 +16,6 @@ from typing import IO
 
 UNFINISHED = ".writing"  # how the name of an unfinished file ends
 BLOCK = 1 << 20  # bytes read at a time
-CLAIMS: list[IO] = []  # the lock files of this process; closing one of them would give its claim back
 FULL = "The disk of {folder} is full; {name} did not fit. Make room and start again."
 CLOSED = "{folder} cannot be written, so {name} is not there. Choose another folder, or let yourself write there."
 DISK_ERRORS = {
@@ -144,10 +143,11 @@ def move_files(source: str | Path, target: str | Path) -> None:
             path.replace(place)
 
 
-def claim_folder(folder: str | Path) -> None:
-    """Let no other process of this machine and user write into a folder, until this process ends, however it ends.
+def claim_folder(folder: str | Path) -> IO | None:
+    """Let no other process of this machine and user write into a folder while the returned file is open.
 
-    The claim is a lock on a file in the folder for temporary files; without one there is no claim.
+    The claim is a lock on a file among the temporary files, which ends with the process, however it ends. Where there
+    can be no such file there is no claim, and None is returned.
 
     Raises:
         OSError: another process has it.
@@ -161,8 +161,8 @@ def claim_folder(folder: str | Path) -> None:
     except (BlockingIOError, PermissionError):
         raise OSError(f"another process writes {folder} now. Wait for its end, or choose another folder.") from None
     except OSError:
-        return
-    CLAIMS.append(file)
+        return None
+    return file
 
 
 def remove_unfinished(folder: str | Path) -> None:

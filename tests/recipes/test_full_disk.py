@@ -139,7 +139,7 @@ def test_a_second_start_beside_a_running_one_is_refused_and_does_not_harm_it(nam
     begin(name, given, folder)
     output = folder / ("out" if name == "publish" else "run")
     claimed.write_text(
-        "import sys, time\nfrom chestxray.files import claim_folder\nclaim_folder(sys.argv[1])\n"
+        "import sys, time\nfrom chestxray.files import claim_folder\nclaim = claim_folder(sys.argv[1])\n"
         "print('begun', flush=True)\ntime.sleep(600)\n"
     )
     running = forks.Script(claimed, [output])

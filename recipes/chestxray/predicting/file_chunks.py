@@ -156,7 +156,7 @@ def chunk_folder(output: Path | None, is_first: bool) -> Iterator[Path]:
     """The folder for chunks: inside the output's, where they stay after an error, or a temporary one."""
     if output:
         if is_first:
-            claim_folder(output)
+            _claim = claim_folder(output)  # until this function ends
             remove_unfinished(output)
         yield output / UNFINISHED
         if is_first:

@@ -45,7 +45,7 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
     """
     # A closed folder and files with faults are refused before hours of predicting
     if not int(os.environ.get("RANK", 0)):
-        claim_folder(options.output)
+        _claim = claim_folder(options.output)  # until this function ends
         refuse_closed_folder(options.output)
         remove_unfinished(options.output)
     readings = reading_files.read(options.labels) if options.labels else None
