@@ -12,6 +12,7 @@ the end OUT holds `ablation.md` with `figures/`, `ablation.csv` and `ablation.js
 """
 
 from chestxray.flags import Parser
+from chestxray.stopping import stop_in_one_line
 
 
 def parse(argv):
@@ -33,6 +34,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("ablate.py")
     parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
 
 import contextlib
@@ -177,7 +179,5 @@ def write_page(ablation, output):
 if __name__ == "__main__":
     try:
         main()
-    except KeyboardInterrupt:
-        raise SystemExit("ablate.py: stopped. The same command goes on.") from None
     except (ValueError, OSError) as error:
         raise SystemExit(f"ablate.py: {error}") from None

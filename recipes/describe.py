@@ -11,6 +11,7 @@ from pathlib import Path
 
 from chestxray.flags import Parser
 from chestxray.repository import clone_path
+from chestxray.stopping import stop_in_one_line
 
 
 def parse(argv):
@@ -26,6 +27,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("describe.py")
     parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
 
 import sys

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from chestxray.flags import Parser
 from chestxray.machine import cores
+from chestxray.stopping import stop_in_one_line
 
 DAMAGED = "damaged.csv"
 
@@ -36,6 +37,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("dicom_to_jpeg.py")
     parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
 
 import csv
@@ -55,7 +57,7 @@ from tqdm.auto import tqdm
 
 from chestxray.data import radiology_reports
 from chestxray.dicom import dicom_files
-from chestxray.files import whole_file, write
+from chestxray.files import claim_folder, whole_file, write
 from chestxray.publishing import pool
 
 TABLE = "mimic-cxr-2.0.0-metadata.csv.gz"
@@ -70,6 +72,7 @@ def main(argv=None):
     settings = {"equalize": arguments.equalize, "quality": arguments.quality}
 
     files = list_files(source)
+    _claim = claim_folder(out)  # until this function ends
     claim(out, settings)
     damaged, withheld = convert_missing(source, out, settings, files, arguments)
 

@@ -20,6 +20,7 @@ from chestxray.models.heatmap_methods import METHODS
 from chestxray.reporting.explain_options import ExplainOptions
 from chestxray.scoring import prediction_options
 from chestxray.scoring.map_options import VIEWS
+from chestxray.stopping import stop_in_one_line
 from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
@@ -45,6 +46,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("explain.py")
     answer_wrong_folders("explain.py", parse(None).checkpoints)  # before the imports below, which take seconds
     sleep_while_waiting()
 
@@ -53,7 +55,7 @@ import os
 from pathlib import Path
 
 from chestxray.data import predictions
-from chestxray.files import write
+from chestxray.files import claim_folder, refuse_closed_folder, remove_unfinished, write
 from chestxray.models.classifiers import findings_of
 from chestxray.reporting import card_localisation, contact_sheet, localisation_page
 from chestxray.reporting.predictor import Predictor
@@ -66,6 +68,10 @@ from chestxray.scoring.mapping import Job, map_images
 
 def main(argv=None):
     options = parse(argv)
+    if not int(os.environ.get("RANK", 0)):
+        _claim = claim_folder(options.output)  # until this function ends
+        refuse_closed_folder(options.output)
+        remove_unfinished(options.output)
     output, predictor = options.output, Predictor(options)
 
     # Images and their boxes

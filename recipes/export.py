@@ -21,6 +21,7 @@ from a cache.
 from chestxray.exporting import browser_runtime
 from chestxray.exporting.export_options import ExportOptions
 from chestxray.flags import Parser, positive
+from chestxray.stopping import stop_in_one_line
 from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
@@ -38,6 +39,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("export.py")
     answer_wrong_folders("export.py", [parse(None).checkpoint])  # before the imports below, which take seconds
 
 from chestxray.exporting import export_run

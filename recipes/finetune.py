@@ -15,9 +15,11 @@ import json
 from pathlib import Path
 
 from chestxray.machine import sleep_while_waiting
+from chestxray.stopping import stop_in_one_line
 from chestxray.training.command_line import answer_at_once, parse_settings, presets
 
 if __name__ == "__main__":
+    stop_in_one_line("finetune.py")
     answer_at_once("finetune.py")
     sleep_while_waiting()
 
@@ -53,7 +55,9 @@ def main(argv=None):
     accelerator = device.start_accelerator(settings.output_dir, precision, settings.compile, trackers)
     if (output / "all_results.json").exists():
         return show_finished(settings, accelerator, output)
-    output.mkdir(parents=True, exist_ok=True)
+    if accelerator.is_main_process:
+        _claim = files.claim_folder(output)  # until this function ends
+        files.refuse_closed_folder(output)
     set_seed(settings.seed)
 
     # Data and model. The first process reads and downloads, the others find the files there.

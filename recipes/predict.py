@@ -28,6 +28,7 @@ import warnings
 from chestxray.flags import Parser, positive
 from chestxray.predicting.options import FORMATS, PredictOptions
 from chestxray.scoring.choices import RULES
+from chestxray.stopping import stop_in_one_line
 
 
 def main(argv=None):
@@ -88,6 +89,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("predict.py")
     try:
         main()
     except (ValueError, OSError) as error:

@@ -17,6 +17,7 @@ sorts only the first 5 GB of a config, so people look through these. They are no
 from chestxray.flags import Parser
 from chestxray.machine import cores
 from chestxray.publishing.sizes import SIZES
+from chestxray.stopping import stop_in_one_line
 
 
 def parse(argv):
@@ -40,6 +41,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("publish.py")
     parse(None)  # --help and a wrong flag are answered before the imports below, which take seconds
 
 from functools import partial
@@ -68,6 +70,7 @@ def main(argv=None):
         planned = shards.plan_shards(source, splits, arguments.format, wanted)
         if arguments.dry_run:
             return print_plan(planned, arguments.push)
+        _claim = files.claim_folder(out)  # until this function ends
         jobs = shards.group_shards(missing_shards(out, planned))
         # A tar.gz is read from its beginning, so each process takes neighbours; other jobs go to any free process
         chunk = -(-len(jobs) // arguments.num_proc) if source.compressed else 1
@@ -87,7 +90,6 @@ def main(argv=None):
 
 def missing_shards(out, planned):
     """The planned shards that no earlier run has finished. Raises ValueError if `out` holds other shards."""
-    out.mkdir(parents=True, exist_ok=True)
     files.remove_unfinished(out)
     shards.refuse_strangers(out, planned)
     missing = [shard for shard in planned if not shards.is_finished(out, shard)]

@@ -26,6 +26,7 @@ from chestxray.machine import sleep_while_waiting
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.scoring import prediction_options
 from chestxray.scoring.choices import LEVELS, RULES
+from chestxray.stopping import stop_in_one_line
 from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
@@ -49,6 +50,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("score.py")
     asked = parse(None)  # --help, a wrong flag and a wrong folder are answered before the slow imports below
     answer_wrong_folders("score.py", [*asked.checkpoints, *asked.rival_checkpoints])
     sleep_while_waiting()

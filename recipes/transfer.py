@@ -14,6 +14,7 @@ from chestxray.flags import Parser
 from chestxray.machine import sleep_while_waiting
 from chestxray.scoring import prediction_options
 from chestxray.scoring.prediction_options import PredictionOptions
+from chestxray.stopping import stop_in_one_line
 from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
@@ -35,6 +36,7 @@ def parse(argv):
 
 
 if __name__ == "__main__":
+    stop_in_one_line("transfer.py")
     answer_wrong_folders("transfer.py", parse(None).models)  # before the imports below, which take seconds
     sleep_while_waiting()
 

@@ -336,8 +336,8 @@ def recorder():
     """`recorder("someone/name")` starts a server that takes uploads to this repository; see `RecordedHub`."""
     servers = []
 
-    def start(repository, main=(), refusal=None):
-        servers.append(RecordedHub(repository, main, refusal))
+    def start(repository, main=(), refusal=None, **options):
+        servers.append(RecordedHub(repository, main, refusal, **options))
         return servers[-1]
 
     yield start

@@ -5,6 +5,8 @@ server, and each script runs in a fork of it: with its own arguments, environmen
 killed. At least one test of each script starts it as a person does.
 """
 
+import atexit
+import contextlib
 import functools
 import importlib
 import multiprocessing
@@ -36,14 +38,17 @@ def context():
 
 
 class Script:
-    """A script that runs; what it prints goes into two files."""
+    """A script that runs; what it prints goes into two files.
 
-    def __init__(self, script, flags=(), folder=".", **environment):
+    own_group: with all that it starts, it is a group of processes of its own, which `signal_group` reaches.
+    """
+
+    def __init__(self, script, flags=(), folder=".", own_group=False, **environment):
         self.words = [str(script), *map(str, flags)]
         self.out, self.err = (tempfile.NamedTemporaryFile("r", suffix=".txt") for _ in range(2))
         environment = {**os.environ, **{name: str(value) for name, value in environment.items()}}
         self.process = context().Process(
-            target=become, args=(self.words, folder, environment, self.out.name, self.err.name)
+            target=become, args=(self.words, folder, own_group, environment, self.out.name, self.err.name)
         )
         self.process.start()
 
@@ -58,6 +63,11 @@ class Script:
         self.process.kill()
         return self.finish()
 
+    def signal_group(self, number):
+        """Send a signal to the script and to all that it has started, as a terminal and Slurm do."""
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.killpg(self.pid, number)
+
     def finish(self):
         """Wait for the end; the finished process as `subprocess.run` has it."""
         self.process.join(SECONDS)
@@ -67,8 +77,10 @@ class Script:
         return subprocess.CompletedProcess(self.words, self.process.exitcode, self.out.read(), self.err.read())
 
 
-def become(words, folder, environment, out, err):
+def become(words, folder, own_group, environment, out, err):
     """Be the script, from a fork of the server on."""
+    if own_group:
+        os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
     for number, name in ((1, out), (2, err)):
         file = os.open(name, os.O_WRONLY)
@@ -82,7 +94,10 @@ def become(words, folder, environment, out, err):
     tempfile.tempdir = None
     sys.argv[:] = words
     sys.path.insert(0, str(Path(words[0]).parent))
-    runpy.run_path(words[0], run_name="__main__")
+    try:
+        runpy.run_path(words[0], run_name="__main__")
+    finally:
+        atexit._run_exitfuncs()  # a script's, which `multiprocessing` leaves out
 
 
 def run(script, *flags, folder=".", **environment):
@@ -91,18 +106,11 @@ def run(script, *flags, folder=".", **environment):
 
 
 def run_two(script, *flags, **environment):
-    """Run a script in two processes that know of each other as torchrun's do; what both print, the first one first.
+    """Run a script in two processes, see `start_two`; what both print, the first one first.
 
-    Where one of them fails the other is killed. The port is never free in between: the store that the processes meet
-    at is this process's, as it is torchrun's.
+    Where one of them fails the other is killed.
     """
-    from torch.distributed import TCPStore
-
-    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    environment |= {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port}
-    environment |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": 0}
-    environment |= {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
-    started = [Script(script, flags, **environment, RANK=rank, LOCAL_RANK=rank) for rank in range(2)]
+    started = start_two(script, flags, **environment)
     connection.wait([each.process.sentinel for each in started], SECONDS)
     for one, other in (started, started[::-1]):
         if one.process.exitcode:
@@ -111,3 +119,19 @@ def run_two(script, *flags, **environment):
     status = next((each.returncode for each in done if each.returncode > 0), done[0].returncode or done[1].returncode)
     printed = ("".join(part) for part in zip(*((each.stdout, each.stderr) for each in done), strict=True))
     return subprocess.CompletedProcess(done[0].args, status, *printed)
+
+
+def start_two(script, flags=(), folder=".", own_group=False, **environment):
+    """A script in two processes that know of each other as torchrun's do.
+
+    The port is never free in between: the store that the processes meet at is this process's, as it is torchrun's.
+    """
+    from torch.distributed import TCPStore
+
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    environment |= {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port}
+    environment |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": 0}
+    environment |= {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    started = [Script(script, flags, folder, own_group, **environment, RANK=rank, LOCAL_RANK=rank) for rank in range(2)]
+    started[0].store = store  # lives as long as they do
+    return started

@@ -173,7 +173,9 @@ def test_ctrl_c_ends_in_one_line_and_ends_the_run(plan, launcher, tmp_path):
     wait_for((tmp_path / "base" / "seed-0" / "checkpoints" / "last.safetensors").exists)
     forks.os.kill(stopped.pid, signal.SIGINT)
     ended = stopped.finish()
-    assert ended.returncode == 1 and ended.stderr.endswith("ablate.py: stopped. The same command goes on.\n")
+    assert ended.returncode == 130 and ended.stderr.endswith(
+        "ablate.py: stopped. Start the same command again to go on.\n"
+    )
     assert "Traceback" not in ended.stderr
     with ablate.ablation_runs.claim(tmp_path / "base" / "seed-0.lock") as lock:
         assert lock, "the run still holds its claim"

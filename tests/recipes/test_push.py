@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import time
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from transformers import AutoModelForImageClassification
 
 import finetune
 import forks
+import publish
 import score
 from chestxray.data import labels, predictions, sources
 from chestxray.publishing import hub
@@ -209,6 +211,51 @@ def test_other_answers_of_the_hub_are_one_line_without_the_token(recorder, tmp_p
     ):
         raise ConnectionError(f"Bearer {TOKEN}\nwas sent")
     assert TOKEN not in str(offline.value) and "\n" not in str(offline.value)
+
+
+LARGE = (".parquet", ".safetensors", ".npz", ".png")
+
+
+def wait_for_blobs(server, count, script):
+    while len(server.blobs) < count:
+        assert script.is_running(), script.finish().stderr
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("job", ["publish", "finetune"])
+def test_a_push_that_is_killed_goes_on_and_uploads_nothing_twice(runs, nih, home, recorder, tmp_path, job):
+    server = recorder("someone/thing", large=LARGE, most=2)
+    environment = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.address, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
+    if job == "publish":
+        words = [nih, tmp_path / "out", "--num-proc", 1, "--push", server.repository]
+    else:
+        words = [*runs["nih"][1], "--push-to-hub", server.repository]
+    killed = forks.Script(ROOT / "recipes" / f"{job}.py", words, **environment)
+    wait_for_blobs(server, 2, killed)
+    assert TOKEN not in "".join((done := killed.kill()).stdout + done.stderr)
+    assert not any(path.endswith(LARGE) for path in server.kept["main"]), "nothing was committed"
+    before, server.most = dict(server.blobs), None
+    done = forks.run(ROOT / "recipes" / f"{job}.py", *words, **environment)
+    assert done.returncode == 0, done.stderr
+    assert before.items() < server.blobs.items()
+    assert sorted(server.uploads) == sorted(server.blobs), "each blob was sent once"
+    folder = tmp_path / "out" if job == "publish" else runs["nih"][0]
+    large = {name: content for name, content in server.kept["main"].items() if name.endswith(LARGE)}
+    assert len(large) > 2 and all((folder / name).read_bytes() == content for name, content in large.items())
+
+
+def test_the_token_is_read_for_a_push_alone(nih, tiny, tmp_path, monkeypatch):
+    def refuse():
+        raise AssertionError("the token was read")
+
+    for source in ("environment", "file"):
+        monkeypatch.setattr(f"huggingface_hub.utils._auth._get_token_from_{source}", refuse)
+    publish.main([str(nih), str(tmp_path / "out"), "--num-proc", "1"])
+    flags = ["--dataset", nih, "--model", tiny("vit"), "--epochs", 0, "--output-dir", tmp_path / "run"]
+    finetune.main([str(flag) for flag in flags])
+    score.main([str(tmp_path / "run")])
+    with pytest.raises(AssertionError, match="the token was read"):
+        publish.main([str(nih), str(tmp_path / "out"), "--num-proc", "1", "--push", "someone/set"])
 
 
 def test_weights_hold_no_metadata_of_this_machine(runs):

@@ -10,6 +10,7 @@ import finetune
 import forks
 from chestxray.training import checkpoints
 from conftest import ROOT
+from endurance_jobs import epochs_without_speed
 
 RESNET = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
 EVERYTHING = (  # all that has a state of its own, or draws random numbers
@@ -78,6 +79,20 @@ def test_killed_whenever_it_writes_it_ends_with_the_same_weights(command, undist
     assert sorted(path.name for path in output.iterdir()) == sorted(path.name for path in undisturbed.iterdir())
     kept = [sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (output, undisturbed)]
     assert kept[0] == kept[1]
+
+
+def test_two_processes_killed_within_an_epoch_end_with_the_same_figures_and_weights(command, tmp_path):
+    recipe, script = ROOT / "recipes" / "finetune.py", tmp_path / "killed.py"
+    script.write_text(KILLED)
+    flags = [*command, "--epochs", 2, "--output-dir"]
+    assert forks.run_two(recipe, *flags, tmp_path / "whole").returncode == 0
+    assert forks.run_two(script, "last", 4, "whole", recipe, *flags, tmp_path / "killed").returncode == -signal.SIGKILL
+    assert checkpoints.read_facts(tmp_path / "killed" / "checkpoints" / "last.safetensors")["step"] == 3, "of four"
+    done = forks.run_two(recipe, *flags, tmp_path / "killed")
+    assert done.returncode == 0 and "Going on from step 3 of 8" in done.stdout, done.stderr
+    whole, killed = (tmp_path / name for name in ("whole", "killed"))
+    assert (killed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert epochs_without_speed(killed / "epochs.csv") == epochs_without_speed(whole / "epochs.csv")
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(command, undisturbed, tmp_path):

@@ -7,11 +7,11 @@ from datasets import Dataset, DatasetDict, Features, Image, IterableDataset, get
 from datasets.exceptions import DatasetGenerationError
 
 from chestxray.data import labels, registry
-from chestxray.data.datasets_internals import column
+from chestxray.data.datasets_internals import cache_root, column
 from chestxray.data.descriptor import BuildOptions, Descriptor
 from chestxray.data.image_lists import find_listed
 from chestxray.data.parquet_folders import cache_of, refuse_several
-from chestxray.files import digest
+from chestxray.files import digest, name_disk
 
 SPLITS = ("train", "validation", "test")
 
@@ -41,8 +41,9 @@ def load(
     """
     descriptor = descriptor or registry.recognise(source)
     if descriptor.build:
-        builder = descriptor.build(Path(source), BuildOptions(allow_missing, labeler))
-        builder.download_and_prepare(num_proc=num_proc)
+        with name_disk(cache_root() / "the dataset's table"):
+            builder = descriptor.build(Path(source), BuildOptions(allow_missing, labeler))
+            builder.download_and_prepare(num_proc=num_proc)
         dataset = builder.as_dataset()
     else:
         dataset = load_parquet(source)

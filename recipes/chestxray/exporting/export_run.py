@@ -23,7 +23,7 @@ from chestxray.exporting.compared_images import ComparedImages
 from chestxray.exporting.export_options import ENDING, ExportOptions
 from chestxray.exporting.int8_auroc import mean_auroc
 from chestxray.exporting.onnx_file import ABOUT, FORMAT, OnnxModel
-from chestxray.files import write
+from chestxray.files import whole_file
 from chestxray.models.classifiers import load_classifier, sides
 from chestxray.models.heatmap_places import measure_on_sample
 from chestxray.models.heatmaps import Heatmapper
@@ -69,7 +69,8 @@ def export(options: ExportOptions) -> Exported:
     runtime = browser_runtime.collect(options.onnxruntime_web) if options.page else {}
     made = make_file(options, path)
     if not options.page:
-        write(path, made.data)
+        with whole_file(path, alone=True) as part:  # overwrites what a killed run left
+            part.write_bytes(made.data)
         return made
     page = static_page.write_page(path.parent, made.data, last_part(options.checkpoint), runtime)
     return replace(made, page=page)

@@ -10,6 +10,7 @@ from datasets import Dataset, Features, Value
 from datasets import Image as EncodedImage
 
 from chestxray.data import datasets_internals
+from chestxray.files import name_disk
 from chestxray.images.decoding import shrink_bytes
 from chestxray.images.grey import DEPTHS, STEPS
 
@@ -27,6 +28,16 @@ def shrink(dataset: Dataset, size: int, equalize: bool = False, num_proc: int | 
     Returns:
         A Dataset with the other columns as they were and `pixels`, size × size uint8 grey as bytes, row by row.
     """
+    folder = datasets_internals.cache_folder(dataset)
+    missing = missing_bytes(dataset, size, equalize)
+    if not folder or not missing:
+        return map_images(dataset, size, equalize, num_proc)
+    with name_disk(folder / "the pixel cache"), datasets_internals.claim_cache(folder):
+        return map_images(dataset, size, equalize, num_proc)
+
+
+def map_images(dataset, size, equalize, num_proc):
+    """`shrink`, which `datasets` skips if its cache is there."""
     kept = {name: feature for name, feature in dataset.features.items() if name != "image"}
     return keep_encoded(dataset).map(
         shrink_example,
@@ -52,11 +63,14 @@ def check_room(datasets: list[Dataset], size: int, equalize: bool, tell: Callabl
     Raises:
         OSError: the disk has no room for it. Nothing is written yet.
     """
-    missing = sum(missing_bytes(dataset, size, equalize) for dataset in datasets)
-    if not missing:
+    if not sum(missing_bytes(dataset, size, equalize) for dataset in datasets):
         return
     folder = datasets_internals.cache_folder(datasets[0])
     assert folder, "a dataset in memory misses nothing on the disk"
+    with datasets_internals.claim_cache(folder):  # another process may have written it by now
+        missing = sum(missing_bytes(dataset, size, equalize) for dataset in datasets)
+    if not missing:
+        return
     free = shutil.disk_usage(folder).free
     if missing > free:
         raise OSError(

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from chestxray.files import digest, whole_file, write
+from chestxray.files import claim_folder, digest, remove_unfinished, whole_file, write
 from chestxray.images.reading import UnreadableImage, read_pixels
 from chestxray.machine import cores
 from chestxray.predicting import overlays as pictures
@@ -155,6 +155,9 @@ def time_and_size(path: Path) -> str:
 def chunk_folder(output: Path | None, is_first: bool) -> Iterator[Path]:
     """The folder for chunks: inside the output's, where they stay after an error, or a temporary one."""
     if output:
+        if is_first:
+            _claim = claim_folder(output)  # until this function ends
+            remove_unfinished(output)
         yield output / UNFINISHED
         if is_first:
             shutil.rmtree(output / UNFINISHED)

@@ -25,6 +25,7 @@ from chestxray.training.settings_files import read_settings
 
 SCRIPT = "NIH-Chest-X-ray-dataset.py"
 REVISION = "script"
+GO_ON = "Start the same command again: what is there is not uploaded again"
 
 
 # A dataset
@@ -225,7 +226,9 @@ def clear_errors(repository: str) -> Iterator[None]:
             raise OSError(f"the Hub refuses {repository} ({status}): {reason}") from None
         raise OSError(f"the Hub does not accept {repository} ({status}): {first_line(error)}") from None
     except (HTTPError, ConnectionError) as error:  # its client's own: no answer at all
-        raise OSError(f"the Hub cannot be reached for {repository}: {first_line(error)}") from None
+        raise OSError(f"the Hub cannot be reached for {repository}: {first_line(error)}. {GO_ON}") from None
+    except RuntimeError as error:  # of hf_xet, which uploads large files
+        raise OSError(f"the upload to {repository} broke: {first_line(error)}. {GO_ON}") from None
 
 
 def first_line(error: Exception) -> str:

@@ -3,18 +3,24 @@
 import multiprocessing
 import os
 import queue
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 import pyarrow
 from tqdm.auto import tqdm
 
+from chestxray.stopping import SIGNALS
+
 STEP = 0.2  # seconds between looks at the progress
+GRACE = 2  # seconds that workers have after an error
 
 _ticks: Any = None  # `start_worker` sets this worker's queue and event
 _stop: Any = None
@@ -33,6 +39,21 @@ class Workers:
     stop: Any
 
 
+class Worker(SpawnProcess):
+    """A process that sees no Ctrl-C and no SIGTERM, which reach a whole group: the first process ends it."""
+
+    def start(self) -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Spawn(SpawnContext):
+    Process = Worker  # type: ignore[assignment]
+
+
 @contextmanager
 def workers(processes: int) -> Iterator[Workers]:
     """Workers that end with this process, however it ends. One process means a thread of this one."""
@@ -43,11 +64,26 @@ def workers(processes: int) -> Iterator[Workers]:
         ticks, stop = queue.SimpleQueue(), threading.Event()
         executor = ThreadPoolExecutor(1, initializer=start_worker, initargs=(ticks, stop))
     else:
-        context = multiprocessing.get_context("spawn")  # Arrow's threads do not survive a fork
+        # Arrow's threads do not survive a fork
+        context = Spawn() if hasattr(signal, "pthread_sigmask") else multiprocessing.get_context("spawn")
         ticks, stop = context.SimpleQueue(), context.Event()
         executor = ProcessPoolExecutor(processes, context, start_worker, (ticks, stop))
     with executor as pool:
-        yield Workers(pool, ticks, stop)
+        try:
+            yield Workers(pool, ticks, stop)
+        except BaseException:
+            stop.set()  # or the pool would wait for all jobs that it has been given
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_workers()
+            raise
+
+
+def end_workers() -> None:
+    """Give the workers a moment to remove what is half written, and kill those that are still at their imports."""
+    until = time.monotonic() + GRACE
+    for worker in multiprocessing.active_children():
+        worker.join(max(0, until - time.monotonic()))
+        worker.kill()
 
 
 def start_worker(ticks, stop) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from chestxray.data import predictions
 from chestxray.data.predictions import Predictions
 from chestxray.data.table_files import MARK, is_prediction_table
-from chestxray.files import write
+from chestxray.files import claim_folder, refuse_closed_folder, remove_unfinished, write
 from chestxray.places import public_name
 from chestxray.reporting import model_card, plots, score_page, score_readers
 from chestxray.reporting.score_options import ScoreOptions
@@ -46,6 +46,11 @@ def report_scores(options: ScoreOptions) -> ScoreReport | None:
         FileNotFoundError, ValueError: as `score_checkpoints.predict_datasets`, `score_tables.write_predictions`,
             `reading_files.read`, `ensembles.average` and `scorecard.make`.
     """
+    # A closed folder and files with faults are refused before hours of predicting
+    if not int(os.environ.get("RANK", 0)):
+        _claim = claim_folder(options.output)  # until this function ends
+        refuse_closed_folder(options.output)
+        remove_unfinished(options.output)
     readings = read_given_files(options)
     predicted = predictions_files(options)
     if int(os.environ.get("RANK", 0)):

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 
 import torch
+from accelerate.utils import gather_object
 
 from chestxray.data import exposure
 from chestxray.training.checkpoints import checkpoints_folder, read_facts
@@ -72,14 +73,28 @@ def epoch_figures(run: Run, state: State, auroc: float, rate: float, watch: Stop
 
 def save_state(run: Run, state: State) -> None:
     """Write a checkpoint, with all that `restore_state` needs. Every process must call it."""
-    facts = {"settings": asdict(run.settings), "data": run.data.digests, "channels_last": run.channels_last}
-    run.checkpoints.save(asdict(state) | facts)
+    losses = gather_object([state.losses]) if run.accelerator.num_processes > 1 else state.losses
+    facts = {"losses": losses, "settings": asdict(run.settings), "data": run.data.digests}
+    run.checkpoints.save(asdict(state) | facts | {"channels_last": run.channels_last})
 
 
 def restore_state(run: Run) -> State:
     """The state of the last checkpoint, and its weights and moments put into the run; or a new state without one."""
     facts = run.checkpoints.restore()
-    return State(**{name: facts[name] for name in asdict(State())}) if facts else State()
+    if not facts:
+        return State()
+    state = State(**{name: facts[name] for name in asdict(State())})
+    state.losses = own_losses(facts["losses"], run.accelerator.process_index, run.accelerator.num_processes)
+    return state
+
+
+def own_losses(kept: list, process: int, processes: int) -> list[float]:
+    """This process's losses out of a checkpoint's, which has a list for each process, or one process's alone."""
+    lists = kept if kept and isinstance(kept[0], list) else [kept]
+    if len(lists) == processes:
+        return lists[process]
+    sums = [sum(step) for step in zip(*lists, strict=True)]  # the run goes on with another number of processes
+    return sums if process == 0 else [0.0] * len(sums)
 
 
 def kept_layout(output_dir: str | None, device: torch.device) -> bool | None:

@@ -76,6 +76,24 @@ def test_text_is_written_as_utf8_and_bytes_as_they_are(tmp_path, content):
     assert (tmp_path / "a").read_bytes() == b"\xc3\xa4\n"
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("I/O error: No space (os error 28)")])
+def test_a_full_disk_is_named_whatever_library_tells_it(tmp_path, error):
+    with pytest.raises(OSError, match="The disk of .* is full; a.txt did not fit. Make room and start again") as caught:
+        with files.whole_file(tmp_path / "new" / "a.txt"):
+            raise error
+    assert caught.value.errno == 28 and not names(tmp_path), "nor a new folder"
+
+
+def test_an_error_about_a_file_elsewhere_stays_as_it_is(tmp_path):
+    with pytest.raises(PermissionError, match="elsewhere"), files.whole_file(tmp_path / "a.txt"):
+        raise PermissionError(13, "Permission denied", "/elsewhere/b.txt")
+
+
+def test_a_folder_that_takes_files_stays_as_it_was(tmp_path):
+    files.refuse_closed_folder(tmp_path / "new" / "folder")
+    assert not names(tmp_path)
+
+
 # whole_folder
 
 

@@ -1,6 +1,9 @@
 """What the library asks of the insides of `datasets`."""
 
+import multiprocessing
 import shutil
+import tempfile
+from pathlib import Path
 
 import datasets
 import pyarrow as pa
@@ -80,3 +83,26 @@ def test_a_builders_code_is_its_own_and_that_of_all_it_inherits_from_here(tmp_pa
     monkeypatch.setattr(datasets_internals.inspect, "getfile", edited)
     assert datasets_internals.digest_code(MIMICCXR) != before
     assert {"mimic", "observation_builder", "datasets_internals"} <= set(files)
+
+
+def test_a_cache_is_written_by_one_process_and_keeps_nothing_of_a_killed_one(tmp_path, capfd):
+    mine, others = tmp_path / f"{datasets_internals.UNFINISHED}ab12", tmp_path / "tmpab12"
+    for left in (mine, others):
+        left.write_bytes(b"half")
+    with datasets_internals.claim_cache(tmp_path):
+        assert not mine.exists() and others.exists(), "`datasets` may be writing it"
+        with tempfile.NamedTemporaryFile(dir=tmp_path, delete=False) as file:
+            half = Path(file.name)
+        assert half.name.startswith(datasets_internals.UNFINISHED)
+        waiting = multiprocessing.get_context("fork").Process(target=wait_for_cache, args=[tmp_path])
+        waiting.start()
+        while "waiting for it" not in (said := capfd.readouterr().out):
+            assert waiting.is_alive()
+        assert str(tmp_path) in said and waiting.is_alive()
+    waiting.join()
+    assert waiting.exitcode == 0 and not half.exists()
+
+
+def wait_for_cache(folder):
+    with datasets_internals.claim_cache(folder):
+        pass

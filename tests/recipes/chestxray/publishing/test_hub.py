@@ -18,6 +18,13 @@ def test_a_token_in_an_error_is_struck_out(monkeypatch):
     assert "hf_SecretOfMine" not in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_an_upload_that_breaks_says_that_the_same_command_goes_on(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_SecretOfMine")
+    with pytest.raises(OSError, match="Start the same command again") as caught, hub.clear_errors("someone/set"):
+        raise RuntimeError("Data processing error: hf_SecretOfMine\nis not taken")  # as of hf_xet
+    assert "hf_SecretOfMine" not in str(caught.value) and "\n" not in str(caught.value)
+
+
 def test_an_example_goes_only_if_it_is_the_drawn_one(tmp_path):
     images = SAMPLE / "images"
     shutil.copy(images / "00000001_000.png", tmp_path / "example.png")

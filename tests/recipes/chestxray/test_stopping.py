@@ -1,0 +1,108 @@
+"""A script that somebody stops ends with one line, the status that a shell expects, and nothing half written."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from conftest import ROOT
+
+BEGIN = """
+import os, signal, sys, threading, time
+sys.path.insert(0, {recipes!r})
+from chestxray.files import whole_file
+from chestxray.stopping import stop_in_one_line
+if __name__ == "__main__":
+    stop_in_one_line("work.py")
+"""
+WORK = """
+    with whole_file("out/a.txt") as part:
+        part.write_text("half")
+        print("begun", flush=True)
+        time.sleep(60)
+"""
+STUCK = """
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])  # another thread gets it, as inside of C
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+DEAF = """
+    while True:
+        try:
+            print("begun", flush=True)
+            time.sleep(60)
+        except BaseException:
+            raise RuntimeError("another error, as of a library that cleans up")
+"""
+PARENT = """
+    if not os.fork():
+        time.sleep(60)
+        sys.stderr.write("no child outlives its parent")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+ROW = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """`begin(code)` starts a script in a group of its own, and returns it when it is at work."""
+    started = []
+
+    def start(code, **environment):
+        (tmp_path / "work.py").write_text(BEGIN.format(recipes=str(ROOT / "recipes")) + code)
+        process = subprocess.Popen(
+            [sys.executable, "work.py"],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "begun\n", process.stderr.read()
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def stop(process, number):
+    """Send a signal to the whole group, as a terminal does. Returns what was said."""
+    os.killpg(process.pid, number)
+    _, said = process.communicate(timeout=60)
+    return said
+
+
+@pytest.mark.parametrize("number", ROW)
+@pytest.mark.parametrize("code", [WORK, STUCK, DEAF], ids=["work", "stuck", "deaf"])
+def test_it_ends_in_one_line_with_the_status_of_a_shell(begin, tmp_path, code, number):
+    process = begin(code)
+    assert stop(process, number) == "\nwork.py: stopped. Start the same command again to go on.\n"
+    assert process.returncode == ROW[number]
+    assert [path.name for path in tmp_path.iterdir()] == ["work.py"], "neither half a file nor an empty folder"
+
+
+def test_the_processes_that_it_has_forked_end_with_it(begin):
+    process = begin(PARENT)
+    (child,) = psutil.Process(process.pid).children()
+    assert stop(process, signal.SIGINT).count("\n") == 2
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_only_the_first_of_several_processes_says_it(begin):
+    assert stop(begin(WORK, RANK="1"), signal.SIGTERM) == ""
+
+
+def test_a_second_ctrl_c_ends_it_at_once(begin):
+    slow = WORK.replace("time.sleep(60)", "\n        ".join(["try: time.sleep(60)", "finally: time.sleep(60)"]))
+    process = begin(slow)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.stderr.readline() == "\n" and "stopped" in process.stderr.readline()
+    stop(process, signal.SIGINT)
+    assert process.returncode == 130
