@@ -367,7 +367,7 @@ def files_below(folder):
     Links are followed. A folder that is found again, for example through a link to a folder above, is read once.
     """
     if not os.path.isdir(folder):
-        raise FileNotFoundError(f"data_dir is not a folder: {folder}")
+        raise FileNotFoundError(f"{folder} is not a folder")
     found, seen, folders = [], set(), [os.fspath(folder)]
     for place in folders:  # the loop adds folders to its own list
         state = os.stat(place)

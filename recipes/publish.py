@@ -26,7 +26,8 @@ def parse(argv):
     add("archive", help="the folder with NIH's files")
     add("out", help="the folder to write")
     add("--allow-missing", action="store_true", help="accept fewer images than the official lists name")
-    add("--sizes", nargs="+", choices=SIZES, help="sides in pixels; default: full thumbnail, with webdataset: full")
+    sizes = "sides in pixels; smaller images are enlarged (default: full thumbnail, with webdataset: full)"
+    add("--sizes", nargs="+", action="extend", choices=SIZES, help=sizes)
     add("--format", choices=("parquet", "webdataset"), default="parquet")
     add("--patients", type=int, help="choose that many at random, cut 70/10/20, in place of the official split")
     add("--seed", type=int, default=42, help="of the random choice of --patients")

@@ -5,6 +5,7 @@ import math
 import re
 from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class Parser(ArgumentParser):
@@ -57,3 +58,11 @@ def nearest(name: object, names: Iterable[str], flag: bool = False) -> str:
     """
     found = difflib.get_close_matches(str(name), list(names), 1)
     return f". Did you mean {'--' + found[0].replace('_', '-') if flag else found[0]}?" if found else ""
+
+
+def nearest_path(path: str | Path) -> str:
+    """The same for a path that is not there: the most similar name in its folder."""
+    folder = Path(path).parent
+    names = [place.name for place in folder.iterdir()] if folder.is_dir() else []
+    found = difflib.get_close_matches(Path(path).name, names, 1)
+    return f". Did you mean {folder / found[0]}?" if found else ""

@@ -55,10 +55,10 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def answer(script, *flags):
+def answer(script, *flags, folder=None):
     """(the process, the top-level modules that it has imported)."""
     command = [sys.executable, "-c", CODE, ROOT / "recipes" / f"{script}.py", *flags]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=folder)
     shown, _, modules = done.stdout.partition("MODULES")
     return done, shown, set(modules.split())
 
@@ -104,6 +104,14 @@ def test_a_dataset_that_is_not_there_is_named_before_anything_slow(tmp_path):
     done, _, modules = answer("finetune", "--dataset", tmp_path / "nothing")
     assert done.returncode and f"finetune.py: {tmp_path / 'nothing'} is neither a folder nor" in done.stderr
     assert not SLOW & modules
+
+
+@pytest.mark.parametrize("script", ["explain", "finetune", "score"])
+def test_a_misspelt_folder_is_not_looked_for_on_the_hub(script, tmp_path):
+    (tmp_path / "runs" / "sample").mkdir(parents=True)
+    flags = ["--model", "runs/smaple"] if script == "finetune" else ["runs/smaple"]
+    done, _, modules = answer(script, *flags, folder=tmp_path)
+    assert done.returncode and "Did you mean runs/sample?" in done.stderr and not SLOW & modules
 
 
 def test_a_predictions_file_is_scored_with_tables_and_figures_alone(tmp_path):

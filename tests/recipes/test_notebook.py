@@ -28,7 +28,7 @@ def test_every_cell_runs_and_shows_what_it_says(desk, monkeypatch):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert sum("EPOCHS = 17" in cell.source for cell in notebook.cells) == 1
     for cell in notebook.cells:
-        cell.source = cell.source.replace("EPOCHS = 17", "EPOCHS = 1")
+        cell.source = cell.source.replace("EPOCHS = 17 ", "EPOCHS = 1 ")
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(desk)}}).execute()
     shown = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     printed = "".join(output.get("text", "") for output in shown)

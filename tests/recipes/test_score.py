@@ -405,7 +405,7 @@ def test_published_results_are_shown_on_the_official_split_only(scored, tmp_path
 
 
 def test_what_is_no_model_is_refused(checkpoint, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint's folder .it has no config.json. and no .parquet file"):
+    with pytest.raises(FileNotFoundError, match="no checkpoint's folder: it has no config.json"):
         run(tmp_path)
     shutil.copytree(checkpoint(), tmp_path / "copy")
     (tmp_path / "copy" / "settings.yaml").unlink()

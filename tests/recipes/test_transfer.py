@@ -221,7 +221,7 @@ def test_models_of_different_views_are_scored_on_the_same_images_or_not_at_all(c
 
 
 def test_what_is_no_checkpoint_or_comes_twice_is_refused_by_name(checkpoint, away, tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere is no checkpoint's folder"):
+    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         run([tmp_path / "nowhere"], away, tmp_path)
     with pytest.raises(ValueError, match="mimic/ is given twice"):
         run([checkpoint], [away[1], f"{away[1]}/"], tmp_path)

@@ -4,11 +4,15 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from chestxray.flags import nearest_path
+
 
 def refuse_no_checkpoint(folder: str | Path) -> None:
-    """Raise FileNotFoundError for a folder that is no checkpoint's."""
+    """Raise FileNotFoundError for a folder that is not there, or is no checkpoint's."""
+    if not Path(folder).exists():
+        raise FileNotFoundError(f"{folder} does not exist{nearest_path(folder)}")
     if not (Path(folder) / "config.json").exists():
-        raise FileNotFoundError(f"{folder} is no checkpoint's folder (it has no config.json) and no .parquet file")
+        raise FileNotFoundError(f"{folder} is no checkpoint's folder: it has no config.json")
 
 
 def answer_wrong_folders(script: str, folders: Iterable[str | Path]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from chestxray.flags import nearest
+from chestxray.flags import nearest, nearest_path
 from chestxray.models.model_names import refuse_unknown_name
 from chestxray.repository import PRESETS
 from chestxray.training.idle_settings import set_idle
@@ -146,7 +146,7 @@ def answer_at_once(script: str) -> None:
     try:
         found, unknown = settings_parser().parse_known_args(asked)
         refuse_unknown(unknown)
-        refuse_missing_folders(found.dataset or [])
+        refuse_missing_folders([*(found.dataset or []), found.model])
         if not find_preset(found.model):
             refuse_unknown_name(found.model, presets())
         answer_finished(Path(found.output_dir or f"runs/{Path(found.model).stem}"))
@@ -176,11 +176,16 @@ def refuse_unknown(flags):
 
 
 def refuse_missing_folders(sources: Sequence[str]) -> None:
-    """Raise FileNotFoundError for the first source that is no folder and, by its form, no Hub id either."""
+    """Raise FileNotFoundError for the first source that is no folder and, by its form, no Hub id either.
+
+    `runs/smaple` could be a Hub id. Where there is a folder with a similar name, it is taken for a folder.
+    """
     for source in sources:
         path = Path(source)
-        if (path.is_absolute() or source.startswith((".", "~")) or len(path.parts) > 2) and not path.exists():
-            raise FileNotFoundError(f"{source} is neither a folder nor a dataset on the Hub: there is no such folder")
+        near = "" if path.exists() else nearest_path(path)
+        is_place = path.is_absolute() or source.startswith((".", "~")) or len(path.parts) > 2
+        if not path.exists() and (is_place or near and "/" in source):
+            raise FileNotFoundError(f"{source} is neither a folder nor a repository on the Hub: no such folder{near}")
 
 
 def find_preset(model):

@@ -327,5 +327,5 @@ def test_a_tar_subset_is_told_from_other_folders(noya, published, archive, relea
     assert not is_tar_subset(archive) and not is_tar_subset(release("tar"))
     with pytest.raises(FileNotFoundError, match="holds no tar shards like"):
         load(archive, tmp_path / "cache")
-    with pytest.raises(FileNotFoundError, match="not a folder: .*nowhere"):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a folder"):
         load(tmp_path / "nowhere", tmp_path / "cache")

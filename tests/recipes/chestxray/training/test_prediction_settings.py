@@ -45,5 +45,5 @@ def test_a_checkpoint_without_settings_names_no_dataset(checkpoint):
 
 def test_a_folder_that_is_no_checkpoint_is_refused(checkpoint):
     (checkpoint / "config.json").unlink()
-    with pytest.raises(FileNotFoundError, match="is no checkpoint's folder .it has no config.json. and no .parquet"):
+    with pytest.raises(FileNotFoundError, match="is no checkpoint's folder: it has no config.json"):
         prediction_settings(checkpoint)
