@@ -114,7 +114,7 @@ def refuse_other_settings(folder: Path, settings: Settings) -> None:
     """Raise ValueError if the finished run in `folder` was made with other settings."""
     if found := differences(settings, read_settings(folder)):
         raise ValueError(
-            f"{folder} holds a finished run with {'; '.join(found)}. Give another --output-dir. With "
-            f"--model {folder}/settings.yaml it trains anew with the settings of this run; with --model {folder} it goes "
-            "on from its weights, with a new schedule and default settings."
+            f"{folder} holds a finished run with {'; '.join(found)}. Give another --output-dir. "
+            f"--model {folder}/settings.yaml trains anew with the settings of this run; --model {folder} goes on from "
+            "its weights, with a new schedule and default settings."
         )
