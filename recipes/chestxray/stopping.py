@@ -71,10 +71,12 @@ class Stop:
                 os.dup2(nowhere.fileno(), 2)
 
     def watch(self, hear: socket.socket, tell: socket.socket) -> None:
-        """Hear of signals at once, even while the main thread is inside of C, and end this process in time."""
-        with tell:  # it lives as long as this thread
-            while (number := hear.recv(1)[0]) not in SIGNALS:
-                continue
+        """Hear of signals at once, even while the main thread is inside of C, and end this process in time.
+
+        `tell` is never closed: a second signal is written to it as well.
+        """
+        while (number := hear.recv(1)[0]) not in SIGNALS:
+            continue
         time.sleep(PATIENCE)
         self.tell(number)
         self.end()

@@ -390,6 +390,9 @@ def test_files_none_of_which_can_be_read_are_one_clear_line(checkpoint, tmp_path
         run(checkpoint, tmp_path / "text.png", tmp_path / "more.png")
     with pytest.raises(FileNotFoundError, match="none.png does not exist"):
         run(checkpoint, tmp_path / "none.png")
+    with pytest.raises(FileNotFoundError, match="is no checkpoint's folder: it has no config.json"):
+        run(tmp_path, tmp_path / "text.png")
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(FileNotFoundError, match="holds no .*safetensors"):
         run(tmp_path, tmp_path / "text.png")
 

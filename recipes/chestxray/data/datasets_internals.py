@@ -72,6 +72,11 @@ def stored_column(rows: Dataset, name: str) -> tuple[pa.ChunkedArray, np.ndarray
     return rows.data.column(name), chosen
 
 
+def stored_files(rows: Dataset) -> list[str]:
+    """The paths of the files that hold the rows; [] if they are in memory."""
+    return [file["filename"] for file in rows.cache_files]
+
+
 def fingerprint(rows: Dataset, *parts: object) -> str:
     """The cache key of a dataset that is computed from `rows` and `parts`."""
     return Hasher.hash((rows._fingerprint, *parts))
@@ -79,7 +84,7 @@ def fingerprint(rows: Dataset, *parts: object) -> str:
 
 def cache_folder(rows: Dataset) -> Path | None:
     """The folder of a dataset's files; None if it lives in memory."""
-    return Path(rows.cache_files[0]["filename"]).parent if rows.cache_files else None
+    return next((Path(file).parent for file in stored_files(rows)), None)
 
 
 def cached_bytes(folder: Path, fingerprint: str) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
-from chestxray.data.datasets_internals import stored_column
+from chestxray.data.datasets_internals import stored_column, stored_files
 from chestxray.machine import FileMap, mapped_files
 
 COLUMN = "pixels"
@@ -61,7 +61,7 @@ def find_places(rows: Dataset, size: int) -> Places | None:
     That is so where there is no /proc, and if an image is in memory, has not `size` bytes, or its file does not open.
     """
     whole, chosen = stored_column(rows, COLUMN)
-    maps = sorted(mapped_files(file["filename"] for file in rows.cache_files))
+    maps = sorted(mapped_files(stored_files(rows)))
     addresses = [image_addresses(chunk, size) for chunk in whole.chunks]
     if not maps or not addresses or any(found is None for found in addresses):
         return None

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chestxray.exporting.export_options import ENDING
-from chestxray.training.checkpoint_folders import refuse_no_checkpoint
 
 FORMATS = ("csv", "parquet", "json")  # of the table
 
@@ -39,6 +38,8 @@ class PredictOptions:
 
     def refuse_missing(self) -> None:
         """Raise FileNotFoundError for a model or an input that is not there, before anything slow is imported."""
+        from chestxray.training.checkpoint_folders import refuse_no_checkpoint  # a Space has no checkpoints
+
         for path in [self.checkpoint] * self.is_onnx + self.inputs:
             if not Path(path).exists():
                 raise FileNotFoundError(f"{path} does not exist")

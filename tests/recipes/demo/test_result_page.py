@@ -34,7 +34,7 @@ def calibration(**others):
     return ModelCalibration(**{**values, **others})
 
 
-def answer(logits=(1, -1, 2), model=None, distance=None, heat=True):
+def answer(logits=(1, -1, 2), model=None, distance=None, heat=True, synthetic=None):
     found = FilePredictions(
         rows=pd.DataFrame({"path": ["scan.png"], "error": [""]}),
         logits=np.array([logits], float),
@@ -43,6 +43,7 @@ def answer(logits=(1, -1, 2), model=None, distance=None, heat=True):
         sha256="ab" * 32,
         rule=model.rule if model else None,
         calibration=model,
+        synthetic=synthetic,
         distances=None if distance is None else np.array([distance]),
     )
     maps = colour_maps(np.eye(3, dtype=np.float32)[:, None], 8) if heat else None
@@ -106,8 +107,8 @@ def test_words_of_a_visitor_have_no_meaning_for_the_page():
 
 
 def test_the_head_says_no_device_and_synthetic_where_it_is():
-    drawn = result_page.head_html(answer(model=calibration(synthetic=True)).found)
-    assert "not a medical device" in drawn and "synthetic images: its numbers say nothing" in drawn
+    drawn = result_page.head_html(answer(synthetic=True).found)
+    assert "not a medical device" in drawn and "synthetic images and knows no radiograph" in drawn
     assert "synthetic" not in result_page.head_html(answer(model=calibration()).found)
 
 
