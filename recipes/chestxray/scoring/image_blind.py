@@ -34,7 +34,7 @@ def localise_by_others(rows: BoxedRows) -> Localised:
     The median box stands for `regions`, `one box` and `hottest`. The prior map stands for `peak` and `mask`: it says
     how many boxes of the other patients touch each cell. A finding of one patient has no others: it detects nothing.
     """
-    boxes, prior = median_boxes(rows), localise(prior_maps(rows), rows)
+    boxes, prior = median_boxes(rows), localise(prior_maps(rows), rows, peaks_between_cells=False)
     known = rows.firsts[~np.isnan(boxes[rows.firsts, 0])]
     parts = {
         **judge_regions(known, boxes[known], rows),

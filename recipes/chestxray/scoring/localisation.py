@@ -49,13 +49,16 @@ class Localised:
         return self.values[:, MEASURES.index(measure)]
 
 
-def localise(maps: np.ndarray, rows: BoxedRows, places: Places | None = None) -> Localised:
+def localise(
+    maps: np.ndarray, rows: BoxedRows, places: Places | None = None, peaks_between_cells: bool = True
+) -> Localised:
     """Measure one model's heatmaps.
 
     Args:
         maps: (n, h, w) float, signed, larger where the finding is seen. Map i is of the image and the finding of row i,
             so rows of one image and finding have the same map. All have the model's grid.
         places: where the grid's rows and columns look, see `boxes_of_maps.scale`.
+        peaks_between_cells: see `boxes_of_maps.peaks`.
 
     Raises:
         ValueError: another shape, or a map with values that are not finite; the message names image and finding.
@@ -64,7 +67,7 @@ def localise(maps: np.ndarray, rows: BoxedRows, places: Places | None = None) ->
     candidates = read_candidates(maps, rows, places)
     one_box, mask = (choose_for_others(gains, rows.findings, rows.patients) for gains in candidates.gains(rows))
     every = np.arange(len(rows))
-    boxes, peaks = candidates.boxes[every, one_box], boxes_of_maps.peaks(maps, places)
+    boxes, peaks = candidates.boxes[every, one_box], boxes_of_maps.peaks(maps, places, peaks_between_cells)
     parts = {
         **judge_regions(candidates.region_maps, candidates.regions, rows),
         **judge_one_box(boxes, rows),

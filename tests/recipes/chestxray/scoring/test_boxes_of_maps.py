@@ -59,13 +59,37 @@ def test_a_map_that_is_not_finite_is_refused_by_its_name():
         boxes_of_maps.check_maps(maps, np.array(["a", "b", "c"]))
 
 
-def test_the_peak_is_the_centre_of_the_largest_cell_also_at_the_edge():
+@pytest.mark.parametrize("between", [True, False])
+def test_a_peak_at_the_edge_is_the_centre_of_its_cell(between):
     drawn = np.stack([np.arange(12.0).reshape(3, 4), -np.arange(12.0).reshape(3, 4)])
-    assert boxes_of_maps.peaks(drawn).tolist() == [[3.5 / 4, 2.5 / 3], [0.5 / 4, 0.5 / 3]]
+    assert boxes_of_maps.peaks(drawn, between=between).tolist() == [[3.5 / 4, 2.5 / 3], [0.5 / 4, 0.5 / 3]]
+    assert boxes_of_maps.peaks(np.eye(2)[None], between=between).tolist() == [[0.25, 0.25]], (
+        "too few cells to lie between"
+    )
+
+
+def test_the_peak_of_counts_is_where_the_upsampled_map_is_largest():
     noise = np.random.default_rng(1).normal(size=(20, 8, 8)).astype(np.float32)
     upsampled = boxes_of_maps.scale(noise, side=24)  # each third cell is a centre of the grid
-    for scaled, (x, y) in zip(upsampled, boxes_of_maps.peaks(noise), strict=True):
-        assert scaled[int(24 * y), int(24 * x)] == 1  # the upsampled map is largest there too
+    for scaled, (x, y) in zip(upsampled, boxes_of_maps.peaks(noise, between=False), strict=True):
+        assert scaled[int(24 * y), int(24 * x)] == 1
+    nearby = np.abs(boxes_of_maps.peaks(noise) - boxes_of_maps.peaks(noise, between=False))
+    assert nearby.max() <= 0.5 / 8 and (nearby > 0).mean() > 0.5, "a peak between cells lies at most half a cell away"
+
+
+def test_what_lies_between_two_cells_is_found_there():
+    rng = np.random.default_rng(3)
+    true = rng.uniform(0.25, 0.75, size=(50, 2))  # x, y of something small, seen by the cells round it
+    centres = (np.arange(5) + 0.5) / 5
+    squares = (centres - true[:, :1]) ** 2, (centres - true[:, 1:]) ** 2
+    maps = np.exp(-(squares[0][:, None, :] + squares[1][:, :, None]) / (2 * 0.15**2))
+    error = np.abs(boxes_of_maps.peaks(maps) - true)
+    assert error.max() < 0.02 < np.abs(boxes_of_maps.peaks(maps, between=False) - true).mean()
+    uneven = [0.1, 0.2, 0.5, 0.8, 0.9]
+    ((x, y),) = boxes_of_maps.peaks(
+        np.array([[[0, 0, 0, 0, 0], [0, 2, 4, 4, 0], [0, 0, 0, 0, 0]]]), ([0.2, 0.5, 0.6], uneven)
+    )
+    assert x == pytest.approx(0.65) and y == 0.5, "half-way between the places of two equal cells"
 
 
 def test_the_cells_that_a_box_covers_have_its_area():
