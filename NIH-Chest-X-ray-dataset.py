@@ -126,7 +126,7 @@ class NIHChestXrayConfig(FolderConfig):
     def files_read(self):
         tables, loose, archives = find_release(self.data_dir)
         images = [] if self.name == "metadata" else loose.values() or archives
-        return [*tables.values(), *synthetic_marks(self.data_dir)], images
+        return [*tables.values(), *archive_marks(self.data_dir)], images
 
 
 class NIHChestXray(datasets.GeneratorBasedBuilder):
@@ -346,7 +346,7 @@ class NIHChestXray(datasets.GeneratorBasedBuilder):
             raise cause_of(error)  # noqa: B904
 
     def _is_synthetic(self):
-        return bool(self.config.data_dir and synthetic_marks(self.config.data_dir))
+        return bool(self.config.data_dir and archive_marks(self.config.data_dir))
 
 
 def cause_of(error):
@@ -443,12 +443,16 @@ def refuse_rival(first, second):
 
 
 def synthetic_marks(folder):
-    """The path of the file that marks a synthetic archive, in a list; an empty list if there is none.
+    """The path of the file that marks synthetic images, in a list; an empty list if there is none at the top."""
+    mark = os.path.join(folder, SYNTHETIC_MARK)
+    return [mark] if os.path.isfile(mark) else []
 
-    It lies at the top of the archive. The folder may be one above it.
-    """
-    marks = [os.path.join(folder, SYNTHETIC_MARK), *glob.glob(os.path.join(glob.escape(folder), "*", SYNTHETIC_MARK))]
-    return list(filter(os.path.isfile, marks))[:1]
+
+def archive_marks(folder):
+    """The same for NIH's archive, whose folder may lie one below. Marks that are not beside its tables do not count."""
+    below = (glob.glob(os.path.join(glob.escape(folder), "*", name)) for name in METADATA_FILES)
+    folders = [folder, *(os.path.dirname(table) for tables in below for table in tables)]
+    return [mark for place in folders for mark in synthetic_marks(place)][:1]
 
 
 def fingerprint(folder, tables, images):

@@ -284,6 +284,13 @@ def test_the_mark_of_a_synthetic_archive_counts(builder, build, release):
     assert build("metadata", inner.parent)["test"].info.description.startswith("Synthetic"), "one folder above it"
 
 
+def test_the_mark_of_what_was_published_into_an_archives_folder_does_not_count(build, release):
+    folder = release()
+    (folder / "published").mkdir()
+    (folder / "published" / "SYNTHETIC.txt").write_text("drawn")
+    assert build("metadata", folder)["test"].info.description.startswith("NIH")
+
+
 def test_a_folder_that_is_spelt_otherwise_or_moved_has_the_same_cache(cache_of, release, monkeypatch):
     folder = release()
     before = cache_of(folder)

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import getpass
 import hashlib
 import os
 import re
@@ -153,7 +152,7 @@ def claim_folder(folder: str | Path) -> IO | None:
         OSError: another process has it.
     """
     folder = Path(folder).resolve()
-    place = Path(tempfile.gettempdir(), f"chestxray-{getpass.getuser()}", f"{digest(str(folder))[:16]}.lock")
+    place = Path(tempfile.gettempdir(), f"chestxray-{os.getuid()}", f"{digest(str(folder))[:16]}.lock")
     try:
         place.parent.mkdir(exist_ok=True)
         file = open(place, "a")

@@ -68,7 +68,7 @@ def has_png(names: Iterable[str]) -> bool:
 
 
 def is_synthetic(folder: Path) -> bool:
-    return bool(builder_file.synthetic_marks(folder))
+    return bool(builder_file.archive_marks(folder))
 
 
 def build(folder: Path, options: BuildOptions) -> DatasetBuilder:

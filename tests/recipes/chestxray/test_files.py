@@ -1,6 +1,9 @@
 """Files are whole or not there, whatever happens to their writer; a digest is SHA-256."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,3 +178,11 @@ def test_whoever_reads_the_old_file_reads_it_to_the_end(tmp_path):
         files.write(tmp_path / "a.txt", "new")
         assert reader.read() == "old", "the file was written over in its place"
     assert (tmp_path / "a.txt").read_text() == "new"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_folder_is_claimed_in_a_container_that_has_no_name_for_its_user(tmp_path):
+    code = "import os, sys; from chestxray import files; os.setuid(54321); assert files.claim_folder(sys.argv[1])"
+    environment = {name: value for name, value in os.environ.items() if name not in ("LOGNAME", "USER", "LNAME")}
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
