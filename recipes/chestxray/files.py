@@ -33,7 +33,8 @@ def whole_file(
 
     Args:
         folder: where the unfinished file lies; beside `path` by default. It must be on the same disk.
-        alone: nobody else writes `path`. Then the file that a killed writer left is overwritten.
+        alone: nobody else writes `path`. Then the file lies in a folder of its own, because some libraries write
+            another file beside it (safetensors 0.8 does), and what a killed writer left is removed first.
         sync: wait until the bytes are on the disk. A checkpoint needs this to survive a power cut.
 
     Raises:
@@ -41,17 +42,42 @@ def whole_file(
     """
     path = Path(path)
     folder = Path(folder or path.parent)
-    writer = "" if alone else f".{uuid.uuid4().hex[:8]}"
-    part = folder / f".{path.name}{writer}{UNFINISHED}"
+    unfinished = folder / f".{path.name}{'' if alone else '.' + uuid.uuid4().hex[:8]}{UNFINISHED}"
+    part = unfinished / path.name if alone else unfinished
     with name_disk(path), new_folders(folder, path.parent):
         try:
+            if alone:
+                remove(unfinished)
+                unfinished.mkdir()
             yield part
             if sync:
                 with open(part, "rb") as file:
                     os.fsync(file.fileno())
-            part.replace(path)
+            move(part, path)
         finally:
-            part.unlink(missing_ok=True)
+            remove(unfinished)
+
+
+def move(part: Path, path: Path) -> None:
+    """Move a new file to its place, with the mode of any new file: safetensors 0.8 lets only its owner read one."""
+    with suppress(OSError):  # not every disk knows modes
+        part.chmod(0o666 & ~umask())
+    part.replace(path)
+
+
+def umask() -> int:
+    """The mode bits that a new file of this process does not get."""
+    mask = os.umask(0o077)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder and all in it, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -125,7 +151,7 @@ def whole_folder(path: str | Path, last: str) -> Iterator[Path]:
             yield part
             path.mkdir(parents=True, exist_ok=True)
             for file in sorted(part.iterdir(), key=lambda file: file.name == last):
-                file.replace(path / file.name)
+                move(file, path / file.name)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
@@ -165,10 +191,10 @@ def claim_folder(folder: str | Path) -> IO | None:
 
 
 def remove_unfinished(folder: str | Path) -> None:
-    """Remove the files that killed writers of `whole_file` left, in `folder` and one level below."""
+    """Remove what killed writers of `whole_file` left, in `folder` and one level below."""
     for found in (f".*{UNFINISHED}", f"*/.*{UNFINISHED}"):
         for path in Path(folder).glob(found):
-            path.unlink(missing_ok=True)
+            remove(path)
 
 
 def digest(*parts: bytes | str) -> str:

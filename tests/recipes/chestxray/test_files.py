@@ -52,14 +52,31 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
     assert first != second and path.read_text() == "first"  # the last one to end
 
 
-def test_a_lone_writer_overwrites_what_a_killed_one_left(tmp_path):
+def test_what_a_killed_lone_writer_left_is_removed_by_the_next_one(tmp_path):
     path = tmp_path / "a.txt"
     with files.whole_file(path, alone=True) as part:
         part.write_text("x")
+    part.parent.mkdir()
     part.write_text("left by a killed writer")
+    part.with_name(".tmpAb1").write_text("left by its library")
     with files.whole_file(path, alone=True, sync=True) as again:
         again.write_text("y")
     assert again == part and path.read_text() == "y" and names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("mask, mode", [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_a_file_gets_the_mode_of_any_new_file_whatever_its_library_gave_it(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        with files.whole_file(tmp_path / "a", alone=True) as part:
+            part.write_text("x")
+            part.chmod(0o600)
+        with files.whole_folder(tmp_path / "out", last="b") as part:
+            (part / "b").write_text("x")
+            (part / "b").chmod(0o600)
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "a", tmp_path / "out" / "b")] == [mode, mode]
 
 
 def test_a_file_that_must_survive_a_power_cut_is_synced_before_it_gets_its_name(tmp_path, monkeypatch):
