@@ -5,11 +5,13 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 from datasets import load_dataset
 from PIL import Image
 
@@ -17,7 +19,13 @@ import explain
 import finetune
 import forks
 import score
-from chestxray.data import predictions
+from chestxray.data import predictions, sources
+from chestxray.images.reading import read_pixels
+from chestxray.models.classifiers import load_classifier
+from chestxray.models.heatmap_methods import PATH
+from chestxray.models.heatmaps import Heatmapper
+from chestxray.models.inference import model_input
+from chestxray.models.processors import sides
 from chestxray.models.weights import digest_weights
 from chestxray.publishing import hub
 from chestxray.scoring import heatmap_file, mapping
@@ -362,6 +370,53 @@ def test_relative_maps_lack_the_mean_map_of_validation(trained, explained, tmp_p
     np.testing.assert_allclose(plain - maps, np.broadcast_to(seen[0][1][1].mean(0), maps.shape), atol=1e-4)
     np.testing.assert_allclose(logits, plain_logits, atol=1e-5)
     assert "minus the mean map of validation images" in (tmp_path / "localisation.md").read_text().replace("\n", " ")
+
+
+def test_integrated_gradients_begin_at_the_mean_of_validation_images(trained, archive, explained, tmp_path):
+    run(
+        trained,
+        "--method",
+        "integrated-gradients",
+        "--tta",
+        "flip",
+        "--against-method",
+        "cam",
+        "--output-dir",
+        tmp_path,
+    )
+    names, _, maps = maps_of(tmp_path / "heatmaps.parquet")
+    about = predictions.read_about(tmp_path / "heatmaps.parquet")
+    assert about["places"] == [[(cell + 0.5) / 32 for cell in range(32)]] * 2 and about["grid"] == [32, 32]
+    plain_names, _, plain = maps_of(explained[1] / "heatmaps.parquet")
+    assert names == plain_names
+    rival = maps_of(tmp_path / "against.parquet")[2]
+    assert rival.shape == plain.shape and "integrated-gradients" in (tmp_path / "localisation.md").read_text()
+
+    model, processor, _ = load_classifier(trained)
+
+    def shown(chosen):
+        pixels = np.stack([read_pixels(archive / "images" / Path(name).name, sides(processor)[0]) for name in chosen])
+        return model_input(torch.from_numpy(pixels)[:, None], processor, channels_last=False)
+
+    train = (archive / "train_val_list.txt").read_text().split()
+    start = shown([name for name in train if sources.is_validation(name[:8])]).mean(0, keepdim=True)
+    first = shown(names[:2])
+    own, mirrored = (
+        Heatmapper(model, "integrated-gradients", start=begin).compute(image)[1]
+        for begin, image in ((start, first), (start.flip(-1), first.flip(-1)))
+    )
+    wanted = (own + mirrored.flip(-1)) / 2
+    np.testing.assert_allclose(maps[:2], wanted, atol=1e-4 * float(wanted.abs().max()))
+
+
+def test_a_mean_of_validation_images_that_are_not_there_is_one_clear_line(trained, archive, builder, tmp_path):
+    folder = parquet_of(archive, builder, tmp_path)
+    for flags, why in (
+        (["--relative"], "mean map --relative takes"),
+        (["--method", PATH], f"mean image {PATH} begin at"),
+    ):
+        with pytest.raises(ValueError, match=f"hospital has no validation images, whose {why}"):
+            run(trained, *flags, "--dataset", folder, "--output-dir", tmp_path / "out")
 
 
 def test_a_size_that_gives_no_finer_map_or_that_the_model_does_not_take_is_refused(trained, archive, tiny, tmp_path):

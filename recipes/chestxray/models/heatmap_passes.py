@@ -58,7 +58,7 @@ def compute_views(mapper: Heatmapper, images: torch.Tensor, mirror: bool) -> tup
     logits, maps = mapper.compute(images)
     if not mirror:
         return logits[:, None], maps
-    mirrored_logits, mirrored_maps = mapper.compute(images.flip(-1))
+    mirrored_logits, mirrored_maps = mapper.compute(images.flip(-1), mirrored=True)
     return torch.stack([logits, mirrored_logits], dim=1), (maps + mirrored_maps.flip(-1)) / 2
 
 

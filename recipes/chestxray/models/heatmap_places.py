@@ -13,6 +13,7 @@ from chestxray.images.reading import read_pixels
 from chestxray.models.heatmap_attention import without_weight_gradients
 from chestxray.models.heatmap_cam import record_activations
 from chestxray.models.heatmap_layers import evaluation_mode
+from chestxray.models.heatmap_methods import PATH
 from chestxray.models.heatmaps import Heatmapper
 from chestxray.models.inference import model_input
 from chestxray.models.processors import sides
@@ -28,13 +29,14 @@ def measure_places(mapper: Heatmapper, pixels: torch.Tensor) -> tuple[list[float
     The field of a cell is the squared gradient of its features, in a random mixture of channels, with respect to the
     pixels (Luo et al. 2016, arXiv 1701.04128). Its middle is the mean place. A straight line is fitted to the middles
     of all rows, and another one to those of all columns: the steps of a network are even. Only maps of convolutions
-    are measured. Tokens keep the middles of their patches: with attention each of them sees the whole image.
+    are measured. Tokens keep the middles of their patches: with attention each of them sees the whole image. Maps
+    of integrated gradients are made of pixels, so their cells are where they lie.
 
     Args:
         pixels: (n, 3, s, s) of real images, normalised, on the model's device. Noise opens other paths of the network.
     """
     height, width = mapper.grid(pixels.shape[-1])
-    if mapper.layers.prefix or not is_convolutional(mapper, pixels[:1]) or height != width:
+    if mapper.method == PATH or mapper.layers.prefix or not is_convolutional(mapper, pixels[:1]) or height != width:
         return even_places(height), even_places(width)
     middles = torch.stack([measure_middles(mapper, pixels, height, turn) for turn in range(PASSES)]).cpu().numpy()
     rows, columns = (fit_line(part) for part in np.moveaxis(middles, 2, 0))

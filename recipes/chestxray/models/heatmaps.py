@@ -10,9 +10,10 @@ from chestxray.models.heatmap_attention import attention_maps, has_attention
 from chestxray.models.heatmap_cam import activation_maps, record_activations
 from chestxray.models.heatmap_gradients import gradient_maps, mean_gradient, plus_plus
 from chestxray.models.heatmap_layers import Layers, evaluation_mode, find_layers, kind
-from chestxray.models.heatmap_methods import METHODS
+from chestxray.models.heatmap_methods import METHODS, PATH
+from chestxray.models.heatmap_path import path_grid, path_maps
 
-Compute = Callable[[PreTrainedModel, Layers, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+Compute = Callable[..., tuple[torch.Tensor, torch.Tensor]]  # of model, layers, pixels
 
 
 def choose_method(model: PreTrainedModel) -> str:
@@ -38,13 +39,20 @@ class Heatmapper:
         model: as `load_classifier` gives it.
         method: one of METHODS; None is `choose_method`'s.
         rollout: whether `attention` follows the attention through all layers, or takes the last one's.
+        start: (1, 3, s, s), the normalised image at which `integrated-gradients` begin; see `path_maps`.
 
     Raises:
         ValueError: the model has no spatial map, or it cannot have this method.
     """
 
-    def __init__(self, model: PreTrainedModel, method: str | None = None, rollout: bool = True):
-        self.model, self.layers = model, find_layers(model)
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        method: str | None = None,
+        rollout: bool = True,
+        start: torch.Tensor | None = None,
+    ):
+        self.model, self.layers, self.start = model, find_layers(model), start
         if method:
             check_method(model, self.layers, method)
         self.method = method or method_for(model, self.layers)
@@ -53,11 +61,14 @@ class Heatmapper:
             "grad-cam": partial(gradient_maps, weigh=mean_gradient),
             "grad-cam++": partial(gradient_maps, weigh=plus_plus),
             "attention": partial(attention_maps, rollout=rollout),
+            PATH: path_maps,
         }
         self._compute = functions[self.method]
 
     def grid(self, side: int) -> tuple[int, int]:
         """(height, width) of the maps of images with this side in pixels. It runs one image."""
+        if self.method == PATH:
+            return path_grid(side)
         weight = next(self.model.parameters())
         with evaluation_mode(self.model), torch.no_grad():
             with record_activations(self.model, self.layers) as found:
@@ -65,7 +76,7 @@ class Heatmapper:
         height, width = self.layers.positions(found.features).shape[2:]
         return height, width
 
-    def compute(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def compute(self, pixels: torch.Tensor, mirrored: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """(logits (n, k) float32, maps (n, k, h, w) float32) of images on the model's device, without gradients.
 
         A map is signed evidence, neither scaled nor clipped, row = y and column = x of the image that the model sees.
@@ -73,12 +84,17 @@ class Heatmapper:
         - `cam`: in units of the logit; the mean over the positions is the logit.
         - `grad-cam`, `grad-cam++`: the weighted sum of the channels, before the rectifier of the papers.
         - `attention`: relevance, never below 0; the logits may differ from the plain ones by rounding.
+        - `integrated-gradients`: in units of the logit; the mean is nearly the logit less that of the first image.
 
         Args:
             pixels: (n, 3, s, s) float32, normalised as `inference.model_input` does.
+            mirrored: these are mirror images, so `start` is mirrored too.
         """
+        more = {}
+        if self.method == PATH and self.start is not None:
+            more["start"] = self.start.flip(-1) if mirrored else self.start
         with evaluation_mode(self.model), torch.inference_mode(False), torch.enable_grad():
-            logits, maps = self._compute(self.model, self.layers, pixels)
+            logits, maps = self._compute(self.model, self.layers, pixels, **more)
         return logits.float(), maps.float()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from datasets import DatasetDict
 from tqdm.auto import tqdm
@@ -18,6 +19,7 @@ from chestxray.data.opening import OpenDataset
 from chestxray.images import pixels, splits
 from chestxray.images.splits import Split
 from chestxray.models import classifiers, heatmap_passes
+from chestxray.models.heatmap_methods import PATH
 from chestxray.models.heatmap_places import measure_places
 from chestxray.models.heatmaps import Heatmapper, choose_method
 from chestxray.models.inference import model_input, predict_logits
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 CHUNK = 128  # images that a kill can cost
 PLACED = 16  # images on which the places of a map's cells are measured
-REFERENCE = 1024  # validation images whose mean map is taken away, at most
+REFERENCE = 1024  # validation images of which a mean is taken, at most
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Job:
     method: str | None = None
     random_weights: bool = False
     options: MapOptions = MapOptions()
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether validation images are needed too."""
+        return self.options.relative or self.method == PATH
 
     def made_by(self) -> dict:
         """What the file says about the model, with the choices of `dataset_predictions`."""
@@ -80,8 +87,8 @@ def map_images(
 
     Raises:
         ValueError: the file or its chunks are of another model, method, options or images; the model has no heatmap,
-            or does not take images of this size, or its output is not finite; there are no validation images for
-            relative maps.
+            or does not take images of this size, or its output is not finite; there are no validation images of
+            which a mean is needed.
     """
     own = classifiers.load_processor(job.checkpoint)
     job.options.refuse_small(sides(own)[1], job.checkpoint)
@@ -102,7 +109,7 @@ def map_images(
         about |= {"findings": classifiers.findings_of(job.checkpoint), "whole": whole, "side": side}
         with accelerator.main_process_first():
             plain = shrink(split, chosen, sides(own)[0]) if job.options.image_size else None
-            reference = shrink("validation", reference_images(opened), whole) if job.options.relative else None
+            reference = shrink("validation", reference_images(opened), whole) if job.needs_reference else None
         write_heatmaps(accelerator, job, Shown(part, processor, plain, reference), about, batch_size)
     if accelerator.is_main_process:
         shutil.rmtree(chunk_folder(job.path), ignore_errors=True)  # the last run may have been killed before this
@@ -117,7 +124,8 @@ class Shown:
     Attributes:
         images: whose heatmaps are wanted. processor: that shows them.
         plain: the same images in the training's size, for the logits; None if `images` have that size.
-        reference: validation images whose mean map is taken away, or None.
+        reference: validation images, whose mean map is taken away or at whose mean image integrated gradients begin; or
+            None.
     """
 
     images: Split
@@ -169,11 +177,12 @@ def write_heatmaps(accelerator: Accelerator, job: Job, shown: Shown, about: dict
     model, own, _ = classifiers.load_classifier(job.checkpoint)
     if job.random_weights:
         model = heatmap_passes.with_random_weights(model)
-    mapper = Heatmapper(model.to(accelerator.device), job.method)
+    start = mean_image(shown, accelerator.device) if job.method == PATH else None
+    mapper = Heatmapper(model.to(accelerator.device), job.method, start=start)
     about |= {"method": mapper.method, "default_method": choose_method(model), "grid": find_grid(mapper, job, about)}
     about["places"] = find_places(mapper, shown)
     passes = Passes(mapper, own, shown, job, accelerator, -(-batch_size // accelerator.num_processes))
-    mean = mean_maps(passes, about) if shown.reference else 0
+    mean = mean_maps(passes, about) if job.options.relative else 0
     chunks = {chunk_file(job.path, rows[0]): rows for rows in rows_of_chunks(len(shown.images))}
     missing = {file: rows for file, rows in chunks.items() if not file.exists()}
     accelerator.wait_for_everyone()
@@ -207,6 +216,15 @@ def find_places(mapper: Heatmapper, shown: Shown) -> tuple[list[float], list[flo
     (batch,) = select(shown.images, numbers).evaluation_loader(len(numbers))
     images = model_input(batch["pixels"].to(mapper.model.device), shown.processor, channels_last=False)
     return measure_places(mapper, images)
+
+
+def mean_image(shown: Shown, device: torch.device) -> torch.Tensor:
+    """The mean of the reference images as a model sees them, (1, 3, s, s). Each process computes the same."""
+    assert shown.reference, "integrated gradients need reference images"
+    total = torch.zeros(())
+    for batch in shown.reference.evaluation_loader(CHUNK):
+        total = total + model_input(batch["pixels"], shown.processor, channels_last=False).double().sum(0)
+    return (total / len(shown.reference)).float()[None].to(device)
 
 
 def mean_maps(passes: "Passes", about: dict) -> np.ndarray:
@@ -282,9 +300,10 @@ def finished_files(path: Path) -> list[Path]:
 
 
 def refuse_without_validation(job: Job, opened: OpenDataset) -> None:
-    """Raise ValueError if maps are to be relative and there is nothing that they could be relative to."""
-    if job.options.relative and not len(opened.splits.get("validation", ())):
-        raise ValueError(f"{opened.source} has no validation images, whose mean map --relative takes away")
+    """Raise ValueError if a mean of validation images is needed and there are none."""
+    if job.needs_reference and not len(opened.splits.get("validation", ())):
+        why = "mean map --relative takes away" if job.options.relative else f"mean image {PATH} begin at"
+        raise ValueError(f"{opened.source} has no validation images, whose {why}")
 
 
 def refuse_others(path: Path, made_by: dict, digests: dict, method: str | None) -> None:
