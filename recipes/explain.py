@@ -29,7 +29,7 @@ def parse(argv):
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", help="folder as finetune.py leaves it")
     add("--dataset", help="as for finetune.py (default: the model's dataset)")
-    add("--method", choices=METHODS, help="how heatmaps are computed (default: chosen by the architecture)")
+    add("--method", choices=METHODS, help="default: by the architecture; integrated-gradients is the finest")
     add("--images", metavar="LIST", help="a file that names the images, one a line (default: all that have boxes)")
     add("--output-dir", help="default: CHECKPOINT/explain")
     add("--against", metavar="CHECKPOINT", help="another model, for the paired difference on the same boxes")
