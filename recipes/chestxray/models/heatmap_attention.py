@@ -5,11 +5,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from chestxray.models.classifiers import image_config
-from chestxray.models.heatmap_layers import Layers, evaluation_mode, random_image, temporary_hooks
+from chestxray.models.heatmap_layers import (
+    Layers,
+    evaluation_mode,
+    random_image,
+    temporary_hooks,
+    without_weight_gradients,
+)
 
 Run = Callable[[torch.Tensor], tuple[torch.Tensor, list[torch.Tensor]]]
 
@@ -67,19 +72,6 @@ def has_attention(model: PreTrainedModel, layers: Layers) -> bool:
         _, attentions = run(random_image(model).detach())
     tokens = maps[-1].shape[1] if maps[-1].ndim == 3 else None
     return bool(attentions) and all(found.shape[::2] == (1, tokens) for found in attentions)
-
-
-@contextmanager
-def without_weight_gradients(model: nn.Module) -> Iterator[None]:
-    """Within, no weight has a gradient, so the graph holds only what leads to the pixels."""
-    learning = [weight for weight in model.parameters() if weight.requires_grad]
-    for weight in learning:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in learning:
-            weight.requires_grad_(True)
 
 
 @contextmanager

@@ -95,6 +95,19 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def without_weight_gradients(model: nn.Module) -> Iterator[None]:
+    """Within, no weight has a gradient, so the graph holds only what leads to the pixels."""
+    learning = [weight for weight in model.parameters() if weight.requires_grad]
+    for weight in learning:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in learning:
+            weight.requires_grad_(True)
+
+
+@contextmanager
 def temporary_hooks(*handles: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
     """Within, these hooks are in the model. After it, they are not, whatever happened."""
     try:

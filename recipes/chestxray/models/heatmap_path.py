@@ -10,8 +10,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from transformers import PreTrainedModel
 
-from chestxray.models.heatmap_attention import without_weight_gradients
-from chestxray.models.heatmap_layers import Layers
+from chestxray.models.heatmap_layers import Layers, without_weight_gradients
 
 STEPS = 2  # places on the way where gradients are taken. Four and more did no better on drawn chests
 GRID = 32  # cells per side of a map, at most

@@ -10,9 +10,8 @@ import torch
 from transformers import CLIPImageProcessor
 
 from chestxray.images.reading import read_pixels
-from chestxray.models.heatmap_attention import without_weight_gradients
 from chestxray.models.heatmap_cam import record_activations
-from chestxray.models.heatmap_layers import evaluation_mode
+from chestxray.models.heatmap_layers import evaluation_mode, without_weight_gradients
 from chestxray.models.heatmap_methods import PATH
 from chestxray.models.heatmaps import Heatmapper
 from chestxray.models.inference import model_input
