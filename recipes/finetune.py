@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 from chestxray import files
 from chestxray.models.classifiers import build_model, load_processor
 from chestxray.publishing import hub
-from chestxray.reporting import run_results
+from chestxray.reporting import next_command, run_results
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.reporting.score_report import report_scores, screen_text
 from chestxray.training import device, losses, optimisation
@@ -92,6 +92,7 @@ def main(argv=None):
     save(run, results, state, output)
     accelerator.print(run_results.results_text(results))
     accelerator.print(f"Checkpoint, all_results.json and results.png are in {output}")
+    name_next_step(settings, accelerator, output, data)
     push(settings, accelerator, output)
     accelerator.end_training()
 
@@ -201,6 +202,16 @@ def save(run, results, state, output):
         run_results.write_results(results, folder / "all_results.json")
 
 
+def name_next_step(settings, accelerator, output, data):
+    """Print the command that scores the checkpoint, unless there is no test, or `push` scores it now."""
+    has_test = any("test" in dataset.splits for dataset in data.datasets)  # `--test false` leaves it out there
+    if settings.push_to_hub or settings.test and not has_test:
+        return
+    what = "a report and a model card" if settings.test else "if test is to be read: a report and a model card"
+    command = next_command.command_line(Path(__file__).with_name("score.py"), str(output))
+    accelerator.print(f"Next, {what}:\n{command}")
+
+
 def push(settings, accelerator, output):
     """If the settings name a repository: score the checkpoint, which writes its model card, and upload both."""
     if not settings.push_to_hub:
@@ -222,6 +233,7 @@ def show_finished(settings, accelerator, output):
     if not compared:
         accelerator.print("Its images were not compared with today's, because they are read in another way now.")
     accelerator.print(f"{output} holds this finished run. To train again, give another --output-dir.")
+    name_next_step(settings, accelerator, output, data)
     push(settings, accelerator, output)
 
 
