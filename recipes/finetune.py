@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 from chestxray.machine import sleep_while_waiting
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 from chestxray.training.command_line import answer_at_once, parse_settings, presets
 
 if __name__ == "__main__":
@@ -134,9 +134,10 @@ def train(run):
                 end_epoch(run, state, rate, watch)
             save_state(run, state)
         if epoch_ends and state.is_out_of_patience(settings.patience, order.per_epoch):
-            accelerator.print(f"No better validation AUROC in {settings.patience} epochs: stopping")
             break
     progress.close()
+    if state.step < steps:
+        accelerator.print(f"No better validation AUROC in {settings.patience} epochs: stopping")
     if state.best:
         run.checkpoints.load_best(state.best)
     else:  # no epoch has a validation AUROC
@@ -238,7 +239,5 @@ def show_finished(settings, accelerator, output):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line("finetune.py", FloatingPointError):
         main()
-    except (ValueError, OSError, FloatingPointError) as error:
-        raise SystemExit(f"finetune.py: {error}") from None
