@@ -32,9 +32,10 @@ def errors_in_one_line(script: str, *others: type[Exception]) -> Iterator[None]:
 
     Open progress bars are closed first. Otherwise they would stand before the line, and once more below it.
     """
+    kinds: tuple[type[Exception], ...] = (ValueError, OSError, *others)
     try:
         yield
-    except (ValueError, OSError, *others) as error:
+    except kinds as error:
         raise SystemExit(f"{script}: {error}") from None
     finally:
         bars = [bar for bar in open_bars() if hasattr(bar, "pos")]  # not one whose beginning was cut off
