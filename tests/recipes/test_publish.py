@@ -23,9 +23,10 @@ import pytest
 import yaml
 
 import forks
-from chestxray.data import archive, sources
+from chestxray.data import archive, opening, sources
 from chestxray.images.grey import shrink_image
 from chestxray.publishing import dataset_card, hub, parquet, shards, subset
+from chestxray.training.settings import Settings
 from conftest import NIH, ROOT
 from private_words import leaks
 
@@ -193,6 +194,15 @@ def test_the_recipes_read_the_largest_size_with_all_columns(release, tmp_path, s
     assert row["image"].size == (side, side) and "patient_id" in row
     _, streams = sources.stream(str(tmp_path / "out"))
     assert "patient_id" in streams["train"].features
+
+
+def test_the_folder_of_a_size_can_be_named_and_drawn_images_stay_drawn(synthetic, tmp_path):
+    publish(synthetic(patients=40), tmp_path / "out", "--sizes", "full", 256)
+    source = str(tmp_path / "out" / "image-classification-256")
+    opened = opening.open_dataset(source, Settings(dataset=[source], num_proc=1))
+    row = opened.splits["train"][0]
+    assert row["image"].size == (256, 256) and "patient_id" in row
+    assert opened.synthetic
 
 
 def test_several_sizes_read_and_decode_each_image_once(release, tmp_path, monkeypatch):
