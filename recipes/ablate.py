@@ -12,7 +12,7 @@ the end OUT holds `ablation.md` with `figures/`, `ablation.csv` and `ablation.js
 """
 
 from chestxray.flags import Parser
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 
 
 def parse(argv):
@@ -177,7 +177,5 @@ def write_page(ablation, output):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line("ablate.py"):
         main()
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"ablate.py: {error}") from None

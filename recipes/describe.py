@@ -11,7 +11,7 @@ from pathlib import Path
 
 from chestxray.flags import Parser
 from chestxray.repository import clone_path
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 
 
 def parse(argv):
@@ -82,4 +82,5 @@ def report_check(outdated, readme, archive, n_places):
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    with errors_in_one_line("describe.py"):
+        raise SystemExit(main())

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from chestxray.flags import Parser
 from chestxray.machine import cores
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 
 DAMAGED = "damaged.csv"
 
@@ -242,7 +242,5 @@ def write_part(out, name, content):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line("dicom_to_jpeg.py"):
         main()
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"dicom_to_jpeg.py: {error}") from None

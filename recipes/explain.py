@@ -20,7 +20,7 @@ from chestxray.models.heatmap_methods import METHODS
 from chestxray.reporting.explain_options import ExplainOptions
 from chestxray.scoring import prediction_options
 from chestxray.scoring.map_options import VIEWS
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
@@ -151,7 +151,5 @@ def own_dataset(checkpoint, predictor):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line("explain.py"):
         main()
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"explain.py: {error}") from None

@@ -21,7 +21,7 @@ from a cache.
 from chestxray.exporting import browser_runtime
 from chestxray.exporting.export_options import ExportOptions
 from chestxray.flags import Parser, positive
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
@@ -74,7 +74,5 @@ def show(exported: Exported):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line("export.py"):
         main()
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"export.py: {error}") from None

@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 from chestxray.machine import sleep_while_waiting
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 from chestxray.training.command_line import answer_at_once, parse_settings, presets
 
 if __name__ == "__main__":
@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 from chestxray import files
 from chestxray.models.classifiers import build_model, load_processor
 from chestxray.publishing import hub
-from chestxray.reporting import run_results
+from chestxray.reporting import next_command, run_results
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.reporting.score_report import report_scores, screen_text
 from chestxray.training import device, losses, optimisation
@@ -92,6 +92,7 @@ def main(argv=None):
     save(run, results, state, output)
     accelerator.print(run_results.results_text(results))
     accelerator.print(f"Checkpoint, all_results.json and results.png are in {output}")
+    name_next_step(settings, accelerator, output, data)
     push(settings, accelerator, output)
     accelerator.end_training()
 
@@ -133,9 +134,10 @@ def train(run):
                 end_epoch(run, state, rate, watch)
             save_state(run, state)
         if epoch_ends and state.is_out_of_patience(settings.patience, order.per_epoch):
-            accelerator.print(f"No better validation AUROC in {settings.patience} epochs: stopping")
             break
     progress.close()
+    if state.step < steps:
+        accelerator.print(f"No better validation AUROC in {settings.patience} epochs: stopping")
     if state.best:
         run.checkpoints.load_best(state.best)
     else:  # no epoch has a validation AUROC
@@ -201,6 +203,16 @@ def save(run, results, state, output):
         run_results.write_results(results, folder / "all_results.json")
 
 
+def name_next_step(settings, accelerator, output, data):
+    """Print the command that scores the checkpoint, unless there is no test, or `push` scores it now."""
+    has_test = any("test" in dataset.splits for dataset in data.datasets)  # `--test false` leaves it out there
+    if settings.push_to_hub or settings.test and not has_test:
+        return
+    what = "a report and a model card" if settings.test else "if test is to be read: a report and a model card"
+    command = next_command.command_line(Path(__file__).with_name("score.py"), str(output))
+    accelerator.print(f"Next, {what}:\n{command}")
+
+
 def push(settings, accelerator, output):
     """If the settings name a repository: score the checkpoint, which writes its model card, and upload both."""
     if not settings.push_to_hub:
@@ -222,11 +234,10 @@ def show_finished(settings, accelerator, output):
     if not compared:
         accelerator.print("Its images were not compared with today's, because they are read in another way now.")
     accelerator.print(f"{output} holds this finished run. To train again, give another --output-dir.")
+    name_next_step(settings, accelerator, output, data)
     push(settings, accelerator, output)
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line("finetune.py", FloatingPointError):
         main()
-    except (ValueError, OSError, FloatingPointError) as error:
-        raise SystemExit(f"finetune.py: {error}") from None

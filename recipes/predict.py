@@ -28,7 +28,7 @@ import warnings
 from chestxray.flags import Parser, positive
 from chestxray.predicting.options import FORMATS, PredictOptions
 from chestxray.scoring.choices import RULES
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 
 
 def main(argv=None):
@@ -90,7 +90,5 @@ def parse(argv):
 
 if __name__ == "__main__":
     stop_in_one_line("predict.py")
-    try:
+    with errors_in_one_line("predict.py"):
         main()
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"predict.py: {error}") from None

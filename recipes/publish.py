@@ -17,7 +17,7 @@ sorts only the first 5 GB of a config, so people look through these. They are no
 from chestxray.flags import Parser
 from chestxray.machine import cores
 from chestxray.publishing.sizes import SIZES
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 
 
 def parse(argv):
@@ -110,7 +110,5 @@ def print_plan(planned, repository):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line("publish.py"):
         main()
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"publish.py: {error}") from None

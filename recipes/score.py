@@ -26,7 +26,7 @@ from chestxray.machine import sleep_while_waiting
 from chestxray.reporting.score_options import ScoreOptions
 from chestxray.scoring import prediction_options
 from chestxray.scoring.choices import LEVELS, RULES
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
@@ -65,7 +65,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line("score.py"):
         main()
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"score.py: {error}") from None

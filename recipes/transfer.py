@@ -14,7 +14,7 @@ from chestxray.flags import Parser
 from chestxray.machine import sleep_while_waiting
 from chestxray.scoring import prediction_options
 from chestxray.scoring.prediction_options import PredictionOptions
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 from chestxray.training.checkpoint_folders import answer_wrong_folders
 
 
@@ -107,7 +107,5 @@ def model_of(name, checkpoint, predictor):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line("transfer.py"):
         main()
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"transfer.py: {error}") from None

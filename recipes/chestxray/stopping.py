@@ -1,4 +1,4 @@
-"""How a script ends when somebody stops it: with one line, and with nothing half written."""
+"""How a script ends when somebody stops it, or when it fails: with one line, and with nothing half written."""
 
 import atexit
 import contextlib
@@ -8,8 +8,9 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Collection, Iterator
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 
@@ -23,6 +24,28 @@ class Interrupted(KeyboardInterrupt, SystemExit):
     def __init__(self, status: int):
         super().__init__(status)
         self.code = status
+
+
+@contextlib.contextmanager
+def errors_in_one_line(script: str, *others: type[Exception]) -> Iterator[None]:
+    """Within, a ValueError, an OSError or one of `others` ends this process with status 1 and one line of its own.
+
+    Open progress bars are closed first. Otherwise they would stand before the line, and once more below it.
+    """
+    kinds: tuple[type[Exception], ...] = (ValueError, OSError, *others)
+    try:
+        yield
+    except kinds as error:
+        raise SystemExit(f"{script}: {error}") from None
+    finally:
+        bars = [bar for bar in open_bars() if hasattr(bar, "pos")]  # not one whose beginning was cut off
+        for bar in sorted(bars, key=lambda bar: -abs(bar.pos)):  # the lowest first
+            bar.close()
+
+
+def open_bars() -> Collection[Any]:
+    """The progress bars on the screen. Tqdm is slow to import, and may not be there yet."""
+    return getattr(getattr(sys.modules.get("tqdm"), "tqdm", None), "_instances", ())
 
 
 def stop_in_one_line(script: str) -> None:
@@ -65,7 +88,8 @@ class Stop:
             self.status = status_of(number)
             send_to_children(signal.SIGTERM)
             if not int(os.environ.get("RANK", 0)):
-                sys.stderr.write(f"\n{self.script}: stopped. Start the same command again to go on.\n")
+                below = "\n" * max(1, len(open_bars()))
+                sys.stderr.write(f"{below}{self.script}: stopped. Start the same command again to go on.\n")
                 sys.stderr.flush()
             with open(os.devnull, "w") as nowhere:
                 os.dup2(nowhere.fileno(), 2)

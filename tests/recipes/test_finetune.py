@@ -4,6 +4,8 @@ import csv
 import json
 import math
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -131,6 +133,24 @@ def test_a_finished_run_is_shown_again_and_not_repeated(sample_run, capsys):
 def test_a_finished_run_with_other_settings_is_not_shown_in_place_of_the_one_asked_for(sample_run):
     with pytest.raises(ValueError, match="holds a finished run with epochs 5, not 1. Give another --output-dir"):
         run("--output-dir", sample_run[1], "--epochs", 1)
+
+
+def test_the_last_line_is_the_command_that_scores_the_run_and_it_runs(archive, tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--dataset", archive, "--model", tiny("convnext"), "--epochs", 0, "--output-dir", "my runs/it's"]
+    run(*flags)
+    command = capsys.readouterr().out.splitlines()[-1]
+    run(*flags)
+    assert capsys.readouterr().out.splitlines()[-1] == command, "also of a run that is finished already"
+    _, script, *words = shlex.split(command)
+    assert Path(script) == ROOT / "recipes" / "score.py" and words == ["my runs/it's"]
+    score.main(words)
+    assert Path("my runs/it's/score/report.html").exists()
+
+
+def test_a_run_that_leaves_test_unread_says_that_the_next_command_reads_it(archive, tiny, tmp_path, capsys):
+    run("--dataset", archive, "--model", tiny("convnext"), "--epochs", 0, "--test", "false", "--output-dir", tmp_path)
+    assert "if test is to be read: a report and a model card:\n" in capsys.readouterr().out
 
 
 # Models
@@ -379,11 +399,11 @@ def test_a_part_that_does_not_fit_is_halved_and_the_batch_stays_what_it_was(
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_images_at_fault(archive, tiny, tmp_path):
     flags = ["--dataset", archive, "--model", tiny("vit"), "--epochs", 3, "--batch-size", 16]
-    wanted = r"the loss of step \d+ is nan at a learning rate of 9.83e\+19.*images/0"
-    with pytest.raises(FloatingPointError, match=wanted):
-        run(
-            *flags, "--learning-rate", 1e20, "--weight-decay", 0, "--warmup-epochs", 0, "--output-dir", tmp_path / "run"
-        )
+    flags += ["--learning-rate", 1e20, "--weight-decay", 0, "--warmup-epochs", 0, "--output-dir", tmp_path / "run"]
+    done = forks.run(SCRIPT, *flags, ACCELERATE_USE_CPU="true")
+    wanted = r"finetune.py: the loss of step \d+ is nan at a learning rate of 9.83e\+19.*images/0"
+    assert re.match(wanted, done.stderr.splitlines()[-1]), "a line of its own, below the progress bar"
+    assert done.returncode == 1
     assert not (tmp_path / "run" / "all_results.json").exists()
 
 

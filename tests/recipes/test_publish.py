@@ -23,9 +23,10 @@ import pytest
 import yaml
 
 import forks
-from chestxray.data import archive
+from chestxray.data import archive, opening, sources
 from chestxray.images.grey import shrink_image
 from chestxray.publishing import dataset_card, hub, parquet, shards, subset
+from chestxray.training.settings import Settings
 from conftest import NIH, ROOT
 from private_words import leaks
 
@@ -126,13 +127,16 @@ def undecoded(rows):
 def test_the_front_matter_counts_what_is_there(release, tmp_path):
     publish(release(), tmp_path / "out", "--sizes", "full", 256, "thumbnail")
     infos = {info["config_name"]: info for info in matter(tmp_path / "out")["dataset_info"]}
-    assert set(infos) == {*CONFIGS, "image-classification-256", "thumbnails"}
+    assert set(infos) == {*CONFIGS, "image-classification-256", "full-256", "thumbnails"}
     for config, info in infos.items():
         loaded = datasets.load_dataset(str(tmp_path / "out"), config)
         assert {s["name"]: s["num_examples"] for s in info["splits"]} == {s: len(r) for s, r in loaded.items()}
+        described = {column["name"] for column in info["features"]}
+        assert all(described == set(rows.column_names) for rows in loaded.values())
     folders = {config["config_name"]: {file["path"] for file in config["data_files"]} for config in configs(tmp_path)}
     assert folders["full"] == folders["image-classification"]  # one set of shards, two configs
     assert infos["image-classification"]["download_size"] == infos["full"]["download_size"]
+    assert folders["full-256"] == folders["image-classification-256"] and len(folders) == 7
 
 
 def configs(tmp_path):
@@ -155,7 +159,7 @@ def test_shrunk_images_are_grey_lossless_and_what_the_recipes_train_on(nih_subse
     full = datasets.load_dataset(str(nih_subset), "full", split="train")
     assert {image.mode for image in full["image"]} == {"L", "RGBA"}
     for size in (256, 512):
-        shrunk = datasets.load_dataset(str(nih_subset), f"image-classification-{size}", split="train")
+        shrunk = datasets.load_dataset(str(nih_subset), f"full-{size}", split="train")
         assert undecoded(shrunk).remove_columns("image").to_list() == undecoded(full).remove_columns("image").to_list()
         for small, large in zip(shrunk["image"], full["image"], strict=True):
             assert (small.mode, small.format, small.size) == ("L", "PNG", (size, size))
@@ -168,7 +172,37 @@ def test_one_size_alone_has_neither_full_images_nor_thumbnails(release, tmp_path
     (default,) = (entry["config_name"] for entry in configs(tmp_path) if entry.get("default"))
     assert default == "image-classification-256"
     row = datasets.load_dataset(str(tmp_path / "out"), split="train")[0]
+    assert row["image"].size == (256, 256) and list(row) == ["image_file_path", "image", "labels"]
+
+
+def test_a_config_of_a_size_has_the_columns_of_the_config_of_the_same_name(release, tmp_path):
+    publish(release(), tmp_path / "out", "--sizes", "full", 256)
+    for name in ("image-classification", "full"):
+        for streaming in (False, True):
+            large, small = (
+                datasets.load_dataset(str(tmp_path / "out"), config, split="train", streaming=streaming)
+                for config in (name, f"{name}-256")
+            )
+            assert small.features == large.features
+            assert next(iter(small))["image"].size == (256, 256)
+
+
+@pytest.mark.parametrize("sizes, side", [((256, 128), 256), ((128, "thumbnail"), 128), (("full", 256), 32)])
+def test_the_recipes_read_the_largest_size_with_all_columns(release, tmp_path, sizes, side):
+    publish(release(), tmp_path / "out", "--sizes", *sizes)
+    row = sources.load(str(tmp_path / "out"))["train"][0]
+    assert row["image"].size == (side, side) and "patient_id" in row
+    _, streams = sources.stream(str(tmp_path / "out"))
+    assert "patient_id" in streams["train"].features
+
+
+def test_the_folder_of_a_size_can_be_named_and_drawn_images_stay_drawn(synthetic, tmp_path):
+    publish(synthetic(patients=40), tmp_path / "out", "--sizes", "full", 256)
+    source = str(tmp_path / "out" / "image-classification-256")
+    opened = opening.open_dataset(source, Settings(dataset=[source], num_proc=1))
+    row = opened.splits["train"][0]
     assert row["image"].size == (256, 256) and "patient_id" in row
+    assert opened.synthetic
 
 
 def test_several_sizes_read_and_decode_each_image_once(release, tmp_path, monkeypatch):
@@ -313,9 +347,7 @@ def code_blocks(out, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", part, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize(
-    "sizes, smallest", [(("full", 128, "thumbnail"), "full"), ((256,), "image-classification-256")]
-)
+@pytest.mark.parametrize("sizes, smallest", [(("full", 128, "thumbnail"), "full"), ((256,), "full-256")])
 def test_every_line_of_the_card_loads_and_the_table_names_its_config(tmp_path, sizes, smallest):
     publish(ROOT / "data" / "sample", tmp_path / "out", "--sizes", *sizes)
     (block,) = code_blocks(tmp_path / "out", "python")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from chestxray.data.descriptor import has_mark
 from chestxray.data.nih import DESCRIPTOR as NIH
 from chestxray.data.parquet_folders import find_shards, is_parquet
 
@@ -31,5 +32,10 @@ def read_key(path: Path) -> str | None:
         return None
 
 
+def is_synthetic(folder: Path) -> bool:
+    """Whether the images were drawn. The mark lies at the top of a repository; the folder may be one of its sizes."""
+    return has_mark(folder) or has_mark(folder.absolute().parent)
+
+
 # A part of the release looks the same as the whole, so reports take the folder's name.
-DESCRIPTOR = replace(NIH, name=None, recognise=is_published, build=None)
+DESCRIPTOR = replace(NIH, name=None, recognise=is_published, build=None, is_synthetic=is_synthetic)

@@ -1,5 +1,6 @@
 """From a name on the command line to a dataset with train, validation and test."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def refuse_unusable(rows: Dataset, source: str) -> None:
 
 
 def load_parquet(source: str) -> DatasetDict:
-    """A Hub id or a folder of Parquet: its config `full`, where it has one."""
+    """A Hub id or a folder of Parquet, with the config of `full_config`."""
     refuse_several(Path(source))
     try:
         return load_dataset(source, full_config(source), cache_dir=cache_of(Path(source)))
@@ -72,7 +73,10 @@ def load_parquet(source: str) -> DatasetDict:
 
 
 def full_config(source: str) -> str | None:
-    return "full" if "full" in get_dataset_config_names(source) else None
+    """The config with all columns: `full`, or else the largest of `full-512` and so on; None for the default config."""
+    names = get_dataset_config_names(source)
+    sizes = sorted(int(name[5:]) for name in names if re.fullmatch(r"full-\d+", name))
+    return "full" if "full" in names else f"full-{sizes[-1]}" if sizes else None
 
 
 def stream(source: str) -> tuple[DatasetDict, dict[str, IterableDataset]]:

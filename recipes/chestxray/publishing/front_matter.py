@@ -9,8 +9,7 @@ from chestxray.data.datasets_internals import features_to_yaml
 from chestxray.publishing import parquet
 from chestxray.publishing.shards import FORMATS, Shard
 
-DEFAULT = "image-classification"  # of full-size images
-COLUMNS = ["image_file_path", "image", "labels"]  # of the default config
+COLUMNS = ["image_file_path", "image", "labels"]  # of image-classification, in every size
 SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -22,22 +21,39 @@ def front_matter(out: str | Path, shards: Sequence[Shard], features: Mapping[str
     """
     configs, infos = [], []
     default = default_config(shards)
-    for config, splits in group_by_config(shards).items():
+    for splits in group_by_config(shards).values():
         first = next(iter(splits.values()))[0]
-        for name in [DEFAULT, config] if config == "full" else [config]:
-            columns = COLUMNS if name == DEFAULT else list(features[first.columns])
-            entry = config_entry(name, splits, columns if name != config else None)
+        for name in config_names(first):
+            columns = COLUMNS if is_narrow(name, first) else None
+            entry = config_entry(name, splits, columns)
             configs.append(entry | ({"default": True} if name == default else {}))
             if first.form == "parquet":
-                narrow = Features({column: features[first.columns][column] for column in columns})
-                infos.append(info_entry(out, name, splits, narrow))
+                every = features[first.columns]
+                chosen = Features({column: every[column] for column in columns or every})
+                infos.append(info_entry(out, name, splits, chosen))
     matter = {"size_categories": [size_category(shards)], "configs": configs}
     return matter | ({"dataset_info": infos} if infos else {})
 
 
 def default_config(shards: Sequence[Shard]) -> str:
     """The config that `load_dataset` takes if none is named."""
-    return DEFAULT if shards[0].config == "full" else shards[0].config
+    return config_names(shards[0])[0]
+
+
+def config_names(shard: Shard) -> list[str]:
+    """The configs that read a shard's folder. Parquet of images has two: the builder's names, with the size after them.
+
+    The first has COLUMNS alone, the second has all columns. Both read the same files.
+    """
+    if shard.form != "parquet" or shard.columns != "full":
+        return [shard.config]
+    ending = f"-{shard.size}" if shard.size else ""
+    return [f"image-classification{ending}", f"full{ending}"]
+
+
+def is_narrow(name: str, shard: Shard) -> bool:
+    """Whether a config that reads a shard's folder has COLUMNS alone."""
+    return name != config_names(shard)[-1]
 
 
 def size_category(shards: Sequence[Shard]) -> str:

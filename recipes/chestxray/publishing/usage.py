@@ -36,14 +36,14 @@ def usage_text(out: Path, shards: Sequence[Shard], repository: str | None) -> Ma
     sizes = {folder: sum(file_size(out, shard) for part in parts.values() for shard in part)
              for folder, parts in folders.items()}  # fmt: skip
     ordered = sorted(folders, key=lambda folder: (sizes[folder], folder))
-    names = {name: folder for folder in ordered for name in config_names(folder, folders[folder])}
+    names = {name: folder for folder in ordered for name in front_matter.config_names(first_shard(folders[folder]))}
     split, repository = next(iter(folders[shards[0].config])), repository or ANY
     to_train = [folder for folder in ordered if folder not in ("metadata", "thumbnails", "object-detection")]
     values = {
         "configs": list(names),
         "configs_table": configs_table(names, folders, sizes),
         "smallest": next(iter(names)),
-        "smallest_to_train": to_train[0] if to_train else None,
+        "smallest_to_train": front_matter.config_names(first_shard(folders[to_train[0]]))[-1] if to_train else None,
         "default": front_matter.default_config(shards),
         "split": split,
         "repository": repository,
@@ -65,19 +65,18 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f}" if size > 5e4 else "under 0.1"
 
 
-def config_names(folder: str, splits: Mapping[str, Sequence[Shard]]) -> list[str]:
-    """The configs that read a folder."""
-    return [front_matter.DEFAULT, folder] if folder == "full" else [folder]
-
-
 def configs_table(names: Mapping[str, str], folders: Mapping, sizes: Mapping[str, int]) -> Markup:
     """What each config holds. names: {config: its folder}."""
     rows = []
     for name, folder in names.items():
         images = sum(len(shard.images) for part in folders[folder].values() for shard in part)
-        what = description(name, next(iter(folders[folder].values()))[0])
+        what = description(name, first_shard(folders[folder]))
         rows.append([Markup(f"`{name}`"), what, f"{images:,}", megabytes(sizes[folder])])
     return Table(["config", "what it holds", "rows", "MB"], rows).markdown()
+
+
+def first_shard(splits: Mapping[str, Sequence[Shard]]) -> Shard:
+    return next(iter(splits.values()))[0]
 
 
 def description(name: str, shard: Shard) -> str:
@@ -87,8 +86,9 @@ def description(name: str, shard: Shard) -> str:
         return f"JPEG, {shard.size} × {shard.size}, with all columns of metadata; to look through, not to train on"
     if name == "object-detection":
         return "the archive's own PNGs that have boxes, in the form of COCO"
-    if shard.size:
-        return f"grey PNG, {shard.size} × {shard.size}, with the table"
-    if name == front_matter.DEFAULT and shard.form == "parquet":
-        return "the archive's own PNGs, with their paths and labels"
-    return "the same PNGs, with the table" if shard.form == "parquet" else "the archive's own PNGs, and JSON"
+    if shard.form != "parquet":
+        return f"grey PNG, {shard.size} × {shard.size}, and JSON" if shard.size else "the archive's own PNGs, and JSON"
+    if not front_matter.is_narrow(name, shard):
+        return "the same PNGs, with the table"
+    what = f"grey PNG, {shard.size} × {shard.size}" if shard.size else "the archive's own PNGs"
+    return f"{what}, with their paths and labels"

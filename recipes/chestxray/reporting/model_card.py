@@ -144,11 +144,16 @@ def dataset_values(card: Scorecard, dataset: str, all_synthetic: bool) -> dict:
 
 
 def calibration_error(card: Scorecard) -> dict | None:
-    """The mean ECE before and after Platt scaling and its number of findings; None where none is calibrated."""
+    """The mean ECE before and after Platt scaling, its number of findings, and whether it is worse then.
+
+    None where no finding is calibrated.
+    """
     n, (before, after) = score_page.n_calibrated(card), card.calibration.loc["mean", ["ece_before", "ece_after"]]
     if not n or math.isnan(before):
         return None
-    return {"n_findings": n, "of": len(card.scored.findings), "before": f"{before:.3f}", "after": f"{after:.3f}"}
+    figures = {"before": f"{before:.3f}", "after": f"{after:.3f}"}
+    is_worse = bool(score_page.calibration_harm(card))
+    return {"n_findings": n, "of": len(card.scored.findings), **figures, "is_worse": is_worse}
 
 
 def metadata_auroc(card: Scorecard) -> str | None:

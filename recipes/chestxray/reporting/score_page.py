@@ -72,6 +72,7 @@ def page_values(card: Scorecard, pictures: "Sequence[Picture]") -> dict:
         "out_of_reach": out_of_reach(card),
         "bins": calibration.BINS,
         "n_calibrated": n_calibrated(card),
+        "calibration_harm": calibration_harm(card),
         "few": subgroups.FEW,
         "small_subgroups": subgroups.warnings(card.subgroups),
         "tables": page_tables(card),
@@ -137,6 +138,17 @@ def n_with_threshold(card: Scorecard) -> int:
 
 def n_calibrated(card: Scorecard) -> int:
     return int(card.calibration.drop("mean")["slope"].notna().sum())
+
+
+def calibration_harm(card: Scorecard) -> str:
+    """One sentence if the mean ECE of the scored split is higher after Platt scaling, as tables show it; or else ""."""
+    before, after = card.calibration.loc["mean", ["ece_before", "ece_after"]].round(3)
+    if not after > before:
+        return ""
+    return (
+        f"On {card.about['split']}, Platt scaling makes the probabilities worse: the mean ECE is {figure(before)} "
+        f"before it and {figure(after)} after it."
+    )
 
 
 def title(card: Scorecard) -> str:

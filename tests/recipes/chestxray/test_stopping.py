@@ -1,6 +1,7 @@
 """A script that somebody stops ends with one line, the status that a shell expects, and nothing half written."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ BEGIN = """
 import os, signal, sys, threading, time
 sys.path.insert(0, {recipes!r})
 from chestxray.files import whole_file
-from chestxray.stopping import stop_in_one_line
+from chestxray.stopping import errors_in_one_line, stop_in_one_line
 if __name__ == "__main__":
     stop_in_one_line("work.py")
 """
@@ -43,6 +44,19 @@ PARENT = """
         sys.stderr.write("no child outlives its parent")
     print("begun", flush=True)
     time.sleep(60)
+"""
+BARS = """
+    from tqdm import tqdm
+    outer, inner = tqdm(total=9, desc="Outer", leave=True), tqdm(total=9, desc="Inner")
+    print("begun", flush=True)
+"""
+FAIL = """
+    def work():
+        for number in tqdm(range(9), desc="Third"):
+            if number == 3:
+                raise {error}
+    with errors_in_one_line("work.py", ZeroDivisionError):
+        work()
 """
 ROW = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -106,3 +120,42 @@ def test_a_second_ctrl_c_ends_it_at_once(begin):
     assert process.stderr.readline() == "\n" and "stopped" in process.stderr.readline()
     stop(process, signal.SIGINT)
     assert process.returncode == 130
+
+
+def screen(said):
+    """The lines that a terminal shows at the end: a carriage return goes back to the first column, `A` goes up."""
+    lines, row, column = [""], 0, 0
+    for part in re.split(r"(\r|\n|\x1b\[A)", said):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+            column = 0
+        elif part == "\x1b[A":
+            row -= 1
+        elif part == "\r":
+            column = 0
+        elif part:
+            old = lines[row].ljust(column)
+            lines[row], column = old[:column] + part + old[column + len(part) :], column + len(part)
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("error", ['ValueError("no such file")', "ZeroDivisionError('no such file')"])
+def test_an_error_is_one_line_below_the_progress_bars(begin, error):
+    process = begin(BARS + FAIL.format(error=error))
+    _, said = process.communicate(timeout=60)
+    lines = screen(said)
+    assert lines[-1] == "work.py: no such file"
+    assert all(line.startswith(("Outer: ", "Inner: ", "Third: ")) for line in lines[:-1])
+    assert process.returncode == 1
+
+
+def test_a_traceback_of_another_error_begins_below_the_progress_bars(begin):
+    _, said = begin(BARS + FAIL.format(error="RuntimeError('a fault')")).communicate(timeout=60)
+    assert "Traceback (most recent call last):" in screen(said) and screen(said)[-1] == "RuntimeError: a fault"
+
+
+def test_ctrl_c_is_told_below_the_progress_bars(begin):
+    lines = screen(stop(begin(BARS + WORK), signal.SIGINT))
+    assert [line[:6] for line in lines] == ["Outer:", "Inner:", "work.p"]
+    assert lines[-1] == "work.py: stopped. Start the same command again to go on."

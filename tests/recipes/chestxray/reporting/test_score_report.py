@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
+from scipy.special import expit
 
 from chestxray.data import predictions
 from chestxray.reporting.score_options import ScoreOptions
@@ -46,6 +49,25 @@ def test_an_ensemble_is_written_and_compared_with_a_rival(files, tmp_path):
     assert len(predictions.read(tmp_path / "out" / "predictions.parquet").about["models"]) == 2
     assert "AUROC A" in screen_text(report)
     assert json.loads((tmp_path / "out" / "scorecard.json").read_text())["comparison"]
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize(
+    "scale, shift, is_worse", [(4, 0, False), (1, 2, True)], ids=["too sure", "another validation"]
+)
+def test_page_and_card_say_it_if_calibration_makes_the_probabilities_worse(tmp_path, scale, shift, is_worse):
+    rng, n = np.random.default_rng(0), 800
+    logits = rng.normal(size=(n, 1))
+    targets = (rng.random((n, 1)) < expit(logits)).astype(float)  # the logits are right as they are
+    splits = np.repeat(["validation", "test"], n // 2)
+    logits = logits * scale + shift * (splits == "validation")[:, None]
+    rows = pd.DataFrame({"image_file_path": [f"{number}.png" for number in range(n)], "split": splits})
+    about = make().about | {"models": [{"checkpoint": "m", "sha256": "f" * 64, "tta": "none"}]}
+    table = predictions.Predictions(rows.assign(patient=rows.index.astype(str)), logits, targets, ["Mass"], about)
+    predictions.write(table, tmp_path / "predictions.parquet")
+    report_scores(ScoreOptions(models=[str(tmp_path / "predictions.parquet")]))
+    for name in ("report.md", "report.html", "README.md"):
+        assert ("Platt scaling makes the probabilities worse" in (tmp_path / name).read_text()) == is_worse, name
 
 
 def test_options_that_do_not_go_together_are_refused(files, tmp_path):
