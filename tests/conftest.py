@@ -202,12 +202,27 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    """score.py without drawing, which takes most of its time, for tests that look at no picture."""
-    from chestxray.reporting import plots
+    """See `leave_pictures_out`, for one test."""
+    leave_pictures_out(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def no_pictures_in_file():
+    """See `leave_pictures_out`, for all tests of a file and for what they share."""
+    with pytest.MonkeyPatch.context() as patch:
+        leave_pictures_out(patch)
+        yield
+
+
+def leave_pictures_out(patch):
+    """finetune.py, score.py and explain.py write blank pictures: drawing takes most of their time on a tiny archive."""
+    from chestxray.reporting import contact_sheet, plots, run_results
 
     names = ("intervals", "roc", "precision-recall", "subgroups", "reliability", "missed")
     blank = [plots.Picture(name, title=name, alternative=name, svg=b"<svg/>") for name in names]
-    monkeypatch.setattr(plots, "draw", lambda card: blank)
+    patch.setattr(plots, "draw", lambda card: blank)
+    patch.setattr(contact_sheet, "draw", lambda *_: b"a picture")
+    patch.setattr(run_results, "plot_results", lambda results, path: path.write_bytes(b"a picture"))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from chestxray.training.command_line import parse_settings
 from chestxray.training.settings_files import read_settings
 from conftest import ROOT
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 SCRIPT = ROOT / "recipes" / "finetune.py"
 FINE = {"model_type": "resnet", "embedding_size": 16, "hidden_sizes": [32], "depths": [2], "layer_type": "basic"}
 FASTER = ["--epochs", 3, "--box-weight", 20, "--learning-rate", 3e-3]

@@ -22,6 +22,7 @@ from chestxray.scoring import validation
 from conftest import ROOT
 from multilabel_auroc import auroc
 
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 RECIPES = ROOT / "recipes"
 WITHOUT_TORCH = """
 import sys

@@ -17,6 +17,7 @@ from chestxray.publishing import hub
 from chestxray.scoring import feature_statistics
 from conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 UNLIKE = "This does not look like the images that the model was trained on"
 
 
