@@ -22,6 +22,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+import blank_pictures
 from recorder import RecordedHub
 
 ROOT = Path(__file__).parents[1]
@@ -202,27 +203,16 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    """See `leave_pictures_out`, for one test."""
-    leave_pictures_out(monkeypatch)
+    """See `blank_pictures`, for one test."""
+    blank_pictures.replace(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="module")
 def no_pictures_in_file():
-    """See `leave_pictures_out`, for all tests of a file and for what they share."""
+    """See `blank_pictures`, for all tests of a file and for what they share."""
     with pytest.MonkeyPatch.context() as patch:
-        leave_pictures_out(patch)
+        blank_pictures.replace(patch.setattr)
         yield
-
-
-def leave_pictures_out(patch):
-    """finetune.py, score.py and explain.py write blank pictures: drawing takes most of their time on a tiny archive."""
-    from chestxray.reporting import contact_sheet, plots, run_results
-
-    names = ("intervals", "roc", "precision-recall", "subgroups", "reliability", "missed")
-    blank = [plots.Picture(name, title=name, alternative=name, svg=b"<svg/>") for name in names]
-    patch.setattr(plots, "draw", lambda card: blank)
-    patch.setattr(contact_sheet, "draw", lambda *_: b"a picture")
-    patch.setattr(run_results, "plot_results", lambda results, path: path.write_bytes(b"a picture"))
 
 
 @pytest.fixture

@@ -141,7 +141,8 @@ def test_other_predictions_are_not_taken_for_these(checkpoint, scored):
 
 
 def test_two_processes_predict_each_image_once_and_as_one_does(checkpoint, scored, tmp_path):
-    done = forks.run_two(SCRIPT, checkpoint(), "--batch-size", 8, "--output-dir", tmp_path)
+    words = [SCRIPT, checkpoint(), "--batch-size", 8, "--output-dir", tmp_path]
+    done = forks.run_two(ROOT / "tests" / "blank_pictures.py", *words)
     assert done.returncode == 0, done.stderr
     assert len(re.findall("Mean AUROC", done.stdout)) == 1, "one process reports"
     assert len(re.findall("Predicting: +0%", done.stderr)) == 1, "one process shows its progress"
