@@ -1,8 +1,8 @@
 """A launcher for scripts that a command starts: each becomes a fork with its libraries imported, see `forks`.
 
-`ForkLauncher().command` goes where a person gives `python` or `accelerate launch`, and `python` is the path of a program
-where torchrun wants one. The process that is then started only waits for its fork, passes its words and its status on,
-and takes it with it when it is killed.
+`ForkLauncher().command` goes where a person gives `python` or `accelerate launch`, and `python` where torchrun wants a
+program. The process that is then started only waits for its fork, passes its words and its status on, and takes it with
+it when it is killed.
 """
 
 import json
