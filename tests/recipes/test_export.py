@@ -65,6 +65,28 @@ def exported(checkpoint, tmp_path_factory):
     return done.stdout, path
 
 
+@pytest.fixture
+def one_graph(graphs, monkeypatch):
+    """PyTorch traces the checkpoint once for all tests that look at what stands around its graph."""
+    build = onnx_graph.build_graph
+
+    def build_or_copy(model, processor, layers, statistics):
+        key = bool(statistics)
+        if key not in graphs:
+            graphs[key] = build(model, processor, layers, statistics)
+        graph = onnx.ModelProto()
+        graph.CopyFrom(graphs[key])
+        return graph
+
+    monkeypatch.setattr(onnx_graph, "build_graph", build_or_copy)
+
+
+@pytest.fixture(scope="module")
+def graphs():
+    """{whether it gives the distance: the checkpoint's graph}"""
+    return {}
+
+
 def predicted(model, archive, folder):
     flags = [model, archive / "images", "--output-dir", folder, "--format", "parquet"]
     predict.main([str(flag) for flag in flags])
@@ -123,6 +145,7 @@ def test_the_screen_and_the_metadata_say_how_it_was_compared(exported, checkpoin
     assert about["findings"] == list(json.loads((checkpoint / "config.json").read_text())["id2label"].values())
 
 
+@pytest.mark.usefixtures("one_graph")
 def test_without_the_dataset_it_is_compared_on_the_sample_and_noise(checkpoint, tmp_path, capsys):
     alone = shutil.copytree(checkpoint, tmp_path / "alone", ignore=shutil.ignore_patterns("settings.yaml", "score"))
     run(alone, tmp_path / "folder", "--int8")
@@ -150,6 +173,7 @@ def test_a_file_that_disagrees_is_not_written(checkpoint, tmp_path, monkeypatch,
 # int8
 
 
+@pytest.mark.usefixtures("one_graph")
 def test_int8_shows_the_auroc_before_and_after(checkpoint, exported, archive, tmp_path, capsys):
     run(checkpoint, tmp_path / "small.onnx", "--int8")
     assert "Mean AUROC 0." in (screen := capsys.readouterr().out) and " before, 0." in screen
@@ -172,6 +196,7 @@ def test_nothing_in_the_file_tells_of_this_machine(exported, checkpoint, archive
         assert word.encode() not in data, word
 
 
+@pytest.mark.usefixtures("one_graph")
 def test_the_file_has_the_calibration_that_fits_it(checkpoint, exported, tmp_path, capsys):
     assert onnx_file.load(exported[1]).calibration.sha256 == onnx_file.load(exported[1]).about["sha256"]
     copy = shutil.copytree(checkpoint, tmp_path / "copy", ignore=shutil.ignore_patterns("score"))
@@ -186,6 +211,7 @@ def test_the_file_has_the_calibration_that_fits_it(checkpoint, exported, tmp_pat
     assert "exported without calibration" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("one_graph")
 def test_without_statistics_of_these_weights_pictures_of_another_kind_are_not_noticed(checkpoint, tmp_path, capsys):
     copy = shutil.copytree(checkpoint, tmp_path / "copy", ignore=shutil.ignore_patterns("score", "feature*"))
     run(copy, tmp_path / "model.onnx")
@@ -197,6 +223,7 @@ def test_without_statistics_of_these_weights_pictures_of_another_kind_are_not_no
 # The page
 
 
+@pytest.mark.usefixtures("one_graph")
 def test_a_page_has_the_model_and_what_the_page_says_of_it(checkpoint, tmp_path, capsys):
     runtime = runtime_or_skip()
     run(checkpoint, tmp_path / "page", "--page", "--int8")
