@@ -439,7 +439,7 @@ def test_the_parts_of_another_job_are_not_taken(checkpoint, archive, tmp_path, m
             run(checkpoint, *(files if others == ["--force"] else []), *others, "--output-dir", tmp_path)
 
 
-def test_two_processes_predict_each_file_once_and_as_one_does(checkpoint, archive, tmp_path):
+def test_two_processes_predict_each_file_once_and_as_one_does(checkpoint, archive, tmp_path, monkeypatch):
     more = tmp_path / "more"
     more.mkdir()
     for path in sorted((archive / "images").iterdir())[:30]:
@@ -449,6 +449,7 @@ def test_two_processes_predict_each_file_once_and_as_one_does(checkpoint, archiv
     done = forks.run_two(ROOT / "tests" / "small_chunks.py", SCRIPT, *flags, tmp_path / "two")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("files were read.") == 1, "one process reports"
+    monkeypatch.setattr(file_chunks, "CHUNK", small_chunks.SIZE)
     run(*flags, tmp_path / "one")
     one, two = (table_of(tmp_path / name) for name in ("one", "two"))
     assert len(one) > 4 * small_chunks.SIZE, "each process has several chunks"

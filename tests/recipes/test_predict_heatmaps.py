@@ -145,10 +145,11 @@ def test_another_rule_is_another_run(checkpoint, files, tmp_path, monkeypatch):
         run(*flags, "--rule", "f1")
 
 
-def test_two_processes_draw_what_one_draws(checkpoint, files, tmp_path):
+def test_two_processes_draw_what_one_draws(checkpoint, files, tmp_path, monkeypatch):
     words = [SCRIPT, checkpoint, files, "--heatmaps", "--output-dir", tmp_path / "two"]
     done = forks.run_two(ROOT / "tests" / "small_chunks.py", *words)
     assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(file_chunks, "CHUNK", small_chunks.SIZE)
     run(checkpoint, files, "--heatmaps", "--output-dir", tmp_path / "one")
     assert len(table_of(tmp_path / "one")) > small_chunks.SIZE, "each process has a chunk"
     assert set(pictures(tmp_path / "one")) == set(pictures(tmp_path / "two"))
