@@ -159,6 +159,14 @@ def hospital(once):
 
 
 @pytest.fixture(scope="session")
+def shown(once):
+    """A folder with the checkpoint of `shown_model` as `convnext`, and its export as `model.onnx`."""
+    from shown_model import write_checkpoint, write_onnx
+
+    return once("shown-model", lambda folder: write_onnx(write_checkpoint(folder / "convnext"), folder / "model.onnx"))
+
+
+@pytest.fixture(scope="session")
 def radiographs(once):
     """Two hundred of NIH's radiographs as an archive: its tables have their rows alone."""
     names = {path.name for path in (NIH / "images").iterdir()}

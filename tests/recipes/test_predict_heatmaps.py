@@ -15,7 +15,7 @@ from chestxray.models.heatmaps import Heatmapper
 from chestxray.predicting import file_chunks, overlays
 from chestxray.predicting.onnx_run import OnnxPredictor
 from conftest import ROOT
-from shown_model import write_checkpoint, write_onnx
+from shown_model import write_checkpoint
 
 SCRIPT = ROOT / "recipes" / "predict.py"
 CALLED = ["Edema", "Mass"]
@@ -31,9 +31,9 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def exported(checkpoint):
+def exported(request):
     pytest.importorskip("onnxruntime")
-    return write_onnx(checkpoint, checkpoint.parent / "model.onnx")
+    return request.getfixturevalue("shown") / "model.onnx"
 
 
 @pytest.fixture

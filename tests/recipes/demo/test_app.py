@@ -17,7 +17,6 @@ from PIL import Image
 
 from conftest import ROOT, own_port
 from demo import publish_space
-from shown_model import write_checkpoint, write_onnx
 
 pytest.importorskip("gradio", reason="the demo needs gradio")
 pytest.importorskip("onnxruntime", reason="the Space's model is an ONNX file")
@@ -31,11 +30,10 @@ SECONDS = 240  # for a start on a machine that is busy
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory):
+def space(shown, tmp_path_factory):
     """A Space's folder as it is published."""
     folder = tmp_path_factory.mktemp("space")
-    onnx = write_onnx(write_checkpoint(folder / "runs" / "convnext"), folder / "model.onnx")
-    publish_space.main([str(onnx), "--output-dir", str(folder / "space")])
+    publish_space.main([str(shown / "model.onnx"), "--output-dir", str(folder / "space")])
     return folder / "space"
 
 
