@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from PIL import Image
 from conftest import ROOT, own_port
 from demo import publish_space
 
-pytest.importorskip("gradio", reason="the demo needs gradio")
+if not find_spec("gradio"):  # the Space alone imports it, which takes seconds
+    pytest.skip("the demo needs gradio", allow_module_level=True)
 pytest.importorskip("onnxruntime", reason="the Space's model is an ONNX file")
 pytest.importorskip("pydicom", reason="the demo reads DICOM files")
 import httpx  # noqa: E402  # gradio needs it
