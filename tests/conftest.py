@@ -237,6 +237,14 @@ def no_pictures_in_file():
 
 
 @pytest.fixture
+def no_wait_after_streams(monkeypatch):
+    """datasets 5 sleeps five seconds at the end of each shuffled epoch, for the threads that read Parquet."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0.1, raising=False)
+
+
+@pytest.fixture
 def release(tmp_path):
     """`release(layout="flat", header="v2020", box_form="commas")` writes a release and returns its folder."""
     return partial(write_release, tmp_path)

@@ -179,6 +179,7 @@ def test_the_loss_falls_in_half_precision_too(flags, tmp_path):
     assert last < 0.95 * first
 
 
+@pytest.mark.usefixtures("no_wait_after_streams")
 def test_published_parquet_has_the_same_boxes_stored_and_streamed(small, boxed, tmp_path, capsys):
     publish.main([str(boxed), str(tmp_path / "parquet"), "--num-proc", "1"])
     capsys.readouterr()

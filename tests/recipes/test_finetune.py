@@ -476,13 +476,12 @@ def test_it_runs_on_real_radiographs_to_the_end(radiographs, tiny, tmp_path, fam
     assert not any(isinstance(value, float) and math.isnan(value) for value in results_of(tmp_path).values())
 
 
+@pytest.mark.usefixtures("no_wait_after_streams")
 def test_streamed_it_scores_the_same_images_learns_and_stores_nothing(archive, tiny, tmp_path, monkeypatch):
     publish.main([str(archive), str(tmp_path / "parquet"), "--num-proc", "1"])
     flags = ["--dataset", tmp_path / "parquet", "--model", tiny("vit"), "--batch-size", 16, "--learning-rate", 3e-3]
     run(*flags, "--epochs", 0, "--output-dir", tmp_path / "stored")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    # datasets 5 sleeps five seconds at the end of each shuffled epoch, for the threads that read Parquet
-    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0.1, raising=False)
     for epochs in (0, 3):
         run(*flags, "--streaming", "--epochs", epochs, "--output-dir", tmp_path / f"streamed-{epochs}")
     stored, streamed = (results_of(tmp_path / name) for name in ("stored", "streamed-0"))
