@@ -157,14 +157,18 @@ def test_without_the_dataset_it_is_compared_on_the_sample_and_noise(checkpoint, 
 
 
 @pytest.mark.parametrize(("output", "error"), [("logits", 1e-3), ("logits", np.nan), ("distance", 1e-2)])
-def test_a_file_that_disagrees_is_not_written(checkpoint, tmp_path, monkeypatch, output, error):
-    forward = onnx_graph.PixelClassifier.forward
+def test_a_file_that_disagrees_is_not_written(checkpoint, one_graph, tmp_path, monkeypatch, output, error):
+    build = onnx_graph.build_graph
 
-    def disagree(self, pixels):
-        named = dict(zip(self.output_names(), forward(self, pixels), strict=True))
-        return tuple({**named, output: named[output] + error}.values())
+    def disagree(*given):
+        model = build(*given)
+        (node,) = (node for node in model.graph.node if output in node.output)
+        node.output[list(node.output).index(output)] = "right"
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(error), "error"))
+        model.graph.node.append(onnx.helper.make_node("Add", ["right", "error"], [output]))
+        return model
 
-    monkeypatch.setattr(onnx_graph.PixelClassifier, "forward", disagree)
+    monkeypatch.setattr(onnx_graph, "build_graph", disagree)
     with pytest.raises(Disagreement, match=f"in its {output}, by .* Nothing is written"):
         run(checkpoint, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
