@@ -46,7 +46,7 @@ number = int(number)
 def fsync(file, flush=os.fsync):
     global number
     path = os.readlink(f"/proc/self/fd/{file}")
-    number -= os.path.basename(path).startswith(f".{name}")
+    number -= f"/.{name}" in path  # the unfinished file, or the folder that it lies in
     if not number:
         if part == "half":
             os.truncate(path, os.path.getsize(path) // 2)
