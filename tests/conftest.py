@@ -22,6 +22,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+import blank_pictures
 from recorder import RecordedHub
 
 ROOT = Path(__file__).parents[1]
@@ -85,22 +86,35 @@ TINY = {  # a configuration of each family, small enough for a test
 # What takes longest begins first: so pytest's workers, each of which takes a file at a time, end together.
 SLOW = [
     "finetune",
-    "box_weight",
-    "ablate",
     "publish",
-    "dataset",
     "score",
-    "predict",
-    "predict_heatmaps",
-    "export",
-    "seen",
-    "unlike",
-    "multilabel_auroc",
-    "launch",
-    "push",
     "explain",
+    "box_weight",
+    "dataset",
+    "onnx_graph",
+    "static_page",
+    "freeze",
+    "push",
+    "launch",
+    "export",
     "transfer",
+    "predict",
+    "faults",
+    "ablate",
+    "roundtrip",
+    "seen",
+    "app",
+    "package",
+    "resume",
+    "contributing",
+    "readme",
+    "describe",
+    "unlike",
+    "presets",
+    "predict_heatmaps",
+    "notebook",
     "hospitals",
+    "scorecard",
 ]
 
 
@@ -158,6 +172,14 @@ def hospital(once):
 
 
 @pytest.fixture(scope="session")
+def shown(once):
+    """A folder with the checkpoint of `shown_model` as `convnext`, and its export as `model.onnx`."""
+    from shown_model import write_checkpoint, write_onnx
+
+    return once("shown-model", lambda folder: write_onnx(write_checkpoint(folder / "convnext"), folder / "model.onnx"))
+
+
+@pytest.fixture(scope="session")
 def radiographs(once):
     """Two hundred of NIH's radiographs as an archive: its tables have their rows alone."""
     names = {path.name for path in (NIH / "images").iterdir()}
@@ -202,12 +224,24 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    """score.py without drawing, which takes most of its time, for tests that look at no picture."""
-    from chestxray.reporting import plots
+    """See `blank_pictures`, for one test."""
+    blank_pictures.replace(monkeypatch.setattr)
 
-    names = ("intervals", "roc", "precision-recall", "subgroups", "reliability", "missed")
-    blank = [plots.Picture(name, title=name, alternative=name, svg=b"<svg/>") for name in names]
-    monkeypatch.setattr(plots, "draw", lambda card: blank)
+
+@pytest.fixture(scope="module")
+def no_pictures_in_file():
+    """See `blank_pictures`, for all tests of a file and for what they share."""
+    with pytest.MonkeyPatch.context() as patch:
+        blank_pictures.replace(patch.setattr)
+        yield
+
+
+@pytest.fixture
+def no_wait_after_streams(monkeypatch):
+    """datasets 5 sleeps five seconds at the end of each shuffled epoch, for the threads that read Parquet."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0.1, raising=False)
 
 
 @pytest.fixture

@@ -21,6 +21,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LIBRARIES = ("finetune", "publish", "transfer", "torchvision", "torch._dynamo", "datasets.config")
+LATER = (  # which these import as they run
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "scipy.io",
+    "transformers.models.convnextv2.modeling_convnextv2",
+    "transformers.models.vit.modeling_vit",
+)
 SECONDS = 600  # that a script may take, on a machine that is busy
 
 
@@ -28,7 +35,7 @@ SECONDS = 600  # that a script may take, on a machine that is busy
 def context():
     """The fork server, which looks for its modules where pytest does."""
     forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(list(LIBRARIES))
+    forks.set_forkserver_preload([*LIBRARIES, *LATER])
     before = dict(os.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join((str(ROOT / "recipes"), str(ROOT), before.get("PYTHONPATH", "")))
     forkserver.ensure_running()

@@ -64,11 +64,14 @@ OTHER = {  # something else behind the last map
 FAMILIES = MEAN | BOTH | TOKEN | OTHER
 
 
-def make_model(family, tmp_path, side=SIDE):
-    """A classifier of FAMILIES in `eval` mode. Its random weights are such that the images matter."""
+def make_model(family, tmp_path, side=SIDE, **changes):
+    """A classifier of FAMILIES in `eval` mode. Its random weights are such that the images matter.
+
+    changes: entries of its configuration that differ.
+    """
     torch.manual_seed(0)
     path = tmp_path / f"{family}.json"
-    path.write_text(json.dumps({"image_size": side, **FAMILIES[family]}))
+    path.write_text(json.dumps({"image_size": side, **FAMILIES[family], **changes}))
     model, _ = classifiers.build_model(str(path), FINDINGS, image_size=side)
     for module in model.modules():
         if isinstance(module, nn.LayerNorm | nn.BatchNorm2d):

@@ -1,6 +1,7 @@
 """The rules of the house that can be read off the code: types, digests, scripts, and where the builder is imported."""
 
 import ast
+import functools
 from pathlib import Path
 
 from conftest import ROOT
@@ -14,14 +15,19 @@ LIBRARY = {
     for path in sorted((RECIPES / package).rglob("*.py"))
     if path.name != "app.py"  # a Space of its own
 }
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in [*LIBRARY.values(), *SCRIPTS.values()]}
+FILES = [*LIBRARY.values(), *SCRIPTS.values()]
+
+
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def imports(path):
     """Each `module` or `module.name` that a file imports, absolute, with the name it has in the file."""
     here = next((module for module, file in LIBRARY.items() if file == path), path.stem)
     package = here if path.name == "__init__.py" else here.rpartition(".")[0]
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, alias.asname or alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -35,13 +41,13 @@ def uses(path):
     known = dict(imports(path))
     modules = {local: module for module, local in known.items() if module in LIBRARY}
     yield from known
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in modules:
             yield f"{modules[ast.unparse(node.value)]}.{node.attr}"
 
 
 def calls(path):
-    return [node for node in ast.walk(TREES[path]) if isinstance(node, ast.Call)]
+    return [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
 
 
 def name(path):
@@ -53,7 +59,7 @@ def functions():
     return {
         f"{module}.{node.name}": node
         for module, path in LIBRARY.items()
-        for node in TREES[path].body
+        for node in tree_of(path).body
         if isinstance(node, ast.FunctionDef)
     }
 
@@ -66,7 +72,7 @@ def lacks_types(function):
 
 def test_functions_that_another_module_uses_have_types():
     defined = functions()
-    used = {use for path in TREES for use in uses(path) if use in defined and LIBRARY[use.rpartition(".")[0]] != path}
+    used = {use for path in FILES for use in uses(path) if use in defined and LIBRARY[use.rpartition(".")[0]] != path}
     assert len(used) > 100
     untyped = sorted(use for use in used if lacks_types(defined[use]))
     assert not untyped, f"{len(untyped)} functions lack types of arguments or result:\n" + "\n".join(untyped)
@@ -76,7 +82,7 @@ def test_no_script_is_imported():
     assert len(SCRIPTS) > 5
     found = [
         f"{name(path)} imports {module}"
-        for path in TREES
+        for path in FILES
         for module, _ in imports(path)
         if module.partition(".")[0] in SCRIPTS
     ]
@@ -88,7 +94,7 @@ def test_only_files_py_moves_files_into_place_and_computes_digests():
     assert any(moves_a_file(call) for call in calls(owner)) and any(digests(call) for call in calls(owner))
     found = [
         f"{name(path)}, line {call.lineno}: {ast.unparse(call)}"
-        for path in TREES
+        for path in FILES
         if path != owner
         for call in calls(path)
         if moves_a_file(call) or digests(call)
@@ -110,7 +116,7 @@ def digests(call):
 def test_the_builders_file_is_imported_in_one_place():
     found = [
         name(path)
-        for path, tree in TREES.items()
+        for path, tree in zip(FILES, map(tree_of, FILES), strict=True)
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and node.value == "NIH-Chest-X-ray-dataset"
     ]

@@ -22,7 +22,7 @@ from chestxray.training.command_line import parse_settings
 from chestxray.training.settings_files import read_settings
 from conftest import ROOT
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 SCRIPT = ROOT / "recipes" / "finetune.py"
 FINE = {"model_type": "resnet", "embedding_size": 16, "hidden_sizes": [32], "depths": [2], "layer_type": "basic"}
 FASTER = ["--epochs", 3, "--box-weight", 20, "--learning-rate", 3e-3]
@@ -179,6 +179,7 @@ def test_the_loss_falls_in_half_precision_too(flags, tmp_path):
     assert last < 0.95 * first
 
 
+@pytest.mark.usefixtures("no_wait_after_streams")
 def test_published_parquet_has_the_same_boxes_stored_and_streamed(small, boxed, tmp_path, capsys):
     publish.main([str(boxed), str(tmp_path / "parquet"), "--num-proc", "1"])
     capsys.readouterr()

@@ -22,6 +22,7 @@ from chestxray.scoring import validation
 from conftest import ROOT
 from multilabel_auroc import auroc
 
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 RECIPES = ROOT / "recipes"
 WITHOUT_TORCH = """
 import sys
@@ -62,6 +63,28 @@ def exported(checkpoint, tmp_path_factory):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout, path
+
+
+@pytest.fixture
+def one_graph(graphs, monkeypatch):
+    """PyTorch traces the checkpoint once for all tests that look at what stands around its graph."""
+    build = onnx_graph.build_graph
+
+    def build_or_copy(model, processor, layers, statistics):
+        key = bool(statistics)
+        if key not in graphs:
+            graphs[key] = build(model, processor, layers, statistics)
+        graph = onnx.ModelProto()
+        graph.CopyFrom(graphs[key])
+        return graph
+
+    monkeypatch.setattr(onnx_graph, "build_graph", build_or_copy)
+
+
+@pytest.fixture(scope="module")
+def graphs():
+    """{whether it gives the distance: the checkpoint's graph}"""
+    return {}
 
 
 def predicted(model, archive, folder):
@@ -122,6 +145,7 @@ def test_the_screen_and_the_metadata_say_how_it_was_compared(exported, checkpoin
     assert about["findings"] == list(json.loads((checkpoint / "config.json").read_text())["id2label"].values())
 
 
+@pytest.mark.usefixtures("one_graph")
 def test_without_the_dataset_it_is_compared_on_the_sample_and_noise(checkpoint, tmp_path, capsys):
     alone = shutil.copytree(checkpoint, tmp_path / "alone", ignore=shutil.ignore_patterns("settings.yaml", "score"))
     run(alone, tmp_path / "folder", "--int8")
@@ -133,14 +157,18 @@ def test_without_the_dataset_it_is_compared_on_the_sample_and_noise(checkpoint, 
 
 
 @pytest.mark.parametrize(("output", "error"), [("logits", 1e-3), ("logits", np.nan), ("distance", 1e-2)])
-def test_a_file_that_disagrees_is_not_written(checkpoint, tmp_path, monkeypatch, output, error):
-    forward = onnx_graph.PixelClassifier.forward
+def test_a_file_that_disagrees_is_not_written(checkpoint, one_graph, tmp_path, monkeypatch, output, error):
+    build = onnx_graph.build_graph
 
-    def disagree(self, pixels):
-        named = dict(zip(self.output_names(), forward(self, pixels), strict=True))
-        return tuple({**named, output: named[output] + error}.values())
+    def disagree(*given):
+        model = build(*given)
+        (node,) = (node for node in model.graph.node if output in node.output)
+        node.output[list(node.output).index(output)] = "right"
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(error), "error"))
+        model.graph.node.append(onnx.helper.make_node("Add", ["right", "error"], [output]))
+        return model
 
-    monkeypatch.setattr(onnx_graph.PixelClassifier, "forward", disagree)
+    monkeypatch.setattr(onnx_graph, "build_graph", disagree)
     with pytest.raises(Disagreement, match=f"in its {output}, by .* Nothing is written"):
         run(checkpoint, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
@@ -149,6 +177,7 @@ def test_a_file_that_disagrees_is_not_written(checkpoint, tmp_path, monkeypatch,
 # int8
 
 
+@pytest.mark.usefixtures("one_graph")
 def test_int8_shows_the_auroc_before_and_after(checkpoint, exported, archive, tmp_path, capsys):
     run(checkpoint, tmp_path / "small.onnx", "--int8")
     assert "Mean AUROC 0." in (screen := capsys.readouterr().out) and " before, 0." in screen
@@ -171,6 +200,7 @@ def test_nothing_in_the_file_tells_of_this_machine(exported, checkpoint, archive
         assert word.encode() not in data, word
 
 
+@pytest.mark.usefixtures("one_graph")
 def test_the_file_has_the_calibration_that_fits_it(checkpoint, exported, tmp_path, capsys):
     assert onnx_file.load(exported[1]).calibration.sha256 == onnx_file.load(exported[1]).about["sha256"]
     copy = shutil.copytree(checkpoint, tmp_path / "copy", ignore=shutil.ignore_patterns("score"))
@@ -185,6 +215,7 @@ def test_the_file_has_the_calibration_that_fits_it(checkpoint, exported, tmp_pat
     assert "exported without calibration" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("one_graph")
 def test_without_statistics_of_these_weights_pictures_of_another_kind_are_not_noticed(checkpoint, tmp_path, capsys):
     copy = shutil.copytree(checkpoint, tmp_path / "copy", ignore=shutil.ignore_patterns("score", "feature*"))
     run(copy, tmp_path / "model.onnx")
@@ -196,6 +227,7 @@ def test_without_statistics_of_these_weights_pictures_of_another_kind_are_not_no
 # The page
 
 
+@pytest.mark.usefixtures("one_graph")
 def test_a_page_has_the_model_and_what_the_page_says_of_it(checkpoint, tmp_path, capsys):
     runtime = runtime_or_skip()
     run(checkpoint, tmp_path / "page", "--page", "--int8")

@@ -20,7 +20,7 @@ from chestxray.models import classifiers, inference
 from chestxray.training import checkpoints, features
 from conftest import ROOT
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 SCRIPT = ROOT / "recipes" / "finetune.py"
 RESNET = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
 

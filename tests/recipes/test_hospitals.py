@@ -11,8 +11,10 @@ import finetune
 import publish
 import score
 from chestxray.data import predictions, sources
+from chestxray.reporting import run_results
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
+PLOT_RESULTS = run_results.plot_results
 SHARED = ["Atelectasis", "Cardiomegaly", "Effusion", "Pneumonia", "Pneumothorax", "Consolidation", "Edema"]
 
 
@@ -74,12 +76,14 @@ def test_a_file_name_that_many_images_have_is_refused_in_a_list(chexpert, tiny, 
         run("--dataset", chexpert, "--model", tiny("vit"), "--epochs", 0, "--validation-list", tmp_path / "val.txt")
 
 
-def test_several_are_trained_on_together_in_one_label_space(nih, chexpert, mimic, tiny, tmp_path, capsys):
+def test_several_are_trained_on_together_in_one_label_space(nih, chexpert, mimic, tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run_results, "plot_results", PLOT_RESULTS)  # a panel for each
     flags = ["--dataset", nih, "--dataset", chexpert, "--dataset", mimic, "--model", tiny("vit"), "--epochs", 1]
     flags += ["--findings", "shared", "--dataset-weights", 1, 2, 1, "--uncertain", "chexpert-mix"]
     run(*flags, "--output-dir", tmp_path)
     model = AutoModelForImageClassification.from_pretrained(tmp_path)
     assert list(model.config.id2label.values()) == SHARED
+    assert (tmp_path / "results.png").stat().st_size > 10_000
     results = results_of(tmp_path)
     assert len(set(results["datasets"])) == 3
     for name in results["datasets"]:

@@ -11,6 +11,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 
 import finetune
 from conftest import ROOT, own_port
+from fork_launcher import ForkLauncher
 
 LAUNCH = ROOT / "recipes" / "launch"
 BIN = Path(sys.executable).parent
@@ -41,6 +42,8 @@ def test_the_slurm_script_trains_on_two_nodes_as_one_job(synthetic, tiny, tmp_pa
     environment = {**os.environ, **slurm, "PATH": f"{tmp_path / 'bin'}:{BIN}:{os.environ['PATH']}"}
     # no GPU here: two processes on the CPU, one per node
     environment |= {"ACCELERATE_USE_CPU": "true", "MIXED_PRECISION": "no", "MAIN_PORT": str(own_port())}
+    launcher = ForkLauncher()
+    environment["PYTHON_EXEC"] = str(launcher.python)  # what torchrun starts finetune.py with
     flags = ["--dataset", synthetic(patients=60), "--model", tiny("vit"), "--epochs", 1, "--batch-size", 16]
     finetune.main(list(map(str, [*flags, "--output-dir", tmp_path / "one"])))
     flags += ["--output-dir", tmp_path / "a b"]
@@ -48,6 +51,7 @@ def test_the_slurm_script_trains_on_two_nodes_as_one_job(synthetic, tiny, tmp_pa
         ["bash", LAUNCH / "slurm.sh", *map(str, flags)], env=environment, cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    assert len(launcher.started) == 2
     one, two = (json.loads((tmp_path / name / "all_results.json").read_text()) for name in ("one", "a b"))
     assert (one.pop("processes"), two.pop("processes")) == (1, 2)
     assert two["test_auroc"] == pytest.approx(one["test_auroc"], abs=0.01)

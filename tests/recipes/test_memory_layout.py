@@ -8,6 +8,7 @@ import finetune
 from chestxray.training import device
 from chestxray.training.checkpoints import read_facts
 
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 RESNET = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
 
 

@@ -18,6 +18,7 @@ import finetune
 import forks
 import predict
 import score
+import small_chunks
 from chestxray.data import predictions, sources
 from chestxray.images import pixels, reading
 from chestxray.predicting import file_chunks
@@ -25,6 +26,7 @@ from chestxray.scoring import validation
 from conftest import ROOT
 from dicoms import radiograph, save
 
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 SCRIPT = ROOT / "recipes" / "predict.py"
 
 
@@ -304,7 +306,7 @@ def test_all_formats_say_the_same(checkpoint, archive, scored, tmp_path, form):
     assert "no PNG" in table["error"][1] and table.iloc[1, 2:].isna().all()
 
 
-def test_score_reads_the_table(checkpoint, archive, tmp_path, no_pictures):
+def test_score_reads_the_table(checkpoint, archive, tmp_path):
     run(checkpoint, archive / "images", "--output-dir", tmp_path)
     score.main([str(tmp_path / "predicted.csv"), "--dataset", str(archive), "--output-dir", str(tmp_path / "again")])
     ours, theirs = (
@@ -437,20 +439,20 @@ def test_the_parts_of_another_job_are_not_taken(checkpoint, archive, tmp_path, m
             run(checkpoint, *(files if others == ["--force"] else []), *others, "--output-dir", tmp_path)
 
 
-def test_two_processes_predict_each_file_once_and_as_one_does(checkpoint, archive, predicted, tmp_path):
+def test_two_processes_predict_each_file_once_and_as_one_does(checkpoint, archive, tmp_path, monkeypatch):
     more = tmp_path / "more"
     more.mkdir()
-    for number in range(6):
-        for path in (archive / "images").iterdir():
-            os.link(path, more / f"{number}-{path.name}")
+    for path in sorted((archive / "images").iterdir())[:30]:
+        os.link(path, more / path.name)
     (more / "bad.png").write_bytes(b"")
     flags = [checkpoint, more, "--format", "parquet", "--output-dir"]
-    done = forks.run_two(SCRIPT, *flags, tmp_path / "two")
+    done = forks.run_two(ROOT / "tests" / "small_chunks.py", SCRIPT, *flags, tmp_path / "two")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("files were read.") == 1, "one process reports"
+    monkeypatch.setattr(file_chunks, "CHUNK", small_chunks.SIZE)
     run(*flags, tmp_path / "one")
     one, two = (table_of(tmp_path / name) for name in ("one", "two"))
-    assert len(one) > file_chunks.CHUNK
+    assert len(one) > 4 * small_chunks.SIZE, "each process has several chunks"
     pd.testing.assert_frame_equal(one, two, atol=1e-6)
 
 

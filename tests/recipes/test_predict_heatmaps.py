@@ -10,11 +10,12 @@ from PIL import Image
 
 import forks
 import predict
+import small_chunks
 from chestxray.models.heatmaps import Heatmapper
 from chestxray.predicting import file_chunks, overlays
 from chestxray.predicting.onnx_run import OnnxPredictor
 from conftest import ROOT
-from shown_model import write_checkpoint, write_onnx
+from shown_model import write_checkpoint
 
 SCRIPT = ROOT / "recipes" / "predict.py"
 CALLED = ["Edema", "Mass"]
@@ -30,9 +31,9 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def exported(checkpoint):
+def exported(request):
     pytest.importorskip("onnxruntime")
-    return write_onnx(checkpoint, checkpoint.parent / "model.onnx")
+    return request.getfixturevalue("shown") / "model.onnx"
 
 
 @pytest.fixture
@@ -144,16 +145,13 @@ def test_another_rule_is_another_run(checkpoint, files, tmp_path, monkeypatch):
         run(*flags, "--rule", "f1")
 
 
-def test_two_processes_draw_what_one_draws(checkpoint, files, tmp_path):
-    for number in range(100):
-        for name in ("0", "1"):
-            (files / "a" / f"{number}-{name}.png").write_bytes((files / "a" / f"{name}.png").read_bytes())
-    for number in range(100):
-        (files / "b" / f"{number}-0.png").write_bytes((files / "b" / "0.png").read_bytes())
-    done = forks.run_two(SCRIPT, checkpoint, files, "--heatmaps", "--output-dir", tmp_path / "two")
+def test_two_processes_draw_what_one_draws(checkpoint, files, tmp_path, monkeypatch):
+    words = [SCRIPT, checkpoint, files, "--heatmaps", "--output-dir", tmp_path / "two"]
+    done = forks.run_two(ROOT / "tests" / "small_chunks.py", *words)
     assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(file_chunks, "CHUNK", small_chunks.SIZE)
     run(checkpoint, files, "--heatmaps", "--output-dir", tmp_path / "one")
-    assert len(table_of(tmp_path / "one")) > file_chunks.CHUNK
+    assert len(table_of(tmp_path / "one")) > small_chunks.SIZE, "each process has a chunk"
     assert set(pictures(tmp_path / "one")) == set(pictures(tmp_path / "two"))
     assert list(table_of(tmp_path / "one")["heatmaps"]) == list(table_of(tmp_path / "two")["heatmaps"])
 

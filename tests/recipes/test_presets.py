@@ -24,6 +24,7 @@ from chestxray.training import optimisation
 from chestxray.training.command_line import parse_settings
 from conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 FINDINGS = [f"finding {number}" for number in range(14)]
 IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 RADIOGRAPHS = [0.5307] * 3, [0.2583] * 3  # preprocessor_config.json of microsoft/rad-dino

@@ -294,7 +294,7 @@ os._exit(0)  # Arrow's reader may wait for ever for a group that nobody asks for
 @needs_nih
 def test_the_first_streamed_example_needs_the_first_row_groups_alone(radiographs, tmp_path, monkeypatch):
     monkeypatch.setattr(parquet, "IMAGE_GROUP", 20)  # so that 163 images are many groups
-    publish(radiographs, tmp_path / "out")
+    publish(radiographs, tmp_path / "out", "--sizes", "full")
     file = tmp_path / "out" / "full" / "train-00000-of-00001.parquet"
     group = pq.read_metadata(file).row_group(0).total_byte_size
     handler = partial(Ranges, directory=str(tmp_path / "out"))

@@ -98,12 +98,16 @@ def write_teacher(chexpert, path):
     predictions.write(predictions.Predictions(table, zeros, zeros, findings, {}), path)
 
 
-def push(server, home, flags):
+FINETUNE = [ROOT / "recipes" / "finetune.py"]
+WITHOUT_PICTURES = [ROOT / "tests" / "blank_pictures.py", *FINETUNE]
+
+
+def push(server, home, flags, command=FINETUNE):
     environment = {
         **{"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.address, "HF_TOKEN": TOKEN},
         **{"HOME": home, "USER": "jsmith", "HF_HOME": os.environ.get("HF_HOME", home / "hub")},
     }
-    return forks.run(ROOT / "recipes" / "finetune.py", *flags, "--push-to-hub", server.repository, **environment)
+    return forks.run(*command, *flags, "--push-to-hub", server.repository, **environment)
 
 
 def words_of(home):
@@ -145,6 +149,7 @@ def test_what_is_searched_for_is_found_where_it_is(runs, home):
     assert ("elsewhere/predictions.parquet", NIH_WORDS[0]) in found, "in compressed cells as well"
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_pushed_copy_is_a_checkpoint_for_transformers_and_for_score(runs, chexpert, tmp_path):
     folder, _ = runs["chexpert"]
     copy = tmp_path / "downloaded"
@@ -187,7 +192,7 @@ def test_results_that_name_a_path_stay(tmp_path):
 def test_what_is_there_stays_as_visible_as_it_is(runs, home, recorder):
     folder, flags = runs["nih"]
     there = recorder("someone/model", {"old.txt": b""})
-    done = push(there, home, flags)
+    done = push(there, home, flags, WITHOUT_PICTURES)
     assert done.returncode == 0, done.stderr
     assert not [path for path, _ in there.seen if path.endswith("/settings")], "visibility is changed there"
     assert set(there.kept["main"]) == {*CHECKPOINT, "old.txt"}
@@ -195,7 +200,7 @@ def test_what_is_there_stays_as_visible_as_it_is(runs, home, recorder):
 
 def test_a_refusal_is_one_line_without_the_token(runs, home, recorder):
     server = recorder("someone/model", refusal=401)
-    done = push(server, home, runs["nih"][1])
+    done = push(server, home, runs["nih"][1], WITHOUT_PICTURES)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("finetune.py: ")]
     assert line == done.stderr.splitlines()[-1]
@@ -227,15 +232,15 @@ def test_a_push_that_is_killed_goes_on_and_uploads_nothing_twice(runs, nih, home
     server = recorder("someone/thing", large=LARGE, most=2)
     environment = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.address, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
     if job == "publish":
-        words = [nih, tmp_path / "out", "--num-proc", 1, "--push", server.repository]
+        script, *words = [ROOT / "recipes" / "publish.py", nih, tmp_path / "out", "--num-proc", 1, "--push"]
     else:
-        words = [*runs["nih"][1], "--push-to-hub", server.repository]
-    killed = forks.Script(ROOT / "recipes" / f"{job}.py", words, **environment)
+        script, *words = [*WITHOUT_PICTURES, *runs["nih"][1], "--push-to-hub"]
+    killed = forks.Script(script, [*words, server.repository], **environment)
     wait_for_blobs(server, 2, killed)
     assert TOKEN not in "".join((done := killed.kill()).stdout + done.stderr)
     assert not any(path.endswith(LARGE) for path in server.kept["main"]), "nothing was committed"
     before, server.most = dict(server.blobs), None
-    done = forks.run(ROOT / "recipes" / f"{job}.py", *words, **environment)
+    done = forks.run(script, *words, server.repository, **environment)
     assert done.returncode == 0, done.stderr
     assert before.items() < server.blobs.items()
     assert sorted(server.uploads) == sorted(server.blobs), "each blob was sent once"
@@ -244,6 +249,7 @@ def test_a_push_that_is_killed_goes_on_and_uploads_nothing_twice(runs, nih, home
     assert len(large) > 2 and all((folder / name).read_bytes() == content for name, content in large.items())
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_token_is_read_for_a_push_alone(nih, tiny, tmp_path, monkeypatch):
     def refuse():
         raise AssertionError("the token was read")
@@ -264,6 +270,7 @@ def test_weights_hold_no_metadata_of_this_machine(runs):
             assert set(weights.metadata() or {}) <= {"format"}
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_trackers_hear_of_no_place(nih, tiny, home, tmp_path):
     pytest.importorskip("tensorboard")
     flags = ["--dataset", nih, "--model", tiny("vit"), "--epochs", 0, "--trackers", "tensorboard"]

@@ -12,6 +12,7 @@ from chestxray.training import checkpoints
 from conftest import ROOT
 from endurance_jobs import epochs_without_speed
 
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 RESNET = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
 EVERYTHING = (  # all that has a state of its own, or draws random numbers
     *("--epochs", 4, "--batch-size", 16, "--device-batch-size", 6, "--ema", 0.9, "--mixup", 0.2, "--clip", 1),
@@ -45,7 +46,7 @@ number = int(number)
 def fsync(file, flush=os.fsync):
     global number
     path = os.readlink(f"/proc/self/fd/{file}")
-    number -= os.path.basename(path).startswith(f".{name}")
+    number -= f"/.{name}" in path  # the unfinished file, or the folder that it lies in
     if not number:
         if part == "half":
             os.truncate(path, os.path.getsize(path) // 2)

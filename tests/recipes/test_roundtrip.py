@@ -28,7 +28,7 @@ from chestxray.models import classifiers
 from chestxray.training import checkpoints
 from conftest import ROOT
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 SQUARE = {"height": 32, "width": 32}
 
 

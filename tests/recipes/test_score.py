@@ -121,13 +121,15 @@ def test_the_code_on_the_model_card_gives_the_models_own_probabilities(checkpoin
     assert sum(found.values()) != pytest.approx(1, abs=0.01), "a softmax"
 
 
-def test_finished_predictions_are_not_made_again(checkpoint, scored, monkeypatch):
+@pytest.mark.usefixtures("no_pictures")
+def test_finished_predictions_are_not_made_again(checkpoint, scored, tmp_path, monkeypatch):
+    finished = shutil.copytree(scored[1], tmp_path / "finished")
     monkeypatch.setattr(
         dataset_predictions.classifiers, "load_classifier", lambda _: pytest.fail("the model was loaded again")
     )
-    before = (scored[1] / "predictions.parquet").stat().st_mtime_ns
-    run(checkpoint(), "--output-dir", scored[1])
-    assert (scored[1] / "predictions.parquet").stat().st_mtime_ns == before
+    before = (finished / "predictions.parquet").stat().st_mtime_ns
+    run(checkpoint(), "--output-dir", finished)
+    assert (finished / "predictions.parquet").stat().st_mtime_ns == before
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -141,7 +143,8 @@ def test_other_predictions_are_not_taken_for_these(checkpoint, scored):
 
 
 def test_two_processes_predict_each_image_once_and_as_one_does(checkpoint, scored, tmp_path):
-    done = forks.run_two(SCRIPT, checkpoint(), "--batch-size", 8, "--output-dir", tmp_path)
+    words = [SCRIPT, checkpoint(), "--batch-size", 8, "--output-dir", tmp_path]
+    done = forks.run_two(ROOT / "tests" / "blank_pictures.py", *words)
     assert done.returncode == 0, done.stderr
     assert len(re.findall("Mean AUROC", done.stdout)) == 1, "one process reports"
     assert len(re.findall("Predicting: +0%", done.stderr)) == 1, "one process shows its progress"

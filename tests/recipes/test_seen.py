@@ -14,7 +14,7 @@ import score
 import transfer
 from chestxray.scoring import dataset_predictions
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 
 
 def run(command, *flags):

@@ -17,6 +17,7 @@ from chestxray.publishing import hub
 from chestxray.scoring import feature_statistics
 from conftest import ROOT
 
+pytestmark = pytest.mark.usefixtures("no_pictures_in_file")
 UNLIKE = "This does not look like the images that the model was trained on"
 
 
@@ -137,7 +138,7 @@ def test_a_push_takes_the_numbers_and_nothing_that_was_added(checkpoint, tmp_pat
 
 def test_two_processes_find_the_numbers_of_one(checkpoint, tmp_path):
     copy = shutil.copytree(checkpoint, tmp_path / "vit", ignore=shutil.ignore_patterns("score", "feature*"))
-    done = forks.run_two(ROOT / "recipes" / "score.py", copy)
+    done = forks.run_two(ROOT / "tests" / "blank_pictures.py", ROOT / "recipes" / "score.py", copy)
     assert done.returncode == 0, done.stderr
     one, two = (feature_statistics.read(folder / "feature_statistics.npz") for folder in (checkpoint, copy))
     assert (two.n_train, two.n_validation, two.sha256) == (one.n_train, one.n_validation, one.sha256)

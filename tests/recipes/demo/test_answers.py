@@ -12,7 +12,7 @@ import predict
 from demo import answers
 from dicoms import pixels, radiograph, save
 from heatmap_models import FINDINGS, SIDE
-from shown_model import WHOLE, write_checkpoint, write_onnx
+from shown_model import WHOLE
 
 GREYS = np.random.default_rng(0).integers(0, 256, (90, 80), dtype=np.uint8)
 FORMS = {
@@ -23,16 +23,12 @@ FORMS = {
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("runs") / "convnext")
-
-
-@pytest.fixture(scope="module")
-def models(checkpoint):
+def models(request):
     """{form: (what the demo is given, the loaded model)}"""
     pytest.importorskip("onnxruntime")
-    path = str(write_onnx(checkpoint, checkpoint.parent / "model.onnx"))
-    return {name: (model, answers.load(model)) for name, model in (("onnx", path), ("checkpoint", str(checkpoint)))}
+    shown = request.getfixturevalue("shown")
+    paths = {"onnx": str(shown / "model.onnx"), "checkpoint": str(shown / "convnext")}
+    return {name: (model, answers.load(model)) for name, model in paths.items()}
 
 
 def write_file(form, folder):

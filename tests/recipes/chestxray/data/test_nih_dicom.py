@@ -162,6 +162,7 @@ def test_changed_files_are_read_again_and_a_moved_folder_is_not(bucket, tmp_path
     assert nih_dicom.build(bucket, BuildOptions()).cache_dir != builder.cache_dir
 
 
+@pytest.mark.usefixtures("no_wait_after_streams")
 def test_finetune_trains_on_it_and_publish_makes_parquet_that_streams(synthetic, tiny, tmp_path):
     archive = synthetic(patients=60)
     folder = shutil.copytree(archive, tmp_path / "bucket", ignore=shutil.ignore_patterns("images"))
