@@ -34,19 +34,22 @@ def path_maps(
     difference = pixels - begin
     with torch.no_grad():
         logits = model(pixel_values=pixels).logits
-    slopes = sum(gradients_at(model, begin + (step + 0.5) / STEPS * difference) for step in range(STEPS)) / STEPS
-    evidence = (difference[:, None] * slopes).sum(2)  # (n, k, s, s)
+    places = [begin + (step + 0.5) / STEPS * difference for step in range(STEPS)]
+    evidence = torch.stack([evidence_at(model, place, difference) for place in places]).mean(0)
     rows = torch.from_numpy(smoothing(pixels.shape[-1])).to(evidence)
     return logits, rows @ evidence @ rows.T * len(rows) ** 2
 
 
-def gradients_at(model: PreTrainedModel, pixels: torch.Tensor) -> torch.Tensor:
-    """(n, k, 3, s, s) float32: the gradient of each logit with respect to the pixels."""
+def evidence_at(model: PreTrainedModel, pixels: torch.Tensor, difference: torch.Tensor) -> torch.Tensor:
+    """(n, k, s, s) float32: the gradient of each logit at `pixels`, times the difference, summed over the channels."""
     images = pixels.detach().requires_grad_()
     with without_weight_gradients(model), torch.enable_grad():
         logits = model(pixel_values=images).logits
-        found = [torch.autograd.grad(column.sum(), images, retain_graph=True)[0] for column in logits.unbind(1)]
-    return torch.stack(found, 1).float()
+    found = []
+    for column in logits.unbind(1):
+        (gradient,) = torch.autograd.grad(column.sum(), images, retain_graph=True)
+        found.append((gradient.float() * difference).sum(1))
+    return torch.stack(found, 1)
 
 
 def path_grid(side: int) -> tuple[int, int]:
