@@ -106,9 +106,10 @@ def main(argv=None):
     write(output / "contact_sheet.png", sheet)
     write(output / "localisation.md", localisation_page.markdown(result))
     write(output / "localisation.html", localisation_page.html(result, sheet))
-    card = card_localisation.update_card(options.checkpoint)
+    card = card_localisation.update_card(options.checkpoint) if output.resolve() == options.home.resolve() else []
     print(localisation_page.screen_text(result))
-    print(f"Page: {output / 'localisation.html'}", *(f"Model card: {path}" for path in card), sep="\n")
+    print(f"Page: {output / 'localisation.html'}", f"Pictures: {output / 'contact_sheet.png'}", sep="\n")
+    print(*(f"Model card: {path}" for path in card), sep="\n", end="\n" if card else "")
 
 
 def compute_heatmaps(options, predictor, opened, images):

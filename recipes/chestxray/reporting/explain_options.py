@@ -45,7 +45,7 @@ class ExplainOptions(PredictionOptions):
     def refuse_same_method(self, method: str) -> None:
         """Raise ValueError if the comparison is with the method that the model's architecture has anyway."""
         if self.against_method == method and place(self.against or self.checkpoint) == place(self.checkpoint):
-            raise ValueError(f"the method is {method} on both sides: give another --against-method")
+            raise ValueError(f"the method is {method} on both sides: give another --method or --against-method")
 
     @property
     def maps(self) -> MapOptions:
