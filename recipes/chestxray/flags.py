@@ -9,7 +9,10 @@ from pathlib import Path
 
 
 class Parser(ArgumentParser):
-    """A parser that shows a script's docstring as it stands, and names the flag that is nearest to a misspelt one."""
+    """A parser that shows a script's docstring as it stands, and answers a wrong flag or value with one line.
+
+    The line names the flag or the value that is nearest to a misspelt one.
+    """
 
     def __init__(self, description: str | None, **options):
         super().__init__(description=description, formatter_class=RawDescriptionHelpFormatter, **options)
@@ -22,6 +25,9 @@ class Parser(ArgumentParser):
             hint = nearest(wrong.removeprefix("--").replace("-", "_"), names, flag=True) if wrong else ""
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return found
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message}{nearest_choice(message)} (--help lists the flags)\n")
 
 
 def positive(text: str) -> int:
@@ -58,6 +64,16 @@ def nearest(name: object, names: Iterable[str], flag: bool = False) -> str:
     """
     found = difflib.get_close_matches(str(name), list(names), 1)
     return f". Did you mean {'--' + found[0].replace('_', '-') if flag else found[0]}?" if found else ""
+
+
+def nearest_choice(message: str) -> str:
+    """The same for argparse's message about a value that is no choice of its flag; empty for its other messages.
+
+    >>> nearest_choice("argument --method: invalid choice: 'gradcam' (choose from cam, grad-cam)")
+    '. Did you mean grad-cam?'
+    """
+    found = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)$", message)
+    return nearest(found[1], re.split(r"[', ]+", found[2])) if found else ""
 
 
 def nearest_path(path: str | Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from chestxray.flags import nearest, nearest_path
+from chestxray.flags import nearest, nearest_choice, nearest_path
 from chestxray.models.model_names import refuse_unknown_name
 from chestxray.repository import PRESETS
 from chestxray.training.idle_settings import set_idle
@@ -26,7 +26,7 @@ class Flags(ArgumentParser):
     """A parser whose error is a ValueError of one line."""
 
     def error(self, message):
-        raise ValueError(message)
+        raise ValueError(message + nearest_choice(message))
 
 
 class HelpText(HelpFormatter):

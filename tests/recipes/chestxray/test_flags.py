@@ -1,6 +1,7 @@
 """A wrong value of a flag is refused by name; a wrong name gets a hint."""
 
 import doctest
+import re
 from argparse import ArgumentTypeError
 
 import pytest
@@ -28,5 +29,22 @@ def test_anything_else_is_no_share(text):
         flags.share(text)
 
 
+@pytest.mark.parametrize(
+    ("line", "answer"),
+    [
+        (["--method", "gradcam"], "argument --method: invalid choice: 'gradcam' .*Did you mean grad-cam\\?"),
+        (["--metod", "cam"], "unrecognized arguments: --metod cam. Did you mean --method\\?"),
+        (["--method", "zzz"], "invalid choice: 'zzz' \\(choose from .*\\) \\(--help"),
+    ],
+)
+def test_a_wrong_flag_or_value_is_answered_with_one_line_that_names_the_nearest(line, answer, capsys):
+    parser = flags.Parser("What it does.")
+    parser.add_argument("--method", choices=("cam", "grad-cam"))
+    with pytest.raises(SystemExit, match="^2$"):
+        parser.parse_args(line)
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1 and re.search(answer, shown)
+
+
 def test_the_docstrings_examples_run():
-    assert doctest.testmod(flags) == (0, 1)
+    assert doctest.testmod(flags) == (0, 2)

@@ -100,6 +100,10 @@ def test_a_wrong_flag_is_named_in_one_line(flags, message):
     assert refusal(parse_settings, flags).startswith(message)
 
 
+def test_a_wrong_value_gets_the_nearest_choice():
+    assert refusal(parse_settings, ["--schedule", "cosin"]).endswith("). Did you mean cosine?")
+
+
 QUOTES = ". YAML takes a plain yes, no, on or off for true or false: put it in quotes"
 NUMBERS = ". YAML takes a number in quotes, and one like 1e-4, for text: write 1.0e-4"
 
