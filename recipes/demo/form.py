@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ CLICK = """element.addEventListener("click", (event) => {
 
 def serve(model: LoadedModel, uploads: Path, port: int | None) -> None:
     """Answer until the process is stopped. uploads: Gradio's own folder, empty."""
-    questions: Counter[str] = Counter()
+    questions = gate.Questions()
     page, about = build(model, uploads, questions), model.about()
     css = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     _, address, _ = page.launch(
@@ -62,7 +61,7 @@ def theme() -> gr.themes.Base:
     return gr.themes.Soft(primary_hue="blue", neutral_hue="slate", font=fonts, font_mono=["ui-monospace", "monospace"])
 
 
-def build(model: LoadedModel, uploads: Path, questions: Counter[str]) -> gr.Blocks:
+def build(model: LoadedModel, uploads: Path, questions: gate.Questions) -> gr.Blocks:
     """The page. uploads, questions: see `gate.Gate`."""
     pictures = {name: (SAMPLE / "images" / file).read_bytes() for name, file in EXAMPLES.items()}
     with gr.Blocks(title="Findings in a chest radiograph", analytics_enabled=False, delete_cache=(60, KEPT)) as page:
@@ -86,16 +85,14 @@ def build(model: LoadedModel, uploads: Path, questions: Counter[str]) -> gr.Bloc
     return page.queue(max_size=WAITING)
 
 
-def upload_html(model: LoadedModel, path: str | None, uploads: Path, questions: Counter[str]) -> str:
-    """The answer to an upload. Afterwards the file is gone, unless another question about it waits."""
+def upload_html(model: LoadedModel, path: str | None, uploads: Path, questions: gate.Questions) -> str:
+    """The answer to an upload. Afterwards the file is gone, unless somebody else needs it."""
     if not path or not gate.is_inside(path, uploads) or not Path(path).is_file():
         return result_page.sentence_html(GONE)
     try:
         return file_html(model, path, Path(path).name)
     finally:
-        questions[path] -= 1
-        if questions[path] <= 0:
-            del questions[path]
+        if questions.remove(path):
             Path(path).unlink(missing_ok=True)
         remove_old(uploads, KEPT)
 

@@ -24,16 +24,49 @@ QUESTION = 1 << 16  # bytes of a question
 ROOM = 1 << 30  # bytes of all uploads that wait for their answer
 
 
+class Questions:
+    """The questions that wait for an answer, by the path of their upload.
+
+    Visitors with the same file have one path, because Gradio names uploads by their content. Each upload replaces the
+    file at this path.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: Counter[str] = Counter()
+        self.asked: dict[str, tuple[int, int] | None] = {}  # the file that the last question was about
+
+    def add(self, path: str) -> None:
+        self.waiting[path] += 1
+        self.asked[path] = identity(path)
+
+    def remove(self, path: str) -> bool:
+        """Take away one question. Returns whether its upload can go: no other question waits for it, and nobody has
+        uploaded it again, whose question is still to come."""
+        self.waiting[path] -= 1
+        if self.waiting[path] > 0:
+            return False
+        del self.waiting[path]
+        return self.asked.pop(path, None) == identity(path)
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from the one that replaces it; None without a file."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 class Gate:
     """ASGI middleware before Gradio.
 
     Args:
         uploads: the folder in which Gradio keeps uploads. Nothing else is in it.
-        questions: is told how many questions about each upload get through. Two visitors with the same file have one
-            upload, because Gradio names uploads by their content.
+        questions: is told of each question about an upload that gets through.
     """
 
-    def __init__(self, app: Any, uploads: Path, questions: Counter[str]):
+    def __init__(self, app: Any, uploads: Path, questions: Questions):
         self.app, self.uploads, self.questions = app, uploads, questions
 
     async def __call__(self, scope: dict, receive: Any, send: Any) -> None:
@@ -65,7 +98,8 @@ class Gate:
         paths = self.uploads_in(body)
         if paths is None:
             return 400, receive
-        self.questions.update(paths)
+        for upload in paths:
+            self.questions.add(upload)
         return 0, replay(body, receive)
 
     def uploads_in(self, body: bytes) -> list[str] | None:

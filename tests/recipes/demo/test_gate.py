@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections import Counter
+import os
 
 import pytest
 
-from demo.gate import LARGEST, QUESTION, Gate, is_inside
+from demo.gate import LARGEST, QUESTION, Gate, Questions, is_inside
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def ask(uploads, method, path, body=b"", length=True, questions=None):
     size = len(body) if length is True else length
     headers = [] if size is None else [(b"content-length", str(size).encode())]
     scope = {"type": "http", "method": method, "path": path, "headers": headers}
-    asyncio.run(Gate(app, uploads, Counter() if questions is None else questions)(scope, receive, send))
+    asyncio.run(Gate(app, uploads, Questions() if questions is None else questions)(scope, receive, send))
     return sent[0]["status"], got
 
 
@@ -87,10 +87,27 @@ def test_a_question_about_an_upload_gets_through_as_it_was(uploads):
 
 
 def test_questions_about_an_upload_are_counted_and_refused_ones_are_not(uploads):
-    questions, path = Counter(), str(uploads / "ab" / "x.png")
+    questions, path = Questions(), str(uploads / "ab" / "x.png")
     for asked in (path, "/etc/passwd", path):
         question(uploads, asked, questions)
-    assert questions == {path: 2}
+    assert questions.waiting == {path: 2}
+
+
+def test_an_upload_goes_with_its_last_question(uploads):
+    questions, path = Questions(), str(uploads / "ab" / "x.png")
+    for _ in range(2):
+        question(uploads, path, questions)
+    assert [questions.remove(path), questions.remove(path)] == [False, True]
+
+
+def test_an_upload_stays_for_a_visitor_who_has_uploaded_the_same_file_and_not_asked_yet(uploads):
+    questions, path = Questions(), str(uploads / "ab" / "x.png")
+    question(uploads, path, questions)
+    (uploads / "new").write_bytes(b"x")
+    os.replace(uploads / "new", path)  # as Gradio does
+    assert not questions.remove(path)
+    question(uploads, path, questions)
+    assert questions.remove(path)
 
 
 def test_paths_that_lead_out_of_the_folder_are_none_of_it(uploads):
