@@ -1,6 +1,6 @@
 """Heatmaps and logits of every image of a split: by all processes together, each image once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ def compute_heatmaps(
     accelerator: Accelerator,
     batch_size: int,
     progress: Callable[[int], Any],
-    mirror: bool = False,
+    mirror: Sequence[float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits (n, k) and maps (n, k, h, w) in the order of the split's rows, float32, on every process.
 
@@ -32,8 +32,8 @@ def compute_heatmaps(
         processor: the model's.
         batch_size: images per process and pass.
         progress: is called after each pass with the number of images that are done.
-        mirror: whether a map is the mean of the image's own and of its mirror image's, turned back. A logit is then
-            that of the mean probability.
+        mirror: the places of the map's columns, for maps that are the mean of the image's own and of its mirror
+            image's, turned back. A logit is then that of the mean probability. None: no mirror images.
 
     Raises:
         RuntimeError: an image is missing. That would be a bug of this library.
@@ -53,13 +53,32 @@ def compute_heatmaps(
     return average_views(ordered_logits) if mirror else ordered_logits[:, 0], ordered_maps
 
 
-def compute_views(mapper: Heatmapper, images: torch.Tensor, mirror: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def compute_views(
+    mapper: Heatmapper, images: torch.Tensor, mirror: Sequence[float] | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(logits (m, views, k), maps (m, k, h, w)) of one batch; see `compute_heatmaps`."""
     logits, maps = mapper.compute(images)
-    if not mirror:
+    if mirror is None:
         return logits[:, None], maps
     mirrored_logits, mirrored_maps = mapper.compute(images.flip(-1), mirrored=True)
-    return torch.stack([logits, mirrored_logits], dim=1), (maps + mirrored_maps.flip(-1)) / 2
+    turned = mirrored_maps.flip(-1) @ columns_of_mirror(mirror).to(maps)
+    return torch.stack([logits, mirrored_logits], dim=1), (maps + turned) / 2
+
+
+def columns_of_mirror(columns: Sequence[float]) -> torch.Tensor:
+    """(w, w) weights that turn the columns of a mirror image's map, in the image's order, into those of its own map.
+
+    A network whose columns do not look at the middles of equal cells sees other places in a mirror image. So its map is
+    read at the places of the own columns, linear between two columns and constant beyond the outermost ones.
+
+    >>> columns_of_mirror([0.25, 0.75])
+    tensor([[1., 0.],
+            [0., 1.]], dtype=torch.float64)
+    """
+    own = np.asarray(columns, np.float64)
+    numbers = np.arange(len(own))
+    found = np.interp(own, (1 - own)[::-1], numbers)
+    return torch.from_numpy(np.maximum(0, 1 - np.abs(numbers[:, None] - found)))
 
 
 def with_random_weights(model: PreTrainedModel) -> PreTrainedModel:

@@ -1,7 +1,7 @@
 """From a checkpoint and images to a file of heatmaps, by all processes together. No finished chunk is repeated."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -181,7 +181,8 @@ def write_heatmaps(accelerator: Accelerator, job: Job, shown: Shown, about: dict
     mapper = Heatmapper(model.to(accelerator.device), job.method, start=start)
     about |= {"method": mapper.method, "default_method": choose_method(model), "grid": find_grid(mapper, job, about)}
     about["places"] = find_places(mapper, shown)
-    passes = Passes(mapper, own, shown, job, accelerator, -(-batch_size // accelerator.num_processes))
+    share = -(-batch_size // accelerator.num_processes)
+    passes = Passes(mapper, own, shown, job, accelerator, share, columns=about["places"][1])
     mean = mean_maps(passes, about) if job.options.relative else 0
     chunks = {chunk_file(job.path, rows[0]): rows for rows in rows_of_chunks(len(shown.images))}
     missing = {file: rows for file, rows in chunks.items() if not file.exists()}
@@ -245,7 +246,7 @@ def mean_maps(passes: "Passes", about: dict) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Passes:
-    """A model at work on images; `share`: images per process and pass."""
+    """A model at work on images; `share`: images per process and pass; `columns`: their places in its maps."""
 
     mapper: Heatmapper
     own: CLIPImageProcessor
@@ -253,10 +254,11 @@ class Passes:
     job: Job
     accelerator: Accelerator
     share: int
+    columns: Sequence[float]
 
     def compute(self, images: Split, progress: Callable[[int], Any]) -> tuple[np.ndarray, np.ndarray]:
         """See `heatmap_passes.compute_heatmaps`. Raises ValueError if a number is not finite."""
-        mirror = self.job.options.tta == "flip"
+        mirror = self.columns if self.job.options.tta == "flip" else None
         found = heatmap_passes.compute_heatmaps(
             self.mapper, images, self.shown.processor, self.accelerator, self.share, progress, mirror
         )
