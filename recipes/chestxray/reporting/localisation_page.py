@@ -1,5 +1,6 @@
 """The page of a model's localisation: its values and tables. Its words are in templates/localisation.jinja."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,12 +18,15 @@ from chestxray.scoring.scorecard import SYNTHETIC
 HIT, BOX_IOU, MASK_IOU = Measure("peak", "hit"), Measure("one box", "IoU"), Measure("mask", "IoU")
 BOX_FOUND = Measure("one box", "IoU", 0.3)
 SHOWN = {"IoU": (0.1, 0.3, 0.5), "IoBB": (0.1, 0.25, 0.5)}  # T of the compact tables
+ON_SCREEN = {"IoU": (0.3,), "IoBB": (0.5,)}  # T of the table in the terminal
+COLUMNS = 100  # of the terminal
 COMPARED = {  # {column: measure} of the table of differences
     "hit": HIT,
     "IoU > 0.3, one box": BOX_FOUND,
     "IoBB > 0.5, regions": Measure("regions", "IoBB", 0.5),
     "mask IoU": MASK_IOU,
 }
+BEYOND = {"hit": HIT, "box > 0.3": BOX_FOUND}  # {column: measure} of what is compared with the image-blind row
 RULE_NAMES = {"peak": "Hit"}  # the others are called by their own names
 
 
@@ -45,21 +49,37 @@ def html(result: Localisation, sheet: bytes) -> str:
 
 
 def screen_text(result: Localisation) -> str:
-    """What must be known, and the compact table, for a terminal."""
-    lines = [*warnings(result), summary(result), findings_table(result).text()]
+    """What must be known, and a small table, for a terminal."""
+    lines = [*map(wrap, warnings(result)), sentences("localisation_screen.jinja", summary_values(result)), ""]
+    lines += [findings_table(result, ON_SCREEN).text(), "", beyond_blind_words(result)]
     if result.comparison is not None:
-        lines += ["", comparison_note(result), comparison_table(result, [MACRO]).text()]
+        lines += ["", sentences("localisation_comparison.jinja", comparison_values(result))]
+        lines += ["", comparison_table(result, [MACRO]).text()]
     return "\n".join(lines)
 
 
-def summary(result: Localisation) -> str:
-    """What the compact table shows, as plain text."""
-    return pages.sentences("localisation_summary.jinja", **summary_values(result))
+def sentences(template: str, values: Mapping[str, Any]) -> str:
+    """A template as plain text, in lines for a terminal."""
+    return wrap(pages.sentences(template, **values))
 
 
-def comparison_note(result: Localisation) -> str:
-    """What the table of differences shows, as plain text."""
-    return pages.sentences("localisation_comparison.jinja", **comparison_values(result))
+def wrap(text: str) -> str:
+    return textwrap.fill(text, COLUMNS, break_on_hyphens=False)
+
+
+def beyond_blind_words(result: Localisation) -> str:
+    """How far the model is above the image-blind row, one sentence."""
+    parts = []
+    for name, measure in BEYOND.items():
+        row = mean_row(result.beyond_blind, measure)
+        parts.append(f"{name} {row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})")
+    return wrap(f"This model less image-blind, on the same boxes: {', '.join(parts)}.")
+
+
+def mean_row(compared: pd.DataFrame, measure: Measure) -> pd.Series:
+    """The mean over findings in a table of `localisation_table.compare`."""
+    found = rows_of(compared, measure)
+    return found[found["finding"] == MACRO].iloc[0]
 
 
 def warnings(result: Localisation) -> list[str]:
@@ -83,6 +103,7 @@ def page_values(result: Localisation) -> dict:
             "without_image": without_image_table(result),
             "one_box": one_box_table(result),
             **{quantity: regions_table(result, quantity) for quantity in OVERLAPS},
+            "beyond_blind": beyond_blind_table(result),
             "comparison": None if result.comparison is None else comparison_table(result, [*result.findings, MACRO]),
             "origin": origin_table(result),
         },
@@ -126,21 +147,27 @@ def method_name(about: dict) -> str:
 # The compact table
 
 
-def findings_table(result: Localisation) -> Table:
-    """A row per finding, their mean, and the means of what does not see the image or was not trained."""
+def findings_table(result: Localisation, shown: Mapping[str, Sequence[float]] = SHOWN) -> Table:
+    """A row per finding, their mean, and the means of what does not see the image or was not trained.
+
+    Args:
+        shown: the T of each quantity.
+    """
     header = ["finding", "boxes", "hit", "95% interval"]
-    for quantity, levels in SHOWN.items():
+    for quantity, levels in shown.items():
         first, *others = levels
         header += [f"{quantity} > {first:g}", *(f"> {level:g}" for level in others), "false"]
-    rows = [compact_row(result, MODEL, name, name.replace("_", " ")) for name in [*result.findings, MACRO]]
-    rows += [compact_row(result, method, MACRO, method) for method in result.methods if method != MODEL]
+    rows = [compact_row(result, MODEL, name, name.replace("_", " "), shown) for name in [*result.findings, MACRO]]
+    rows += [compact_row(result, method, MACRO, method, shown) for method in result.methods if method != MODEL]
     return Table([*header, "box > 0.3", "mask IoU"], rows)
 
 
-def compact_row(result: Localisation, method: str, finding: str, name: str) -> list[str]:
+def compact_row(
+    result: Localisation, method: str, finding: str, name: str, shown: Mapping[str, Sequence[float]]
+) -> list[str]:
     hit = result.value(method, HIT, finding)
     cells = [name, f"{hit['boxes']:,}", figure(hit["value"]), between(hit["low"], hit["high"])]
-    for quantity, levels in SHOWN.items():
+    for quantity, levels in shown.items():
         measures = [Measure("regions", quantity, level) for level in levels]
         measures.append(Measure("regions", FALSE_POSITIVES + quantity, levels[-1]))
         cells += [figure(result.value(method, measure, finding)["value"]) for measure in measures]
@@ -233,19 +260,32 @@ def table_of(result: Localisation, measures: Mapping[str, Measure]) -> Table:
     return Table(["finding", *measures], rows, last_is_mean=True)
 
 
+def beyond_blind_table(result: Localisation) -> Table:
+    """The model less the image-blind row: a row per measure and finding."""
+    findings, names = [*result.findings, MACRO], ("model", "image-blind", "difference")
+    return difference_table(result.beyond_blind, findings, BEYOND, names)
+
+
 def comparison_table(result: Localisation, findings: Sequence[str]) -> Table:
     """A row per measure and finding: A, B, their difference, its interval and p-value."""
+    assert result.comparison is not None
+    return difference_table(result.comparison, findings, COMPARED, ("A", "B", "A - B"))
+
+
+def difference_table(
+    compared: pd.DataFrame, findings: Sequence[str], measures: Mapping[str, Measure], names: Sequence[str]
+) -> Table:
+    """A table of `localisation_table.compare` as text. names: of the columns of the two and of their difference."""
     rows = [
-        [finding.replace("_", " "), name, *difference_cells(result, measure, finding)]
-        for name, measure in COMPARED.items()
+        [finding.replace("_", " "), name, *difference_cells(compared, measure, finding)]
+        for name, measure in measures.items()
         for finding in findings
     ]
-    return Table(["finding", "measure", "A", "B", "A - B", "95% interval", "p"], rows)
+    return Table(["finding", "measure", *names, "95% interval", "p"], rows)
 
 
-def difference_cells(result: Localisation, measure: Measure, finding: str) -> Sequence[str]:
-    assert result.comparison is not None
-    found = rows_of(result.comparison, measure)
+def difference_cells(compared: pd.DataFrame, measure: Measure, finding: str) -> Sequence[str]:
+    found = rows_of(compared, measure)
     row = found[found["finding"] == finding].iloc[0]
     values = (figure(row[name]) for name in ("a", "b"))
     return [*values, f"{row['difference']:+.3f}", between(row["low"], row["high"]), p_value(row["p_value"])]

@@ -30,6 +30,7 @@ class Localisation:
         rows: the boxes in the model's view.
         methods: {name: what it reaches}; MODEL, BLIND and CHANCE, and UNTRAINED if it was asked for.
         table: see `localisation_table.summarise`.
+        beyond_blind: the model less BLIND on the same boxes, see `localisation_table.compare`.
         rival: `about` of the heatmaps that the model is compared with, or None.
         comparison: see `localisation_table.compare`, or None.
         notes: what a reader must know, one sentence each.
@@ -39,6 +40,7 @@ class Localisation:
     rows: BoxedRows
     methods: dict[str, Localised]
     table: pd.DataFrame
+    beyond_blind: pd.DataFrame
     rival: dict | None
     comparison: pd.DataFrame | None
     notes: list[str]
@@ -93,6 +95,7 @@ def localise_model(
         rows=rows,
         methods=methods,
         table=summarise(methods, rows),
+        beyond_blind=compare(methods[MODEL], methods[BLIND], rows),
         rival=public_about(rival.about) if rival else None,
         comparison=comparison,
         notes=[*boxed.about.get("notes", []), *notes],
@@ -104,6 +107,7 @@ def as_json(result: Localisation) -> dict:
     tables = {
         "table": result.table,
         "published": published_localisation.as_table(),
+        "beyond_blind": result.beyond_blind,
         "comparison": result.comparison,
     }
     rows = {name: None if table is None else table.to_dict("records") for name, table in tables.items()}

@@ -39,6 +39,17 @@ def test_the_image_blind_row_finds_boxes_that_are_always_at_one_place(result):
     assert mean[0] == "mean" and mean[2] == "1.000 (1.000 to 1.000)"
 
 
+def test_the_page_the_screen_and_the_numbers_say_how_far_the_model_is_from_the_image_blind_row(result):
+    hit = Measure("peak", "hit")
+    difference = result.value(MODEL, hit)["value"] - result.value(BLIND, hit)["value"]
+    row = localisation_page.beyond_blind_table(result).rows[len(result.findings)]
+    assert row[:2] == ["mean", "hit"] and row[4] == f"{difference:+.3f}" and difference < 0
+    assert f"less image-blind, on the same boxes: hit {difference:+.3f} (" in localisation_page.screen_text(result)
+    assert f"| {difference:+.3f} |" in localisation_page.markdown(result)
+    found = [row for row in as_json(result)["beyond_blind"] if (row["finding"], row["rule"]) == ("mean", "peak")]
+    assert found[0]["difference"] == pytest.approx(difference)
+
+
 def test_a_page_without_a_rival_has_no_comparison(result):
     alone = replace(result, rival=None, comparison=None)
     assert "Against the other" not in localisation_page.markdown(alone)
