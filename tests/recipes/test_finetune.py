@@ -284,7 +284,7 @@ def test_what_an_architecture_does_not_have_is_refused_by_name(archive, tiny, tm
     flags = ["--dataset", archive, "--model", tiny("vit"), "--output-dir", tmp_path]
     with pytest.raises(ValueError, match="drop_path is 0.1, but vit of transformers has none; timm's has"):
         run(*flags, "--drop-path", 0.1)
-    with pytest.raises(ValueError, match="pooling is avg, which only timm's ViTs have"):
+    with pytest.raises(ValueError, match="pooling is avg, which only timm's models have"):
         run(*flags, "--pooling", "avg")
 
 

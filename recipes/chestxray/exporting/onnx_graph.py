@@ -82,7 +82,7 @@ def exact_layers(model: PreTrainedModel) -> Layers | None:
         layers = find_layers(model)
     except ValueError:  # it has no map at all
         return None
-    return layers if layers.mean else None
+    return layers if layers.exact else None
 
 
 def build_graph(

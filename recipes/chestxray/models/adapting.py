@@ -11,6 +11,8 @@ from accelerate import init_empty_weights
 from timm.layers import resample_abs_pos_embed
 from transformers import AutoModelForImageClassification, PretrainedConfig, PreTrainedModel, TimmWrapperConfig
 
+from chestxray.models.local_models import LocalModel, is_local
+
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 CLASSES = 3  # per finding, if uncertain is a class of its own: negative, positive, uncertain
 
@@ -35,6 +37,8 @@ def with_outputs(config: PretrainedConfig, names: Sequence[str]) -> PretrainedCo
 
 def new_model(config: PretrainedConfig) -> PreTrainedModel:
     """A model with random weights, float32."""
+    if is_local(config):
+        return LocalModel._from_config(config, dtype=torch.float32)
     return AutoModelForImageClassification.from_config(config, dtype=torch.float32)
 
 

@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from chestxray.models.adapting import adapt, class_names, names_of, new_model, same_rows, with_outputs
+from chestxray.models.local_models import LSE, LocalModel, is_local, ours, refuse_unfit, timms_own
 from chestxray.models.model_names import is_timm_name, refuse_unknown_name, timm_repository
 from chestxray.models.processors import describe_to_timm, processor_for, read_processor, sides
 
@@ -35,6 +36,7 @@ def build_model(
     resize: int | None = None,
     drop_path: float | None = None,
     pooling: str | None = None,
+    stages: int | None = None,
     classes: int = 1,
     presets: Sequence[str] = (),
 ) -> tuple[PreTrainedModel, CLIPImageProcessor]:
@@ -50,7 +52,8 @@ def build_model(
         pretrained: load the weights; without them the architecture starts from random ones.
         resize: side to which images are shrunk before image_size is cut from the middle; see `processor_for`.
         drop_path: stochastic depth of the last block; None is the model's own.
-        pooling: timm's `global_pool`; None is the model's own.
+        pooling: timm's `global_pool`, or "lse", see `local_models`; None is the model's own.
+        stages: how many stages of the body are kept, see `local_models`; None is all, or as many as the model has.
         classes: outputs per finding, side by side; 3 are negative, positive and uncertain.
         presets: names that the error suggests if `name` is misspelt.
 
@@ -67,10 +70,12 @@ def build_model(
     names = class_names(findings, classes)
     if pretrained and not name.endswith(".json"):
         name = timm_repository(name) if is_timm_name(name) else name
-        model, own = load_pretrained(name, names, drop_path, pooling), read_processor(name)
+        model, own = load_pretrained(name, names, drop_path, pooling, stages), read_processor(name)
     else:
         config = with_outputs(read_architecture(name, len(names)), names)
-        model, own = new_model(with_options(config, drop_path, pooling)), None
+        model, own = new_model(with_options(config, drop_path, pooling, stages)), None
+    if classes > 1 and LSE in ours(getattr(model.config, "model_args", None)).values():
+        raise ValueError(f"pooling {LSE} goes with one output per finding: leave multi-class out of uncertain")
     processor = processor_for(image_config(model.config), own, image_size, resize)
     config = with_outputs(with_side(model, sides(processor)[1]), names)
     if config.to_dict() != model.config.to_dict():
@@ -85,8 +90,16 @@ def kept_outputs(model: PreTrainedModel, name: str, pretrained: bool = True) -> 
     """{row of the head of `build_model(name, …)`: what `name` calls this output} of the rows that it has already."""
     if not pretrained or name.endswith(".json"):
         return {}
-    old = names_of(AutoConfig.from_pretrained(timm_repository(name) if is_timm_name(name) else name))
+    config = AutoConfig.from_pretrained(timm_repository(name) if is_timm_name(name) else name)
+    if stages_of(config) != stages_of(model.config):
+        return {}  # the layer before the head is new, so no row of the head knows its features
+    old = names_of(config)
     return {row: old[before] for row, before in same_rows(old, names_of(model.config))}
+
+
+def stages_of(config):
+    """How many stages of the body are kept; None is all."""
+    return ours(getattr(config, "model_args", None)).get("stages")
 
 
 def fix_unused(model, side):
@@ -186,7 +199,7 @@ def read_architecture(name, outputs):
     return AutoConfig.from_pretrained(name, num_labels=outputs)
 
 
-def load_pretrained(name, names, drop_path, pooling):
+def load_pretrained(name, names, drop_path, pooling, stages):
     """The model that `name` holds, with its own head. A model without a head gets one for `names`.
 
     Raises:
@@ -194,7 +207,7 @@ def load_pretrained(name, names, drop_path, pooling):
     """
     config = AutoConfig.from_pretrained(name)
     config = config if config.num_labels else with_outputs(config, names)  # timm has bodies without a head
-    model, found = load_weights(name, config=with_options(config, drop_path, pooling))
+    model, found = load_weights(name, config=with_options(config, drop_path, pooling, stages))
     missing = sorted(found["missing_keys"])
     if 2 * len(missing) > len(model.state_dict()):
         raise ValueError(
@@ -204,10 +217,12 @@ def load_pretrained(name, names, drop_path, pooling):
     return model
 
 
-def load_weights(name, **options):
+def load_weights(name, config=None):
     """(float32 model, {kind: keys}): the weights that are missing in the file, unexpected, or of another shape."""
-    return AutoModelForImageClassification.from_pretrained(
-        name, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True, **options
+    config = config or AutoConfig.from_pretrained(name)
+    model_class = LocalModel if is_local(config) else AutoModelForImageClassification
+    return model_class.from_pretrained(
+        name, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
     )
 
 
@@ -220,14 +235,17 @@ def save_classifier(model: PreTrainedModel, weights: Mapping[str, torch.Tensor],
 # Options of a configuration
 
 
-def with_options(config, drop_path, pooling):
+def with_options(config, drop_path, pooling, stages):
     """A copy of the configuration with these options; None leaves the model's own."""
     config = copy.deepcopy(config)
     if isinstance(config, TimmWrapperConfig):
-        config.model_args = timm_options(config, drop_path, pooling)
+        config.model_args = timm_options(config, drop_path, pooling, stages)
         return config
-    if pooling:
-        raise ValueError(f"pooling is {pooling}, which only timm's ViTs have; {config.model_type} is of transformers")
+    for name, value in (("pooling", pooling), ("stages", stages)):
+        if value:
+            raise ValueError(
+                f"{name} is {value}, which only timm's models have; {config.model_type} is of transformers"
+            )
     tower = image_config(config)
     if drop_path and not hasattr(tower, "drop_path_rate"):
         raise ValueError(f"drop_path is {drop_path}, but {config.model_type} of transformers has none; timm's has")
@@ -236,19 +254,27 @@ def with_options(config, drop_path, pooling):
     return config
 
 
-def timm_options(config, drop_path, pooling):
-    """The arguments of `timm.create_model`."""
-    options = dict(config.model_args or {})
+def timm_options(config, drop_path, pooling, stages):
+    """The arguments of `timm.create_model`, and those of `local_models.change`."""
+    options, local = timms_own(config.model_args), ours(config.model_args)
     options.pop("num_classes", None)  # recent timm writes the old head's width here as well
-    asked = {"drop_path_rate": drop_path, "global_pool": pooling}
-    for name, value in asked.items():
+    asked = {
+        ("drop_path", "drop_path_rate"): drop_path,
+        ("pooling", "global_pool"): None if pooling == LSE else pooling,
+    }
+    for (name, of_timm), value in asked.items():
         if value is None:
             continue
-        if can_build(config.architecture, options | {name: value}):
-            options[name] = value
+        if can_build(config.architecture, options | {of_timm: value}):
+            options[of_timm] = value
         elif value:
             raise ValueError(f"{name} is {value}, which timm's {config.architecture} does not have")
-    return options
+    if pooling:
+        local.pop("global_pool", None)
+    local |= {"global_pool": LSE} if pooling == LSE else {}
+    local |= {"stages": stages} if stages else {}
+    refuse_unfit(config.architecture, local)
+    return timms_own(options) | local
 
 
 def can_build(architecture, options):

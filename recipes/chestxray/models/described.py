@@ -35,7 +35,7 @@ class DescribingClassifier(torch.nn.Module):
         model.get_submodule(head_name(model)).register_forward_pre_hook(self._keep)
 
     def _keep(self, layer, inputs):
-        self._features = inputs[0]
+        self._features = one_vector(inputs[0])
 
     def forward(self, pixel_values: torch.Tensor) -> ImageClassifierOutput:
         """pixel_values: (n, 3, side, side) float32, three times the same greys."""
@@ -46,10 +46,15 @@ class DescribingClassifier(torch.nn.Module):
 
 @contextmanager
 def record_inputs(layer: torch.nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Within, each forward pass appends what a layer gets: the features of an image, if it is the head."""
+    """Within, each forward pass appends what a layer gets, a vector per image: the features, if it is the head."""
     found: list[torch.Tensor] = []
-    with temporary_hooks(layer.register_forward_pre_hook(lambda module, inputs: found.append(inputs[0]))):
+    with temporary_hooks(layer.register_forward_pre_hook(lambda module, inputs: found.append(one_vector(inputs[0])))):
         yield found
+
+
+def one_vector(features: torch.Tensor) -> torch.Tensor:
+    """(n, c): of a map (n, c, h, w), which a `PeakHead` gets, the mean over the positions."""
+    return features.mean((2, 3)) if features.ndim == 4 else features
 
 
 def small_copy(pixel_values: torch.Tensor) -> torch.Tensor:
@@ -69,7 +74,7 @@ def describing(model: PreTrainedModel, side: int) -> DescribingClassifier | None
     side: of the images, pixels.
     """
     try:
-        check_head(model, head_name(model), side)
+        check_head(model, head_name(model), side, takes_map=True)
     except ValueError:
         return None
     return DescribingClassifier(model)

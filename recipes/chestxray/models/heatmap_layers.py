@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from chestxray.models.classifiers import image_config, own_side
+from chestxray.models.peak_pooling import PeakHead
 
 CLOSE = 1e-4  # of the largest number: how far a mean may be from the one that the model computes (float32)
 
@@ -26,7 +27,8 @@ class Layers:
     readout: the prefix tokens of `features` that the logits read.
     head: the linear layer whose output is the logits, or None.
     norm: the LayerNorm right before the head, if it gets one vector per image, or None.
-    mean: whether this vector is the mean over the positions of `features`, behind the class token if it is read too.
+    exact: whether the logits come from the head at each position: this vector is the mean over the positions of
+        `features`, behind the class token if it is read too, or the head is a `PeakHead`.
     """
 
     features: str
@@ -36,7 +38,7 @@ class Layers:
     readout: tuple[int, ...]
     head: str | None
     norm: str | None
-    mean: bool
+    exact: bool
 
     def positions(self, output: torch.Tensor) -> torch.Tensor:
         """What a layer says of each position, (n, c, h, w): its output without the prefix."""
@@ -78,7 +80,7 @@ def find_layers(model: PreTrainedModel) -> Layers:
             readout=readout,
             head=head and head.name,
             norm=norm and norm.name,
-            mean=vector is not None and is_mean(vector.flatten(1), features, prefix, channels_last),
+            exact=is_peak_head(head) or is_mean(vector, features, prefix, channels_last),
         )
 
 
@@ -215,8 +217,16 @@ def is_norm_before(call, head):
     return isinstance(call.module, nn.LayerNorm) and torch.equal(call.output.flatten(), head.entered.flatten())
 
 
+def is_peak_head(head):
+    """Whether the call is that of a head which pools what it says at each position."""
+    return head is not None and isinstance(head.module, PeakHead)
+
+
 def is_mean(vector, features, prefix, channels_last):
     """Whether the (n, d) vector is the mean over the positions, or the first token and this mean, side by side."""
+    if vector is None:
+        return False
+    vector = vector.flatten(1)
     mean = take_positions(features, prefix, channels_last).mean((2, 3))
     forms = [mean, torch.cat([features[:, 0], mean], 1)] if prefix else [mean]
     return any(

@@ -108,7 +108,7 @@ def cam(model, layers, pixels):
 
 def method_for(model, layers):
     """See `choose_method`."""
-    if layers.mean:
+    if layers.exact:
         return "cam"
     reads_class_token = layers.readout and layers.gradients != layers.features
     return "attention" if reads_class_token and has_attention(model, layers) else "grad-cam"
@@ -118,7 +118,7 @@ def check_method(model: PreTrainedModel, layers: Layers, method: str) -> None:
     """Raise ValueError if a model cannot have a method."""
     if method not in METHODS:
         raise ValueError(f"the method {method} is none of {', '.join(METHODS)}")
-    if method == "cam" and not layers.mean:
+    if method == "cam" and not layers.exact:
         raise ValueError(
             f"cam needs one linear layer after a mean over positions, and {kind(model)} ends in another way: "
             f"choose {method_for(model, layers)}"

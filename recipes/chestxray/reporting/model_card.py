@@ -4,6 +4,7 @@ A card is made of one scorecard, or of one for each dataset that the model was s
 this machine, an image or a patient.
 """
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -117,6 +118,7 @@ def card_values(cards: Sequence[Scorecard]) -> dict:
         "synthetic_note": SYNTHETIC,
         "parts": [dataset_values(*pair, all_synthetic) for pair in zip(cards, datasets, strict=True)],
         "where_it_looks": card_localisation.section(checkpoint_of(cards)),
+        "is_local": is_local(checkpoint_of(cards)),
         "settings": Markup(training_settings(cards)),
         "has_thresholds": any(score_page.findings_values(card)["n_with_threshold"] for card in cards),
         "has_unlike": any(card.unlike for card in cards),
@@ -185,6 +187,16 @@ def settings_of(folder: Path | None) -> dict:
     from chestxray.training.settings_files import read_settings  # imports datasets, which few cards need
 
     return asdict(read_settings(folder))
+
+
+def is_local(folder: Path | None) -> bool:
+    """Whether a checkpoint is one of `models.local_models`, which Transformers and timm refuse."""
+    if not folder or not (folder / "config.json").exists():
+        return False
+    from chestxray.models import local_models  # imports PyTorch, which few cards need
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return bool(local_models.ours(config.get("model_args")))
 
 
 def base_model(cards: Sequence[Scorecard]) -> str | None:

@@ -32,7 +32,7 @@ class BoxLoss:
         if accelerator.state.dynamo_plugin.backend != DynamoBackend.NO:
             raise ValueError("compile leaves out the hooks that read the maps: leave it or box_weight out")
         self.model, self.boxes, self.classes, self.layers = model, boxes, classes, find_layers(model)
-        if not self.layers.mean:
+        if not self.layers.exact:
             raise ValueError(
                 f"box_weight needs a linear layer after a mean over positions, and {kind(model)} ends in another way: "
                 "choose another --model, for a timm ViT --pooling avg, or leave --box-weight out"

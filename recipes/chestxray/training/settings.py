@@ -63,8 +63,16 @@ class Settings:
         at_least=0,
         below=1,
     )
-    pooling: Literal["avg", "token"] | None = setting(
-        None, "how a timm ViT pools its tokens before the head; by default the model's own"
+    pooling: Literal["avg", "token", "lse"] | None = setting(
+        None,
+        "how a timm ViT pools its tokens before the head; lse, for timm's networks of convolutions, is a soft maximum "
+        "of the class activation map. By default the model's own",
+    )
+    stages: int | None = setting(
+        None,
+        "how many stages of a timm EfficientNet are kept, so that a cell of its map sees a part of the image; all by "
+        "default",
+        at_least=1,
     )
     freeze: bool = setting(
         False,
@@ -246,6 +254,9 @@ class Settings:
             raise ValueError("streaming goes with one dataset, without dataset_weights")
         if self.streaming and self.freeze:
             raise ValueError("freeze keeps features, which streaming would not: give --no-cache to keep no pixels")
+        if self.freeze and (self.pooling == "lse" or self.stages):
+            name = "stages" if self.stages else "pooling lse"
+            raise ValueError(f"{name} changes what the body learns, and freeze keeps it as it is: leave one out")
         if self.box_weight:
             self._refuse_without_maps()
 
@@ -301,7 +312,7 @@ class Settings:
     @property
     def architecture(self) -> dict[str, Any]:
         """The arguments of `classifiers.build_model` besides the model's name and the findings."""
-        names = ("image_size", "pretrained", "resize", "drop_path", "pooling", "classes")
+        names = ("image_size", "pretrained", "resize", "drop_path", "pooling", "stages", "classes")
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -133,9 +133,9 @@ def test_a_drop_path_of_0_is_none_and_by_default_it_is_the_models_own(tmp_path):
 
 
 def test_what_timms_architecture_does_not_have_is_refused_and_0_of_it_is_not():
-    with pytest.raises(ValueError, match="drop_path_rate is 0.1, which timm's densenet121 does not have"):
+    with pytest.raises(ValueError, match="drop_path is 0.1, which timm's densenet121 does not have"):
         classifiers.build_model("densenet121", NAMES, pretrained=False, drop_path=0.1)
-    with pytest.raises(ValueError, match="global_pool is token, which timm's test_efficientnet does not have"):
+    with pytest.raises(ValueError, match="pooling is token, which timm's test_efficientnet does not have"):
         classifiers.build_model("test_efficientnet", NAMES, pretrained=False, pooling="token")
     classifiers.build_model("densenet121", NAMES, pretrained=False, drop_path=0.0)
 
