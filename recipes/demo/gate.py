@@ -40,8 +40,10 @@ class Questions:
         self.asked[path] = identity(path)
 
     def remove(self, path: str) -> bool:
-        """Take away one question. Returns whether its upload can go: no other question waits for it, and nobody has
-        uploaded it again, whose question is still to come."""
+        """Take away one question. Returns whether its upload can go.
+
+        It stays while another question waits, and if somebody has made it again, whose question is still to come.
+        """
         self.waiting[path] -= 1
         if self.waiting[path] > 0:
             return False

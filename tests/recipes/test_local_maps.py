@@ -136,3 +136,11 @@ def test_more_training_keeps_the_pooling(checkpoint, archive, tmp_path):
 def test_what_does_not_go_together_is_refused(flags, error, body, archive, tmp_path):
     with pytest.raises(ValueError, match=error):
         run(finetune, "--dataset", archive, "--model", body, *flags, "--output-dir", tmp_path / "run")
+
+
+def test_a_frozen_body_that_pools_a_map_is_refused_and_the_mean_is_named(checkpoint, archive, tmp_path):
+    flags = ["--dataset", archive, "--model", checkpoint, "--freeze", "--epochs", 1]
+    with pytest.raises(ValueError, match="pooling lse reads a map: give --pooling avg as well"):
+        run(finetune, *flags, "--output-dir", tmp_path / "run")
+    run(finetune, *flags, "--pooling", "avg", "--output-dir", tmp_path / "mean")
+    assert results_of(tmp_path / "mean")["test_auroc"] > 0

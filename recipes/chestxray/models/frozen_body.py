@@ -64,5 +64,7 @@ def check_head(model: PreTrainedModel, name: str, side: int, takes_map: bool = F
 
 
 def refusal(model):
+    if any(isinstance(layer, PeakHead) for layer in model.modules()):
+        return ValueError("freeze keeps one vector per image, and pooling lse reads a map: give --pooling avg as well")
     kind = type(getattr(model, "timm_model", model)).__name__
     return ValueError(f"freeze needs a model that ends with one linear layer, and {kind} does not: leave out --freeze")

@@ -44,6 +44,7 @@ def activation_maps(model: PreTrainedModel, layers: Layers, found: Activations) 
     """The maps (n, k, h, w) float32 of the last forward pass. The mean of a map over its positions is the logit.
 
     - After a mean over positions the head is linear, so each position gets its weighted features and the bias.
+    - A `PeakHead` says the same at each position. There the log-mean-exp of a map is the logit.
     - A LayerNorm between them is linear too if its standard deviation stays that of the image's mean vector
       (Ali et al. 2022, arXiv 2202.07304, section 4, hold it in the same way).
     - If the head reads the class token beside the mean, the token's part is the same at all positions.

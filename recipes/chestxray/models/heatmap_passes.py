@@ -23,7 +23,7 @@ def compute_heatmaps(
     accelerator: Accelerator,
     batch_size: int,
     progress: Callable[[int], Any],
-    mirror: Sequence[float] | None = None,
+    columns: Sequence[float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logits (n, k) and maps (n, k, h, w) in the order of the split's rows, float32, on every process.
 
@@ -32,8 +32,8 @@ def compute_heatmaps(
         processor: the model's.
         batch_size: images per process and pass.
         progress: is called after each pass with the number of images that are done.
-        mirror: the places of the map's columns, for maps that are the mean of the image's own and of its mirror
-            image's, turned back. A logit is then that of the mean probability. None: no mirror images.
+        columns: None, or the places of the map's columns, 0 to 1. With them a map is the mean of the image's own and of
+            its mirror image's, turned back, and a logit is that of the mean probability.
 
     Raises:
         RuntimeError: an image is missing. That would be a bug of this library.
@@ -42,7 +42,7 @@ def compute_heatmaps(
     for batch in split.evaluation_loader(batch_size, accelerator.process_index, accelerator.num_processes):
         with accelerator.autocast():
             images = model_input(batch["pixels"].to(device), processor, channels_last=False)
-            logits, maps = compute_views(mapper, images, mirror)
+            logits, maps = compute_views(mapper, images, columns)
         gathered = accelerator.gather((batch["index"].to(device), logits.contiguous(), maps.contiguous()))
         parts.append([part.cpu().numpy() for part in gathered])
         seen = min(len(split), done + len(parts[-1][0]))
@@ -50,18 +50,18 @@ def compute_heatmaps(
         done = seen
     index, *found = (np.concatenate(part) for part in zip(*parts, strict=True))
     ordered_logits, ordered_maps = (each_image_once(index, part, len(split)) for part in found)
-    return average_views(ordered_logits) if mirror else ordered_logits[:, 0], ordered_maps
+    return average_views(ordered_logits) if columns else ordered_logits[:, 0], ordered_maps
 
 
 def compute_views(
-    mapper: Heatmapper, images: torch.Tensor, mirror: Sequence[float] | None
+    mapper: Heatmapper, images: torch.Tensor, columns: Sequence[float] | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(logits (m, views, k), maps (m, k, h, w)) of one batch; see `compute_heatmaps`."""
     logits, maps = mapper.compute(images)
-    if mirror is None:
+    if columns is None:
         return logits[:, None], maps
     mirrored_logits, mirrored_maps = mapper.compute(images.flip(-1), mirrored=True)
-    turned = mirrored_maps.flip(-1) @ columns_of_mirror(mirror).to(maps)
+    turned = mirrored_maps.flip(-1) @ columns_of_mirror(columns).to(maps)
     return torch.stack([logits, mirrored_logits], dim=1), (maps + turned) / 2
 
 

@@ -19,8 +19,8 @@ Compute = Callable[..., tuple[torch.Tensor, torch.Tensor]]  # of model, layers, 
 def choose_method(model: PreTrainedModel) -> str:
     """The method for a model, by its architecture.
 
-    - `cam`, the class activation map, if one linear layer follows a mean over positions. It is exact: the mean of a
-      map is the logit.
+    - `cam`, the class activation map, if one linear layer follows a mean over positions, or is a `PeakHead`. It is
+      exact: the mean of a map, or its log-mean-exp, is the logit.
     - `attention`, attention weighted by its gradient, if the logits read a class token alone.
     - `grad-cam` otherwise.
 
@@ -81,7 +81,7 @@ class Heatmapper:
 
         A map is signed evidence, neither scaled nor clipped, row = y and column = x of the image that the model sees.
 
-        - `cam`: in units of the logit; the mean over the positions is the logit.
+        - `cam`: in units of the logit; the mean over the positions, or their log-mean-exp, is the logit.
         - `grad-cam`, `grad-cam++`: the weighted sum of the channels, before the rectifier of the papers.
         - `attention`: relevance, never below 0; the logits may differ from the plain ones by rounding.
         - `integrated-gradients`: in units of the logit; the mean is nearly the logit less that of the first image.
@@ -120,8 +120,8 @@ def check_method(model: PreTrainedModel, layers: Layers, method: str) -> None:
         raise ValueError(f"the method {method} is none of {', '.join(METHODS)}")
     if method == "cam" and not layers.exact:
         raise ValueError(
-            f"cam needs one linear layer after a mean over positions, and {kind(model)} ends in another way: "
-            f"choose {method_for(model, layers)}"
+            f"cam needs one linear layer at the end, behind a mean over positions or with pooling lse, and "
+            f"{kind(model)} ends in another way: choose {method_for(model, layers)}"
         )
     if method == "attention" and not has_attention(model, layers):
         raise ValueError(

@@ -246,7 +246,11 @@ def mean_maps(passes: "Passes", about: dict) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Passes:
-    """A model at work on images; `share`: images per process and pass; `columns`: their places in its maps."""
+    """A model at work on images.
+
+    share: images per process and pass.
+    columns: the places at which the columns of its maps look, 0 to 1.
+    """
 
     mapper: Heatmapper
     own: CLIPImageProcessor
@@ -258,9 +262,9 @@ class Passes:
 
     def compute(self, images: Split, progress: Callable[[int], Any]) -> tuple[np.ndarray, np.ndarray]:
         """See `heatmap_passes.compute_heatmaps`. Raises ValueError if a number is not finite."""
-        mirror = self.columns if self.job.options.tta == "flip" else None
+        columns = self.columns if self.job.options.tta == "flip" else None
         found = heatmap_passes.compute_heatmaps(
-            self.mapper, images, self.shown.processor, self.accelerator, self.share, progress, mirror
+            self.mapper, images, self.shown.processor, self.accelerator, self.share, progress, columns
         )
         refuse_not_finite(images, self.job.checkpoint, *found)
         return found

@@ -34,8 +34,9 @@ class BoxLoss:
         self.model, self.boxes, self.classes, self.layers = model, boxes, classes, find_layers(model)
         if not self.layers.exact:
             raise ValueError(
-                f"box_weight needs a linear layer after a mean over positions, and {kind(model)} ends in another way: "
-                "choose another --model, for a timm ViT --pooling avg, or leave --box-weight out"
+                f"box_weight needs a linear layer at the end, behind a mean over positions or with pooling lse, and "
+                f"{kind(model)} ends in another way: choose another --model, for a timm ViT --pooling avg, or leave "
+                "--box-weight out"
             )
 
     def record(self) -> AbstractContextManager[Activations]:

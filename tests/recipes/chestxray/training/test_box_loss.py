@@ -90,7 +90,7 @@ def test_of_three_classes_the_map_is_positive_less_negative(tmp_path):
 
 @pytest.mark.parametrize("family", [next(iter(TOKEN)), next(iter(OTHER))])
 def test_a_model_without_an_exact_map_is_refused(family, tmp_path):
-    with pytest.raises(ValueError, match="box_weight needs a linear layer after a mean|no spatial map"):
+    with pytest.raises(ValueError, match="box_weight needs a linear layer at the end, behind a mean|no spatial map"):
         BoxLoss(make_model(family, tmp_path), Boxes(*np.zeros((3, 0))), Accelerator(cpu=True))
     assert {"convnext", "dinov2"} <= {*MEAN, *BOTH}
 
