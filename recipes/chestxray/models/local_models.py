@@ -29,7 +29,11 @@ class LocalModel(TimmWrapperForImageClassification):
         plain.model_args = timms_own(config.model_args)
         super().__init__(plain)
         self.config = config
+        n_whole = len(getattr(self.timm_model, "blocks", ()))
         change(self.timm_model, **ours(config.model_args))
+        n_kept = len(getattr(self.timm_model, "blocks", ()))
+        # Transformers would list each weight of the stages that are left out
+        self._keys_to_ignore_on_load_unexpected = {rf"blocks\.{stage}\." for stage in range(n_kept, n_whole)}
 
 
 def is_local(config: PretrainedConfig) -> bool:

@@ -5,7 +5,7 @@ import json
 import pytest
 import timm
 import torch
-from transformers import AutoModelForImageClassification
+from transformers import AutoConfig, AutoModelForImageClassification
 
 from chestxray.models import classifiers
 from chestxray.models.heatmaps import Heatmapper
@@ -100,6 +100,15 @@ def test_rows_of_a_head_behind_other_stages_start_anew(tmp_path):
     again, _ = classifiers.build_model(str(tmp_path / "cut"), FINDINGS)
     assert classifiers.kept_outputs(again, str(tmp_path / "cut")) == dict(enumerate(FINDINGS))
     assert torch.equal(logits_of(again.eval(), images()), logits_of(cut.eval(), images()))
+
+
+def test_the_weights_of_stages_that_are_left_out_are_not_listed_as_a_surprise(tmp_path):
+    whole, processor = classifiers.build_model("test_efficientnet", FINDINGS, SIDE, pretrained=False)
+    save(whole, processor, tmp_path / "whole")
+    config = AutoConfig.from_pretrained(tmp_path / "whole")
+    config.model_args = {"stages": 2}
+    _, found = classifiers.load_weights(tmp_path / "whole", config)
+    assert not found["unexpected_keys"] and not found["missing_keys"]
 
 
 @pytest.mark.parametrize(
