@@ -2,6 +2,7 @@
 
     python tests/benchmarks/bench_heatmaps.py [--images 32] [--batch-size 8] [--side 224] [--turns 3] [--threads 2]
     python tests/benchmarks/bench_heatmaps.py --model vit_small_patch16_224 --method attention
+    python tests/benchmarks/bench_heatmaps.py --stages 4 --pooling lse
 
 For each image 14 maps, and 14 logits. The model is EfficientNet-Lite0 with random weights. The package makes one map of
 each image in a pass, so it is called 14 times for a batch; its GradCAM gives the same maps, up to the bias, as ours do
@@ -34,7 +35,8 @@ def main():
     arguments = parse()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    model, _ = classifiers.build_model(arguments.model, FINDINGS, image_size=arguments.side, pretrained=False)
+    changes = {"stages": arguments.stages, "pooling": arguments.pooling}
+    model, _ = classifiers.build_model(arguments.model, FINDINGS, arguments.side, pretrained=False, **changes)
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)  # smaller numbers become denormal, 100 times as slow
@@ -47,15 +49,16 @@ def main():
     }
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}, timm {timm.__version__}"
     print(f"{platform.processor() or platform.machine()}, {arguments.threads} threads, {versions}")
-    print(
-        f"{arguments.model}, {arguments.images} images of {arguments.side} pixels in batches of {batches[0].shape[0]}"
-    )
+    batch = f"{arguments.images} images of {arguments.side} pixels in batches of {batches[0].shape[0]}"
+    print(f"{arguments.model}{words(changes)}, {batch}")
     print_table(best_times(ways, batches, arguments.turns), arguments.images)
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tf_efficientnet_lite0", help="a timm name")
+    parser.add_argument("--stages", type=int, help="as for finetune.py")
+    parser.add_argument("--pooling", help="as for finetune.py")
     parser.add_argument("--method", choices=METHODS)
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=8)
@@ -63,6 +66,11 @@ def parse():
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
+
+
+def words(changes):
+    """ ", stages 4, pooling lse" """
+    return "".join(f", {name} {value}" for name, value in changes.items() if value)
 
 
 class LogitsOnly(torch.nn.Module):

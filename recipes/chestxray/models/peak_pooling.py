@@ -20,5 +20,5 @@ class PeakHead(nn.Linear):
         """(n, c, h, w) features to (n, k) float32 logits. Raises ValueError for features that are no map."""
         if features.ndim != 4:
             raise ValueError("pooling lse needs a map before the last layer of this timm model: leave pooling out")
-        maps = super().forward(features.flatten(2).transpose(1, 2)).float()  # (n, positions, k)
-        return (torch.logsumexp(maps * SHARPNESS, dim=1) - math.log(maps.shape[1])) / SHARPNESS
+        maps = nn.functional.conv2d(features, self.weight[:, :, None, None], self.bias).float()
+        return (torch.logsumexp(maps * SHARPNESS, dim=(2, 3)) - math.log(maps[0, 0].numel())) / SHARPNESS
