@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import timm
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from timm.models._hub import save_for_hf
 from transformers import pipeline
@@ -113,6 +114,8 @@ def test_the_onnx_file_pools_in_the_same_way(checkpoint, tmp_path):
 def test_the_card_does_not_promise_what_transformers_cannot_load(checkpoint):
     card = (checkpoint / "README.md").read_text()
     assert "pipeline(" not in card and "log-mean-exp" in card and "recipes/predict.py checkpoint" in card
+    matter = ModelCard(card).data.to_dict()
+    assert matter["library_name"] == "chestxray" and "widget" not in matter  # the Hub shows Transformers' code by it
     with pytest.raises(Exception, match="unexpected keyword argument 'stages'"):
         pipeline("image-classification", model=str(checkpoint))
 

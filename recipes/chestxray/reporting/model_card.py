@@ -41,16 +41,20 @@ def model_card(cards: Sequence[Scorecard]) -> str:
 
 
 def front_matter(cards: Sequence[Scorecard]) -> ModelCardData:
-    """What the Hub reads: among it one result per dataset, finding and metric, and their mean."""
+    """What the Hub reads: among it one result per dataset, finding and metric, and their mean.
+
+    The Hub offers Transformers' code and a widget for a model of that library. A local model has neither.
+    """
+    local = is_local(checkpoint_of(cards))
     return ModelCardData(
         base_model=base_model(cards),
         language="en",
-        library_name="transformers",
+        library_name="chestxray" if local else "transformers",
         pipeline_tag="image-classification",
         tags=["medical", "radiology", "chest-x-ray", "multi-label"]
         + (["synthetic-data"] if any(map(is_synthetic, cards)) else []),
         model_name=model_name(cards),
-        widget=[{"src": EXAMPLE, "example_title": "A synthetic radiograph: a program drew it"}],
+        widget=None if local else [{"src": EXAMPLE, "example_title": "A synthetic radiograph: a program drew it"}],
         eval_results=[
             result
             for card, source in zip(
