@@ -127,6 +127,27 @@ def test_more_training_keeps_the_pooling(checkpoint, archive, tmp_path):
     assert results_of(tmp_path / "again")["test_auroc"] == pytest.approx(results_of(checkpoint)["test_auroc"], abs=1e-6)
 
 
+def test_the_card_of_an_ensemble_does_not_promise_it_either(checkpoint, archive, tmp_path):
+    run(
+        finetune,
+        "--dataset",
+        archive,
+        "--model",
+        checkpoint,
+        "--pooling",
+        "avg",
+        "--epochs",
+        0,
+        "--output-dir",
+        tmp_path,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(validation, "FEWEST", 1)
+        run(score, checkpoint, tmp_path, "--dataset", archive, "--output-dir", tmp_path / "both")
+    card = (tmp_path / "both" / "README.md").read_text()
+    assert "pipeline(" not in card and ModelCard(card).data.to_dict()["library_name"] == "chestxray"
+
+
 @pytest.mark.parametrize(
     ("flags", "error"),
     [

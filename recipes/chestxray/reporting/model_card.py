@@ -45,7 +45,7 @@ def front_matter(cards: Sequence[Scorecard]) -> ModelCardData:
 
     The Hub offers Transformers' code and a widget for a model of that library. A local model has neither.
     """
-    local = is_local(checkpoint_of(cards))
+    local = any_is_local(cards)
     return ModelCardData(
         base_model=base_model(cards),
         language="en",
@@ -122,7 +122,7 @@ def card_values(cards: Sequence[Scorecard]) -> dict:
         "synthetic_note": SYNTHETIC,
         "parts": [dataset_values(*pair, all_synthetic) for pair in zip(cards, datasets, strict=True)],
         "where_it_looks": card_localisation.section(checkpoint_of(cards)),
-        "is_local": is_local(checkpoint_of(cards)),
+        "is_local": any_is_local(cards),
         "settings": Markup(training_settings(cards)),
         "has_thresholds": any(score_page.findings_values(card)["n_with_threshold"] for card in cards),
         "has_unlike": any(card.unlike for card in cards),
@@ -193,14 +193,16 @@ def settings_of(folder: Path | None) -> dict:
     return asdict(read_settings(folder))
 
 
-def is_local(folder: Path | None) -> bool:
-    """Whether a checkpoint is one of `models.local_models`, which Transformers and timm refuse."""
-    if not folder or not (folder / "config.json").exists():
+def any_is_local(cards: Sequence[Scorecard]) -> bool:
+    """Whether one of the models is one of `models.local_models`, which Transformers and timm refuse."""
+    made_by = [model for card in cards for model in card.scored.about.get("models", [])]
+    files = {Path(model["checkpoint"]) / "config.json" for model in made_by}
+    configs = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+    if not any(config.get("model_args") for config in configs):
         return False
     from chestxray.models import local_models  # imports PyTorch, which few cards need
 
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return bool(local_models.ours(config.get("model_args")))
+    return any(local_models.ours(config.get("model_args")) for config in configs)
 
 
 def base_model(cards: Sequence[Scorecard]) -> str | None:
