@@ -9,7 +9,8 @@ import pandas as pd
 
 from chestxray.images.reading import read_pixels
 from chestxray.predicting import onnx_run
-from chestxray.predicting.file_chunks import FilePredictor, FileReading, predict_chunk
+from chestxray.predicting.file_chunks import predict_chunk
+from chestxray.predicting.file_predictor import FilePredictor, FileReading
 from chestxray.predicting.file_table import FilePredictions
 from chestxray.predicting.options import PredictOptions
 from chestxray.reporting.heatmap_overlay import colour_maps

@@ -21,7 +21,7 @@ import score
 import small_chunks
 from chestxray.data import predictions, sources
 from chestxray.images import pixels, reading
-from chestxray.predicting import file_chunks
+from chestxray.predicting import file_chunks, file_predictor
 from chestxray.scoring import validation
 from conftest import ROOT
 from dicoms import radiograph, save
@@ -414,11 +414,11 @@ def test_a_stopped_run_goes_on_with_what_it_had(checkpoint, archive, tmp_path, m
             raise KeyboardInterrupt
         return read(file, *settings)
 
-    monkeypatch.setattr(file_chunks, "read_pixels", stop)
+    monkeypatch.setattr(file_predictor, "read_pixels", stop)
     with pytest.raises(KeyboardInterrupt):
         run(checkpoint, archive, "--output-dir", tmp_path / "out", "--format", "parquet")
     assert not list((tmp_path / "out").glob("predicted*"))
-    monkeypatch.setattr(file_chunks, "read_pixels", lambda file, *rest: again.append(file) or read(file, *rest))
+    monkeypatch.setattr(file_predictor, "read_pixels", lambda file, *rest: again.append(file) or read(file, *rest))
     again, before = [], capsys.readouterr()
     run(checkpoint, archive, "--output-dir", tmp_path / "out", "--format", "parquet")
     assert "2 of " in capsys.readouterr().out and before

@@ -16,7 +16,8 @@ from chestxray.models.heatmap_places import measure_on_sample
 from chestxray.models.heatmaps import Heatmapper
 from chestxray.models.inference import Views, average_views, model_input, view_logits
 from chestxray.models.weights import digest_weights
-from chestxray.predicting.file_chunks import DISTANCE, FileReading
+from chestxray.predicting.file_chunks import DISTANCE
+from chestxray.predicting.file_predictor import FileReading
 from chestxray.scoring import feature_statistics
 from chestxray.scoring.boxes_of_maps import Places
 from chestxray.scoring.feature_statistics import FeatureStatistics
@@ -26,7 +27,7 @@ from chestxray.training.prediction_settings import prediction_settings
 
 @dataclass(frozen=True)
 class CheckpointPredictor:
-    """A checkpoint on its device, with the input that its evaluation gives it; see `file_chunks.FilePredictor`.
+    """A checkpoint on its device, with the input that its evaluation gives it; see `FilePredictor`.
 
     Attributes:
         averaged: the function that cuts the views whose probabilities are averaged; batch_size: images per pass.

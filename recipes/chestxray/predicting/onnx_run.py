@@ -12,7 +12,8 @@ from chestxray.exporting.onnx_file import OnnxModel
 from chestxray.files import digest_files
 from chestxray.places import last_part
 from chestxray.predicting import file_chunks, file_lists, file_table, overlays
-from chestxray.predicting.file_chunks import Chunks, FileReading, chunk_folder, claim_missing
+from chestxray.predicting.file_chunks import Chunks, chunk_folder, claim_missing
+from chestxray.predicting.file_predictor import FileReading
 from chestxray.predicting.file_table import FilePredictions
 from chestxray.predicting.options import PredictOptions
 from chestxray.scoring.boxes_of_maps import Places
@@ -30,7 +31,7 @@ NO_DISTANCE = (
 
 @dataclass(frozen=True)
 class OnnxPredictor:
-    """An ONNX file as what predicts files, see `file_chunks.FilePredictor`. batch_size: images per pass."""
+    """An ONNX file as what predicts files, see `FilePredictor`. batch_size: images per pass."""
 
     model: OnnxModel
     reading: FileReading

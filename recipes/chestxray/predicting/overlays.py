@@ -11,18 +11,15 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chestxray.files import digest, move_files, write
 from chestxray.places import number_repeats
+from chestxray.predicting.file_predictor import FilePredictor
 from chestxray.reporting.heatmap_overlay import draw_overlay, png
 from chestxray.scoring import calibration_file
 from chestxray.scoring.calibration_file import ModelCalibration
-
-if TYPE_CHECKING:
-    from chestxray.predicting.file_chunks import FilePredictor
 
 FOLDER = "heatmaps"
 MOST = 5  # pictures of a file: the called findings with the highest percentiles
@@ -93,7 +90,7 @@ def plan(
 
 def draw_missing(
     overlays: Overlays,
-    predictor: "FilePredictor",
+    predictor: FilePredictor,
     files: Sequence[str],
     pixels: np.ndarray,
     logits: np.ndarray,
@@ -126,7 +123,7 @@ def draw_missing(
 
 
 def draw_file(
-    folder: Path, places: Sequence[Path], pixels: np.ndarray, maps: np.ndarray, predictor: "FilePredictor"
+    folder: Path, places: Sequence[Path], pixels: np.ndarray, maps: np.ndarray, predictor: FilePredictor
 ) -> list[Path]:
     """Write the pictures of one file; the places of those whose map, of (m, h, w), is finite."""
     finite = [number for number in range(len(maps)) if np.isfinite(maps[number]).all()]
@@ -135,7 +132,7 @@ def draw_file(
     return [places[number] for number in finite]
 
 
-def refuse_without_maps(predictor: "FilePredictor", name: str) -> None:
+def refuse_without_maps(predictor: FilePredictor, name: str) -> None:
     """Raise ValueError for a model that has no heatmaps."""
     if not predictor.has_maps:
         advice = " or give its checkpoint, if that has some" if name.endswith(".onnx") else ""

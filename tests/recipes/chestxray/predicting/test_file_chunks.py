@@ -8,7 +8,8 @@ from transformers import CLIPImageProcessor
 
 from chestxray.predicting import file_chunks
 from chestxray.predicting.checkpoint_predictor import CheckpointPredictor
-from chestxray.predicting.file_chunks import Chunks, FileReading
+from chestxray.predicting.file_chunks import Chunks
+from chestxray.predicting.file_predictor import FileReading
 
 
 class Mean(torch.nn.Module):
