@@ -28,7 +28,7 @@ from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
 from chestxray import files
-from chestxray.models.classifiers import build_model, load_processor
+from chestxray.models.classifiers import build_model, check_options, load_processor
 from chestxray.publishing import hub
 from chestxray.reporting import next_command, run_results
 from chestxray.reporting.score_options import ScoreOptions
@@ -61,6 +61,8 @@ def main(argv=None):
     set_seed(settings.seed)
 
     # Data and model. The first process reads and downloads, the others find the files there.
+    with accelerator.main_process_first():
+        check_options(settings.source, settings.pretrained, settings.drop_path, settings.pooling, settings.stages)
     data = open_data(settings, accelerator)
     with accelerator.main_process_first():
         model, processor = build_model(settings.source, data.findings, presets=presets(), **settings.architecture)

@@ -113,7 +113,8 @@ def test_the_onnx_file_pools_in_the_same_way(checkpoint, tmp_path):
 
 def test_the_card_does_not_promise_what_transformers_cannot_load(checkpoint):
     card = (checkpoint / "README.md").read_text()
-    assert "pipeline(" not in card and "log-mean-exp" in card and "recipes/predict.py checkpoint" in card
+    assert "pipeline(" not in card and "recipes/predict.py checkpoint" in card
+    assert "fewer stages than the architecture and log-mean-exp pooling of the class activation map, which" in card
     matter = ModelCard(card).data.to_dict()
     assert matter["library_name"] == "chestxray" and "widget" not in matter  # the Hub shows Transformers' code by it
     with pytest.raises(Exception, match="unexpected keyword argument 'stages'"):
@@ -146,6 +147,13 @@ def test_the_card_of_an_ensemble_does_not_promise_it_either(checkpoint, archive,
         run(score, checkpoint, tmp_path, "--dataset", archive, "--output-dir", tmp_path / "both")
     card = (tmp_path / "both" / "README.md").read_text()
     assert "pipeline(" not in card and ModelCard(card).data.to_dict()["library_name"] == "chestxray"
+
+
+def test_what_a_model_does_not_have_is_refused_before_the_dataset_is_read(body, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for flags, error in [(["--stages", 9], "stages is 9, and this model has"), ([], "empty")]:
+        with pytest.raises((ValueError, FileNotFoundError), match=error):
+            run(finetune, "--dataset", tmp_path / "empty", "--model", body, *flags, "--output-dir", tmp_path / "run")
 
 
 @pytest.mark.parametrize(

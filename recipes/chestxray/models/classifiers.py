@@ -24,7 +24,7 @@ from transformers import (
 
 from chestxray.models.adapting import adapt, class_names, names_of, new_model, same_rows, with_outputs
 from chestxray.models.local_models import LSE, LocalModel, is_local, ours, refuse_unfit, timms_own
-from chestxray.models.model_names import is_timm_name, refuse_unknown_name, timm_repository
+from chestxray.models.model_names import is_timm_name, refuse_unknown_name, repository_of
 from chestxray.models.processors import describe_to_timm, processor_for, read_processor, sides
 
 
@@ -69,7 +69,7 @@ def build_model(
     refuse_unknown_name(name, presets)
     names = class_names(findings, classes)
     if pretrained and not name.endswith(".json"):
-        name = timm_repository(name) if is_timm_name(name) else name
+        name = repository_of(name)
         model, own = load_pretrained(name, names, drop_path, pooling, stages), read_processor(name)
     else:
         config = with_outputs(read_architecture(name, len(names)), names)
@@ -86,11 +86,26 @@ def build_model(
     return model, processor
 
 
+def check_options(
+    name: str,
+    pretrained: bool = True,
+    drop_path: float | None = None,
+    pooling: str | None = None,
+    stages: int | None = None,
+) -> None:
+    """Raise as `build_model` does for options that an architecture does not have. It reads the configuration alone."""
+    if drop_path is pooling is stages is None:
+        return
+    whole = pretrained and not name.endswith(".json")
+    config = AutoConfig.from_pretrained(repository_of(name)) if whole else read_architecture(name, 1)
+    with_options(config, drop_path, pooling, stages)
+
+
 def kept_outputs(model: PreTrainedModel, name: str, pretrained: bool = True) -> dict[int, str]:
     """{row of the head of `build_model(name, …)`: what `name` calls this output} of the rows that it has already."""
     if not pretrained or name.endswith(".json"):
         return {}
-    config = AutoConfig.from_pretrained(timm_repository(name) if is_timm_name(name) else name)
+    config = AutoConfig.from_pretrained(repository_of(name))
     if stages_of(config) != stages_of(model.config):
         return {}  # the layer before the head is new, so no row of the head knows its features
     old = names_of(config)
@@ -241,10 +256,11 @@ def with_options(config, drop_path, pooling, stages):
     if isinstance(config, TimmWrapperConfig):
         config.model_args = timm_options(config, drop_path, pooling, stages)
         return config
-    for name, value in (("pooling", pooling), ("stages", stages)):
+    for name, value, owners in (("pooling", pooling, "timm's models"), ("stages", stages, "timm's EfficientNets")):
         if value:
             raise ValueError(
-                f"{name} is {value}, which only timm's models have; {config.model_type} is of transformers"
+                f"{name} is {value}, which only {owners} have, and {config.model_type} is of transformers: "
+                f"choose one of them, or leave --{name} out"
             )
     tower = image_config(config)
     if drop_path and not hasattr(tower, "drop_path_rate"):
@@ -272,6 +288,11 @@ def timm_options(config, drop_path, pooling, stages):
     if pooling:
         local.pop("global_pool", None)
     local |= {"global_pool": LSE} if pooling == LSE else {}
+    if stages and stages > local.get("stages", stages):
+        raise ValueError(
+            f"stages is {stages}, and this model was cut to {local['stages']}: give at most as many, or leave "
+            "--stages out"
+        )
     local |= {"stages": stages} if stages else {}
     refuse_unfit(config.architecture, local)
     return timms_own(options) | local

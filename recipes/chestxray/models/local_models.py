@@ -73,7 +73,10 @@ def keep_stages(model: Any, stages: int) -> None:
     """Take the other stages away. The layer behind them starts anew, for another number of channels."""
     blocks, last = getattr(model, "blocks", None), getattr(model, "conv_head", None)
     if not isinstance(blocks, nn.Sequential) or not isinstance(last, nn.Conv2d) or not isinstance(model.bn2, nn.Module):
-        raise ValueError(f"stages is {stages}, which only EfficientNets of timm have, and {kind(model)} is none")
+        raise ValueError(
+            f"stages is {stages}, which only timm's EfficientNets have, and this model is a {kind(model)}: choose one "
+            "of them, or leave --stages out"
+        )
     if stages >= len(blocks):
         raise ValueError(f"stages is {stages}, and this model has {len(blocks)}: give fewer, or leave stages out")
     channels = output_channels(blocks[stages])

@@ -25,6 +25,10 @@ from chestxray.repository import SAMPLE
 from chestxray.scoring.scorecard import SYNTHETIC, Scorecard
 
 NOT_OF_THE_MODEL = ("output_dir", "num_proc", "push_to_hub", "public")  # settings that say nothing about the model
+LOCAL = {  # {argument of a local model: what it has}
+    "stages": "fewer stages than the architecture",
+    "global_pool": "log-mean-exp pooling of the class activation map",
+}
 EXAMPLE, EXAMPLE_IMAGE = "example.png", "images/00000001_000.png"  # of the sample's train list; no person's
 CHOICES = ("views", "labeler", "equalize")  # of images and labels; a checkpoint's own scores use its training's
 
@@ -45,7 +49,7 @@ def front_matter(cards: Sequence[Scorecard]) -> ModelCardData:
 
     The Hub offers Transformers' code and a widget for a model of that library. A local model has neither.
     """
-    local = any_is_local(cards)
+    local = bool(local_changes(cards))
     return ModelCardData(
         base_model=base_model(cards),
         language="en",
@@ -122,7 +126,7 @@ def card_values(cards: Sequence[Scorecard]) -> dict:
         "synthetic_note": SYNTHETIC,
         "parts": [dataset_values(*pair, all_synthetic) for pair in zip(cards, datasets, strict=True)],
         "where_it_looks": card_localisation.section(checkpoint_of(cards)),
-        "is_local": any_is_local(cards),
+        "changes": local_changes(cards),
         "settings": Markup(training_settings(cards)),
         "has_thresholds": any(score_page.findings_values(card)["n_with_threshold"] for card in cards),
         "has_unlike": any(card.unlike for card in cards),
@@ -193,16 +197,17 @@ def settings_of(folder: Path | None) -> dict:
     return asdict(read_settings(folder))
 
 
-def any_is_local(cards: Sequence[Scorecard]) -> bool:
-    """Whether one of the models is one of `models.local_models`, which Transformers and timm refuse."""
+def local_changes(cards: Sequence[Scorecard]) -> list[str]:
+    """What the models have that Transformers and timm do not know, in words: see `models.local_models`."""
     made_by = [model for card in cards for model in card.scored.about.get("models", [])]
     files = {Path(model["checkpoint"]) / "config.json" for model in made_by}
-    configs = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
-    if not any(config.get("model_args") for config in configs):
-        return False
+    arguments = [json.loads(file.read_text(encoding="utf-8")).get("model_args") for file in files if file.exists()]
+    if not any(arguments):
+        return []
     from chestxray.models import local_models  # imports PyTorch, which few cards need
 
-    return any(local_models.ours(config.get("model_args")) for config in configs)
+    names = {name for each in arguments for name in local_models.ours(each)}
+    return [words for name, words in LOCAL.items() if name in names]
 
 
 def base_model(cards: Sequence[Scorecard]) -> str | None:

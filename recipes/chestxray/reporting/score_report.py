@@ -142,10 +142,11 @@ def add_false_alarms(card: Scorecard) -> None:
         share, count = found.false_alarms[name]
         card.unlike = {"share": share, "images": count, "share_asked_for": found.rate}
         card.unlike["validation_images"] = found.n_validation
-        few = " These are too few for a good limit." if found.n_validation * found.rate < 1 else ""
+        limit = f"so that {found.rate:.0%} of {found.n_validation:,} validation images are."
+        if found.n_validation * found.rate < 1:
+            limit = f"so that none of {found.n_validation:,} validation images is. These are too few for a good limit."
         card.notes.append(
-            f"{share:.1%} of {count:,} test images are flagged as unlike the training images. The limit was set so "
-            f"that {found.rate:.0%} of {found.n_validation:,} validation images are.{few}"
+            f"{share:.1%} of {count:,} test images are flagged as unlike the training images. The limit was set {limit}"
         )
 
 

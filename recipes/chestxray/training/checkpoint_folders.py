@@ -12,7 +12,9 @@ def refuse_no_checkpoint(folder: str | Path) -> None:
     if not Path(folder).exists():
         raise FileNotFoundError(f"{folder} does not exist{nearest_path(folder)}")
     if not (Path(folder) / "config.json").exists():
-        raise FileNotFoundError(f"{folder} is no checkpoint's folder: it has no config.json")
+        raise FileNotFoundError(
+            f"{folder} is no checkpoint's folder: it has no config.json. Give one as finetune.py leaves it"
+        )
 
 
 def answer_wrong_folders(script: str, folders: Iterable[str | Path]) -> None:

@@ -99,6 +99,8 @@ def test_rows_of_a_head_behind_other_stages_start_anew(tmp_path):
     save(cut, processor, tmp_path / "cut")
     again, _ = classifiers.build_model(str(tmp_path / "cut"), FINDINGS)
     assert classifiers.kept_outputs(again, str(tmp_path / "cut")) == dict(enumerate(FINDINGS))
+    with pytest.raises(ValueError, match="stages is 3, and this model was cut to 2"):
+        classifiers.build_model(str(tmp_path / "cut"), FINDINGS, stages=3)
     assert torch.equal(logits_of(again.eval(), images()), logits_of(cut.eval(), images()))
 
 
@@ -114,8 +116,12 @@ def test_the_weights_of_stages_that_are_left_out_are_not_listed_as_a_surprise(tm
 @pytest.mark.parametrize(
     ("architecture", "stages", "error"),
     [
-        ("test_resnet", 2, "stages is 2, which only EfficientNets of timm have"),
-        ("test_vit", 2, "stages is 2, which only EfficientNets of timm have"),
+        (
+            "test_resnet",
+            2,
+            "stages is 2, which only timm's EfficientNets have, and this model is a ResNet: .* --stages out",
+        ),
+        ("test_vit", 2, "stages is 2, which only timm's EfficientNets have"),
         ("test_efficientnet", 50, "stages is 50, and this model has"),
     ],
 )
