@@ -9,8 +9,9 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, DynamoBackend
 
 from chestxray.images.boxes import Boxes
+from chestxray.models import classifiers
 from chestxray.training.box_loss import BoxLoss, energy_loss, merge_boxes
-from heatmap_models import BOTH, MEAN, OTHER, TOKEN, images, make_model
+from heatmap_models import BOTH, FINDINGS, MEAN, OTHER, SIDE, TOKEN, images, make_model
 
 ASIS = np.tile([[[1.0, 0, 0], [0, 1, 0]]], (5, 1, 1))  # no augmentation
 
@@ -86,6 +87,19 @@ def test_of_three_classes_the_map_is_positive_less_negative(tmp_path):
     assert weight.grad[2].abs().max() == 0
     torch.testing.assert_close(weight.grad[0], -weight.grad[1])
     assert bias.grad.abs().max() < 1e-5
+
+
+def test_a_head_that_pools_its_map_learns_from_boxes_as_well():
+    model, _ = classifiers.build_model("test_efficientnet", FINDINGS, SIDE, pretrained=False, pooling="lse", stages=3)
+    pixels, corners = images(2), np.array([[-0.5, -0.5, 0.25, 0.25], [0.0, 0.0, 0.9, 0.9]])
+    boxes, optimiser = Boxes(np.array([0, 1]), np.array([0, 1]), corners), torch.optim.Adam(model.parameters(), 3e-3)
+    losses = []
+    for _ in range(30):
+        losses.append(loss_of(model.eval(), boxes, [0, 1], pixels))
+        optimiser.zero_grad()
+        losses[-1].backward()
+        optimiser.step()
+    assert losses[-1] < losses[0] / 2
 
 
 @pytest.mark.parametrize("family", [next(iter(TOKEN)), next(iter(OTHER))])
