@@ -73,8 +73,12 @@ class Stop:
         self.script, self.process, self.lock = script, os.getpid(), threading.Lock()
         self.status: int | None = None
 
-    def begin(self, number: int, frame: FrameType | None) -> NoReturn:
+    def begin(self, number: int, frame: FrameType | None) -> None:
         """Let the main thread clean up. Whatever it raises meanwhile, `end_if_asked` comes last."""
+        if os.getpid() != self.process:  # a child that has not come to `leave_signals_to_parent` yet
+            if number == signal.SIGTERM:
+                os._exit(status_of(number))
+            return
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, self.end)
         self.tell(number)

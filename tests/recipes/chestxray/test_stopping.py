@@ -45,6 +45,15 @@ PARENT = """
     print("begun", flush=True)
     time.sleep(60)
 """
+YOUNG = """
+    handler = signal.getsignal(signal.SIGINT)
+    if not os.fork():
+        signal.signal(signal.SIGINT, handler)  # as right after the fork
+        print("begun", flush=True)
+        time.sleep(60)
+        sys.stderr.write("no child outlives its parent")
+    time.sleep(60)
+"""
 BARS = """
     from tqdm import tqdm
     outer, inner = tqdm(total=9, desc="Outer", leave=True), tqdm(total=9, desc="Inner")
@@ -102,8 +111,9 @@ def test_it_ends_in_one_line_with_the_status_of_a_shell(begin, tmp_path, code, n
     assert [path.name for path in tmp_path.iterdir()] == ["work.py"], "neither half a file nor an empty folder"
 
 
-def test_the_processes_that_it_has_forked_end_with_it(begin):
-    process = begin(PARENT)
+@pytest.mark.parametrize("code", [PARENT, YOUNG], ids=["settled", "young"])
+def test_the_processes_that_it_has_forked_end_with_it(begin, code):
+    process = begin(code)
     (child,) = psutil.Process(process.pid).children()
     assert stop(process, signal.SIGINT).count("\n") == 2
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
