@@ -92,6 +92,12 @@ def test_a_misspelt_preset_is_named_before_anything_slow_and_leaves_no_folder(tm
     assert not SLOW & modules and not (tmp_path / "out").exists()
 
 
+def test_a_run_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path):
+    done, _, modules = answer("finetune", "--model", "runs/no-run", "--output-dir", tmp_path / "out")
+    assert done.returncode and "runs/no-run is neither a folder nor a repository on the Hub" in done.stderr
+    assert not SLOW & modules
+
+
 def test_the_help_of_finetune_shows_each_flag_once_with_its_own_words():
     _, shown, _ = answer("finetune", "--help")
     flags = re.findall(r"^  (--[\w-]+)", shown, re.MULTILINE)

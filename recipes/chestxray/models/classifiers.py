@@ -254,7 +254,8 @@ def with_options(config, drop_path, pooling, stages):
     """A copy of the configuration with these options; None leaves the model's own."""
     config = copy.deepcopy(config)
     if isinstance(config, TimmWrapperConfig):
-        config.model_args = timm_options(config, drop_path, pooling, stages)
+        plain = timm_options(config, drop_path, None if pooling == LSE else pooling)
+        config.model_args = plain | local_options(config, pooling, stages)
         return config
     for name, value, owners in (("pooling", pooling, "timm's models"), ("stages", stages, "timm's EfficientNets")):
         if value:
@@ -270,32 +271,36 @@ def with_options(config, drop_path, pooling, stages):
     return config
 
 
-def timm_options(config, drop_path, pooling, stages):
-    """The arguments of `timm.create_model`, and those of `local_models.change`."""
-    options, local = timms_own(config.model_args), ours(config.model_args)
+def timm_options(config, drop_path, pooling):
+    """The arguments of `timm.create_model`. pooling: not LSE, which timm does not know."""
+    options = timms_own(config.model_args)
     options.pop("num_classes", None)  # recent timm writes the old head's width here as well
-    asked = {
-        ("drop_path", "drop_path_rate"): drop_path,
-        ("pooling", "global_pool"): None if pooling == LSE else pooling,
-    }
-    for (name, of_timm), value in asked.items():
+    for name, of_timm, value in (("drop_path", "drop_path_rate", drop_path), ("pooling", "global_pool", pooling)):
         if value is None:
             continue
         if can_build(config.architecture, options | {of_timm: value}):
             options[of_timm] = value
         elif value:
             raise ValueError(f"{name} is {value}, which timm's {config.architecture} does not have")
+    return options
+
+
+def local_options(config, pooling, stages):
+    """The arguments of `local_models.change`."""
+    options = ours(config.model_args)
     if pooling:
-        local.pop("global_pool", None)
-    local |= {"global_pool": LSE} if pooling == LSE else {}
-    if stages and stages > local.get("stages", stages):
+        options.pop("global_pool", None)
+    if pooling == LSE:
+        options["global_pool"] = LSE
+    if stages and stages > options.get("stages", stages):
         raise ValueError(
-            f"stages is {stages}, and this model was cut to {local['stages']}: give at most as many, or leave "
+            f"stages is {stages}, and this model was cut to {options['stages']}: give at most as many, or leave "
             "--stages out"
         )
-    local |= {"stages": stages} if stages else {}
-    refuse_unfit(config.architecture, local)
-    return timms_own(options) | local
+    if stages:
+        options["stages"] = stages
+    refuse_unfit(config.architecture, options)
+    return options
 
 
 def can_build(architecture, options):

@@ -3,18 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from chestxray.flags import nearest, nearest_path
-
-PATHS = ("", ".", "..", "~", "runs")  # what paths begin with; runs is where finetune.py writes
+from chestxray.flags import nearest
 
 
 def refuse_unknown_name(name: str, presets: Sequence[str]) -> None:
-    """Raise ValueError, with the nearest preset or folder, for what is no folder, no Hub repository and no timm name.
-
-    A name with one slash is a Hub repository, unless it begins as paths do.
-    """
-    if not Path(name).exists() and (name.count("/") > 1 or "/" in name and name.partition("/")[0] in PATHS):
-        raise ValueError(f"{name} is no folder{nearest_path(name)}")
+    """Raise ValueError, with the nearest preset, for what is no folder, no Hub repository and no timm name."""
     if "/" not in name and not Path(name).exists() and not is_timm_name(name):
         raise ValueError(
             f"{name} is no preset in recipes/configs, no timm name, no folder and no Hub repository"

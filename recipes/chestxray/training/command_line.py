@@ -178,12 +178,13 @@ def refuse_unknown(flags):
 def refuse_missing_folders(sources: Sequence[str]) -> None:
     """Raise FileNotFoundError for the first source that is no folder and, by its form, no Hub id either.
 
-    `runs/smaple` could be a Hub id. Where there is a folder with a similar name, it is taken for a folder.
+    `out/smaple` could be a Hub id. Where there is a folder with a similar name, it is taken for a folder. What is in
+    `runs`, where finetune.py writes, always is one.
     """
     for source in sources:
         path = Path(source)
         near = "" if path.exists() else nearest_path(path)
-        is_place = path.is_absolute() or source.startswith((".", "~")) or len(path.parts) > 2
+        is_place = path.is_absolute() or source.startswith((".", "~", "runs/")) or len(path.parts) > 2
         if not path.exists() and (is_place or near and "/" in source):
             raise FileNotFoundError(f"{source} is neither a folder nor a repository on the Hub: no such folder{near}")
 
